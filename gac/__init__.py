@@ -1,0 +1,65 @@
+"""GAC, Generative Actor Critic: decisions as inference on a model of trajectories and returns.
+
+The public API, by name; each name is imported when it is first used, so that `gac --help` does not
+wait for JAX.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gac import presets
+    from gac.acting.agent import Agent, Plan, load
+    from gac.acting.evaluate import Evaluation, evaluate
+    from gac.acting.policy import Policy
+    from gac.acting.scores import normalized_score
+    from gac.config import Config, ModelConfig, PosteriorConfig, TrainingConfig
+    from gac.data import Episodes, load_data
+    from gac.errors import UserError
+    from gac.inference.queries import Exploit, Explore, Prior, Target
+    from gac.training.offline import train
+
+_HOMES = {
+    "gac.acting.agent": ("Agent", "Plan", "load"),
+    "gac.acting.evaluate": ("Evaluation", "evaluate"),
+    "gac.acting.policy": ("Policy",),
+    "gac.acting.scores": ("normalized_score",),
+    "gac.config": ("Config", "ModelConfig", "PosteriorConfig", "TrainingConfig"),
+    "gac.data": ("Episodes", "load_data"),
+    "gac.errors": ("UserError",),
+    "gac.inference.queries": ("Exploit", "Explore", "Prior", "Target"),
+    "gac.training.offline": ("train",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__version__ = "0.1.0"
+__all__ = [
+    "Agent",
+    "Config",
+    "Episodes",
+    "Evaluation",
+    "Exploit",
+    "Explore",
+    "ModelConfig",
+    "Plan",
+    "Policy",
+    "PosteriorConfig",
+    "Prior",
+    "Target",
+    "TrainingConfig",
+    "UserError",
+    "evaluate",
+    "load",
+    "load_data",
+    "normalized_score",
+    "presets",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "presets":
+        return importlib.import_module("gac.presets")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'gac' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME_OF[name]), name)

@@ -1,0 +1,195 @@
+"""The agent: a trained model with everything that planning and acting need."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from numpy import ndarray
+
+from gac.acting.policy import Policy
+from gac.config import Config
+from gac.data.episodes import Episodes
+from gac.data.standardise import Standardiser
+from gac.errors import UserError
+from gac.files import read_metadata, read_tree, write_text, write_tree
+from gac.inference.library import Library
+from gac.inference.loop import Info
+from gac.inference.queries import Exploit, Query
+from gac.inference.solve import solve
+from gac.model.generator import PlanMemory
+from gac.model.joint import GAC, Phi
+
+MODEL_SCHEMA = "1"
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a run tells of the data that it was trained on; data.json."""
+
+    name: str
+    env_id: str | None
+    episodes: int
+    steps: int
+    returns: tuple[float, ...]
+    """Raw and undiscounted."""
+    lengths: tuple[int, ...]
+
+    @classmethod
+    def of(cls, episodes: Episodes) -> "DataFacts":
+        """The facts of a data set."""
+        return cls(
+            episodes.name,
+            episodes.env_id,
+            episodes.num_episodes,
+            episodes.num_steps,
+            tuple(episodes.returns.tolist()),
+            tuple(episodes.lengths.tolist()),
+        )
+
+
+class Plan(NamedTuple):
+    """Plans for a batch of first observations, fixed until the next query."""
+
+    memory: list[PlanMemory]
+    """z_traj as the generator's layers read it."""
+    predicted_returns: Float[ndarray, "batch"]
+    """mu_gamma(z_y), raw and undiscounted."""
+    epsilon: Float[Array, "batch n_z dim"]
+    """The base noise that was inferred."""
+    info: Info | None
+    """Diagnostics of the query; None where nothing was optimised."""
+    trace: Float[ndarray, "steps"]
+    """Mean predicted return of the plans at each step of the query, raw."""
+    single: bool
+    """Whether one observation was given rather than a batch."""
+
+
+class Agent:
+    """Plans by inference queries, then acts.
+
+    Args:
+        model: theta, the averaged weights.
+        standardiser: the units of the training data.
+        library: the aggregated posterior of the training episodes.
+        config: the run's configuration.
+        facts: the run's data set.
+    """
+
+    def __init__(
+        self, model: GAC, standardiser: Standardiser, library: Library, config: Config, facts: DataFacts
+    ) -> None:
+        self.model, self.standardiser, self.library = model, standardiser, library
+        self.config, self.facts = config, facts
+
+    @property
+    def env_id(self) -> str | None:
+        """Gymnasium id of the environment that the data came from, where it is known."""
+        return self.facts.env_id
+
+    @property
+    def observation_dim(self) -> int:
+        """Length of an observation."""
+        return len(self.standardiser.observation_mean)
+
+    @property
+    def action_dim(self) -> int:
+        """Length of an action."""
+        return len(self.standardiser.action_middle)
+
+    def plan(self, observation: Any, query: Query | None = None, seed: int = 0) -> Plan:
+        """Infer plans for one first observation or a batch of them.
+
+        Args:
+            observation: `(obs,)` or `(batch, obs)`, raw.
+            query: `Exploit()` unless given.
+            seed: seed of the query's own randomness.
+
+        Raises:
+            UserError: an observation of another size, or one that is not finite.
+        """
+        first = np.asarray(observation, np.float32)
+        single = first.ndim == 1
+        first = first[None] if single else first
+        if first.ndim != 2 or first.shape[1] != self.observation_dim:
+            raise UserError(f"observation has shape {np.shape(observation)}, expected (..., {self.observation_dim})")
+        if not np.isfinite(first).all():
+            raise UserError("observation holds NaN or infinity; expected finite numbers")
+        s0 = jnp.asarray(self.standardiser.standardise_observation(first))
+        query = query or Exploit()
+        epsilon, info, trace = solve(self.model, self.library, self.standardiser, s0, query, jax.random.key(seed))
+        predicted, memory = _read_out(self.model, s0, epsilon)
+        raw = self.standardiser.raw_return
+        return Plan(memory, raw(np.asarray(predicted)), epsilon, info, raw(trace), single)
+
+    def policy(self, plan: Plan) -> Policy:
+        """The policy p_beta(a_t | context, z_traj) of a plan, with an empty context."""
+        return Policy(self.model.generator, self.standardiser, plan.memory, self.config.model.context, plan.single)
+
+    def save(self, folder: str | Path) -> None:
+        """Write config.json, data.json and model.safetensors: enough to act without the data."""
+        folder = Path(folder)
+        write_text(folder / "config.json", self.config.to_json())
+        facts = vars(self.facts) | {"returns": list(self.facts.returns), "lengths": list(self.facts.lengths)}
+        write_text(folder / "data.json", json.dumps(facts))
+        components, buffer = self.library.y.shape[0], self.library.buffer_y.shape[0]
+        sizes = dict(
+            observation_dim=self.observation_dim, action_dim=self.action_dim, components=components, buffer=buffer
+        )
+        arrays = (eqx.filter(self.model, eqx.is_array), self.standardiser, self.library)
+        metadata = {"schema_version": MODEL_SCHEMA, "sizes": json.dumps(sizes)}
+        write_tree(folder / "model.safetensors", arrays, metadata)
+
+
+def load(folder: str | Path) -> Agent:
+    """Read what `Agent.save` or a training run wrote.
+
+    Raises:
+        UserError: no run there, a newer schema, a truncated or foreign file.
+    """
+    folder = Path(folder)
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder} holds no run (no config.json); give the folder that gac train --out wrote")
+    config = Config.from_json((folder / "config.json").read_text(), str(folder / "config.json"))
+    path = folder / "model.safetensors"
+    metadata = read_metadata(path)
+    if metadata.get("schema_version") != MODEL_SCHEMA or "sizes" not in metadata:
+        raise UserError(f"{path} has schema {metadata.get('schema_version')}, this gac reads {MODEL_SCHEMA}")
+    like = eqx.filter_eval_shape(_skeleton, config, json.loads(metadata["sizes"]))
+    static = eqx.filter(like[0], lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct), inverse=True)
+    weights, standardiser, library = read_tree(path, like)
+    standardiser = Standardiser(*(np.asarray(leaf) for leaf in standardiser))
+    return Agent(eqx.combine(weights, static), standardiser, library, config, _read_facts(folder / "data.json"))
+
+
+def _skeleton(config: Config, sizes: dict[str, int]) -> tuple[GAC, Standardiser, Library]:
+    """The tree of a model file of these sizes."""
+    observation_dim, action_dim = sizes["observation_dim"], sizes["action_dim"]
+    model = GAC(config.model, observation_dim, action_dim, jax.random.key(0))
+    o, a, zero = jnp.zeros(observation_dim), jnp.zeros(action_dim), jnp.zeros(())
+    library = Library(
+        Phi.at_prior(sizes["components"], config.model), jnp.zeros(sizes["components"]), jnp.zeros(sizes["buffer"])
+    )
+    return model, Standardiser(o, o, a, a, zero, zero), library
+
+
+def _read_facts(path: Path) -> DataFacts:
+    try:
+        raw = json.loads(path.read_text())
+        return DataFacts(**(raw | {"returns": tuple(raw["returns"]), "lengths": tuple(raw["lengths"])}))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path} is missing or malformed ({error}); restore it or train again") from None
+
+
+@eqx.filter_jit
+def _read_out(
+    model: GAC, s0: Float[Array, "batch obs"], epsilon: Float[Array, "batch n_z dim"]
+) -> tuple[Float[Array, "batch"], list[PlanMemory]]:
+    """Predicted returns, and the plans as the generator reads them."""
+    z_y, z_traj = model.prior(s0, epsilon)
+    return model.critic.mean(z_y), model.generator.remember(z_traj)

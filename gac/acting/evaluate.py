@@ -1,0 +1,183 @@
+"""Vectorised evaluation: episodes under plans of a query, achieved beside predicted returns."""
+
+import dataclasses
+import json
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box
+from jaxtyping import Float
+from numpy import ndarray
+
+from gac.acting.agent import Agent, Plan
+from gac.acting.scores import normalized_score
+from gac.errors import UserError
+from gac.inference.queries import Exploit, Query, Target
+
+MOST_ENVIRONMENTS = 100
+TRACE_POINTS = 100
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The record of an evaluation, which is also the JSON file eval-<query>.json."""
+
+    query: str
+    env_id: str
+    seed: int
+    returns: tuple[float, ...]
+    """Achieved, raw and undiscounted, one per episode."""
+    lengths: tuple[int, ...]
+    predicted_returns: tuple[float, ...]
+    """mu_gamma(z_y) of each episode's plan, raw."""
+    mean: float
+    std: float
+    normalized_mean: float | None
+    """0 to 100; None where no reference exists."""
+    normalized_std: float | None
+    plan_seconds: float
+    """Wall-clock seconds of all queries, compilation included."""
+    steps_per_second: float
+    """Environment steps per second of acting, planning excluded."""
+    trace: tuple[float, ...]
+    """Mean predicted return along the query's steps, raw."""
+    converged: float | None
+    """Share of the plans that met the stop threshold."""
+    query_steps: float | None
+    """Mean number of steps of the query."""
+    y_star: float | None
+    """The return that a target query aimed at, raw."""
+    versions: dict[str, str]
+
+    def to_json(self) -> str:
+        """The record as JSON text."""
+        return json.dumps(dataclasses.asdict(self), indent=1)
+
+
+def make_environments(env_id: str, count: int, agent: Agent) -> list[gymnasium.Env[Any, Any]]:
+    """Make `count` environments and check that their spaces fit the agent.
+
+    Raises:
+        UserError: an unknown id, a missing dependency, spaces of another kind or size, actions of
+            the data beyond the environment's bounds.
+    """
+    try:
+        environments = [gymnasium.make(env_id) for _ in range(count)]
+    except (gymnasium.error.Error, ImportError) as error:
+        raise UserError(f"environment {env_id!r} cannot be made ({' '.join(str(error).split())})") from None
+    spaces = environments[0].observation_space, environments[0].action_space
+    wanted = ("observation", agent.observation_dim), ("action", agent.action_dim)
+    for (what, size), space in zip(wanted, spaces, strict=True):
+        if not isinstance(space, Box) or space.shape != (size,):
+            raise UserError(f"{env_id} has {what} space {space}, the agent was trained on Box of shape ({size},)")
+    middle, half = agent.standardiser.action_middle, agent.standardiser.action_half_range
+    action = spaces[1]
+    assert isinstance(action, Box)  # checked above; for the type checker
+    if (middle - half < action.low - 1e-4).any() or (middle + half > action.high + 1e-4).any():
+        raise UserError(
+            f"the data's actions reach [{(middle - half).min():g}, {(middle + half).max():g}], beyond {env_id}'s "
+            f"bounds [{action.low.min():g}, {action.high.max():g}]; rescale the data's actions"
+        )
+    return environments
+
+
+def play(
+    agent: Agent, plan: Plan, environments: list[gymnasium.Env[Any, Any]], first: Float[ndarray, "batch obs"]
+) -> tuple[Float[ndarray, "batch"], ndarray]:
+    """One episode in every environment, which must just have been reset.
+
+    There is no autoreset: an environment is stepped until its own end and never again, so that no
+    reward of a following episode is counted. The batch keeps its shape; ended rows are padding.
+
+    Returns:
+        Returns (raw, undiscounted) and lengths.
+    """
+    policy = agent.policy(plan)
+    observation = first.astype(np.float32)
+    returns, lengths = np.zeros(len(environments)), np.zeros(len(environments), np.int64)
+    active = list(range(len(environments)))
+    while active:
+        action = policy(observation)
+        still = []
+        for i in active:
+            observed, reward, terminated, truncated, _ = environments[i].step(action[i])
+            if not np.isfinite(reward) or not np.isfinite(observed).all():
+                raise UserError(f"episode {i} met a reward or observation that is not finite at step {lengths[i] + 1}")
+            observation[i] = observed
+            returns[i] += reward
+            lengths[i] += 1
+            if not (terminated or truncated):
+                still.append(i)
+        active = still
+    return returns, lengths
+
+
+def evaluate(
+    agent: Agent, env_id: str | None = None, *, query: Query | None = None, episodes: int = 100, seed: int = 0
+) -> Evaluation:
+    """Play episodes, each under a plan inferred from its own first observation.
+
+    Args:
+        agent: a trained agent.
+        env_id: Gymnasium id; the data's own unless given.
+        query: `Exploit()` unless given.
+        episodes: number of episodes; environment i is reset with seed + i.
+        seed: seed of the environments and of the query.
+
+    Raises:
+        UserError: an environment that cannot be made or does not fit the agent.
+    """
+    query, env_id = query or Exploit(), env_id or agent.env_id
+    if env_id is None:
+        raise UserError("the data names no environment; give env_id, such as 'Hopper-v5'")
+    if episodes < 1:
+        raise UserError(f"episodes is {episodes}, expected 1 or more")
+    environments = make_environments(env_id, min(episodes, MOST_ENVIRONMENTS), agent)
+    plans, returns, lengths, plan_seconds, act_seconds = [], [], [], 0.0, 0.0
+    for start in range(0, episodes, MOST_ENVIRONMENTS):
+        group = environments[: episodes - start]
+        first = np.stack([env.reset(seed=seed + start + i)[0] for i, env in enumerate(group)])
+        began = time.perf_counter()
+        plans.append(agent.plan(first, query, seed=seed + start))
+        planned = time.perf_counter()
+        achieved, steps = play(agent, plans[-1], group, first)
+        plan_seconds, act_seconds = plan_seconds + planned - began, act_seconds + time.perf_counter() - planned
+        returns.append(achieved)
+        lengths.append(steps)
+    for env in environments:
+        env.close()
+    y, steps = np.concatenate(returns), np.concatenate(lengths)
+    infos = [plan.info for plan in plans if plan.info is not None]
+    scores = normalized_score(env_id, y)
+    return Evaluation(
+        query=query.name,
+        env_id=env_id,
+        seed=seed,
+        returns=tuple(y.tolist()),
+        lengths=tuple(steps.tolist()),
+        predicted_returns=tuple(np.concatenate([plan.predicted_returns for plan in plans]).tolist()),
+        mean=float(y.mean()),
+        std=float(y.std()),
+        normalized_mean=None if scores is None else float(scores.mean()),
+        normalized_std=None if scores is None else float(scores.std()),
+        plan_seconds=plan_seconds,
+        steps_per_second=float(steps.sum() / act_seconds),
+        trace=_thinned(plans[0].trace),
+        converged=float(np.mean([np.mean(info.converged) for info in infos])) if infos else None,
+        query_steps=float(np.mean([np.mean(info.steps) for info in infos])) if infos else None,
+        y_star=query.y_star if isinstance(query, Target) else None,
+        versions={name: version(package) for name, package in PACKAGES.items()},
+    )
+
+
+PACKAGES = {"gac": "generative-actor-critic", "jax": "jax", "gymnasium": "gymnasium", "mujoco": "mujoco"}
+
+
+def _thinned(trace: Float[ndarray, "steps"]) -> tuple[float, ...]:
+    """At most TRACE_POINTS of the trace, evenly spaced, first and last included."""
+    place = np.unique(np.linspace(0, len(trace) - 1, min(TRACE_POINTS, len(trace))).round().astype(int))
+    return tuple(trace[place].tolist()) if len(trace) else ()

@@ -1,0 +1,296 @@
+"""The commands, each a function of its flags: call the library, print, and no more.
+
+JAX and MuJoCo are imported inside the commands, so that `gac --help` answers at once.
+"""
+
+import dataclasses
+import os
+import shlex
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg
+
+from gac.config import Config
+from gac.errors import UserError
+
+QUERIES = ("exploit", "explore", "target", "prior")
+PRESETS = ("fast", "paper")
+DEMO_DATA = "hopper-medium-replay"
+DEMO_OUT = Path("runs/demo")
+TARGETS = {"hopper": 3600.0, "walker2d": 6000.0, "halfcheetah": 5000.0}
+"""The paper's y*, raw and undiscounted, by the first part of the environment's id."""
+
+DataName = Annotated[Positional[str], arg(metavar="DATA")]
+RunFolder = Annotated[Positional[Path], arg(metavar="RUN")]
+Switch = FlagCreatePairsOff[bool]
+Number = Annotated[float | None, arg(metavar="X")]
+Count = Annotated[int | None, arg(metavar="N")]
+FileName = Annotated[Path | None, arg(metavar="FILE")]
+
+
+def demo(
+    *,
+    out: Path = DEMO_OUT,
+    minutes: float = 4.0,
+    episodes: int = 100,
+    seed: int = 0,
+    overwrite: Switch = False,
+) -> None:
+    """The whole story on embedded data: make it, train, ask the four queries, write a report.
+
+    Args:
+        out: Folder of the run and of report.html. The default one is the demo's own: it starts over there.
+        minutes: Wall-clock minutes of training.
+        episodes: Episodes of evaluation per query.
+        seed: Seed of everything random.
+        overwrite: Replace an existing run in the folder.
+    """
+    config = dataclasses.replace(preset("fast"), seed=seed)
+    train(DEMO_DATA, out=out, config=config, minutes=minutes, overwrite=overwrite or out == DEMO_OUT)
+    evaluate(out, query="all", episodes=episodes, seed=seed)
+    report((out,), out=out / "report.html")
+
+
+def train(
+    data: DataName,
+    /,
+    *,
+    out: Path,
+    config: OmitArgPrefixes[Config],
+    minutes: Number = None,
+    updates: Count = None,
+    resume: Switch = False,
+    overwrite: Switch = False,
+) -> None:
+    """Train on a data set. Every field of the configuration is a flag; unset ones keep the preset's value.
+
+    Args:
+        data: Name or path of a data set; see gac data list.
+        out: Folder of the run.
+        config: The run's configuration.
+        minutes: Wall-clock minutes of training in this call.
+        updates: Number of updates of the whole run, instead of minutes.
+        resume: Go on from the run in the folder, whose configuration then is the start, not the preset's.
+        overwrite: Replace an existing run in the folder.
+    """
+    if minutes is not None and updates is not None:
+        raise UserError(f"--minutes {minutes:g} and --updates {updates} are both given; give one of them")
+    claim(out, resume=resume, overwrite=overwrite)
+    import gac
+    from gac.console import activity, training_progress
+
+    with activity(f"reading {data}"):
+        episodes = gac.load_data(data)
+    try:
+        with training_progress() as progress:
+            gac.train(
+                episodes,
+                config,
+                out=out,
+                minutes=minutes,
+                updates=updates,
+                resume=resume,
+                overwrite=overwrite,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        if not (out / "state.safetensors").exists():
+            raise
+        again = f"gac train {shlex.quote(data)} --out {shlex.quote(str(out))} --resume"
+        raise KeyboardInterrupt(f"stopped, everything is saved; go on with: {again}") from None
+    print(f"run: {out}")
+
+
+def evaluate(
+    run: RunFolder,
+    /,
+    *,
+    query: Literal["exploit", "explore", "target", "prior", "all"] = "exploit",
+    episodes: int = 100,
+    env_id: Annotated[str | None, arg(metavar="ID")] = None,
+    target: Number = None,
+    seed: int = 0,
+    json: FileName = None,
+) -> None:
+    """Play episodes with plans from a query; writes RUN/eval-<query>.json and prints the table.
+
+    Args:
+        run: Folder of a run.
+        query: The inference query, or all four.
+        episodes: Number of episodes per query.
+        env_id: Gymnasium id of the environment; the data set's unless given.
+        target: The return y* of the target query, raw and undiscounted; the paper's where it has one.
+        seed: Seed of the environments and of the queries.
+        json: Also write the record here; a list of records for --query all.
+    """
+    if episodes < 1:
+        raise UserError(f"--episodes is {episodes}, expected 1 or more")
+    if target is not None and query not in ("target", "all"):
+        raise UserError(f"--target {target:g} goes with --query target or all, not {query}; leave it out")
+    import gac
+    from gac.console import activity
+
+    with activity(f"loading {run}"):
+        agent = gac.load(run)
+    name = env_id or agent.env_id
+    if name is None:
+        raise UserError(f"{run} names no environment; give --env-id, such as --env-id Hopper-v5")
+    aim = TARGETS.get(name.split("-")[0].lower()) if target is None else target
+    queries = {each: make_query(each, aim) for each in (QUERIES if query == "all" else (query,))}
+    records = []
+    for each, asked in queries.items():
+        with activity(f"{each}: {episodes} episodes of {name}"):
+            result = gac.evaluate(agent, name, query=asked, episodes=episodes, seed=seed)
+        records.append(result.to_json())
+        write_text(run / f"eval-{each}.json", records[-1])
+    if json is not None:
+        write_text(json, records[0] if len(records) == 1 else "[" + ",\n".join(records) + "]\n")
+    print_table(run)
+
+
+def report(runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN...")], /, *, out: Path) -> None:
+    """Write one HTML page, with all it needs inside, about one run or several.
+
+    Args:
+        runs: Folders of runs.
+        out: The page to write.
+    """
+    from gac.report import write_report
+
+    if not runs:
+        raise UserError("no run is given; try: gac report RUN --out report.html")
+    write_report(list(runs), out)
+    print(f"report: {out}")
+
+
+def data_list() -> None:
+    """List the data sets that a recipe makes here."""
+    from gac.data import list_data
+
+    for name, about in list_data().items():
+        print(f"{name:<28}{about}")
+
+
+def data_make(
+    name: Annotated[Positional[str], arg(metavar="NAME")], /, *, seed: int = 0, out: FileName = None
+) -> None:
+    """Make a data set by its recipe and cache it; the same seed gives the same data.
+
+    Args:
+        name: Name of a recipe; see gac data list.
+        seed: Seed of the recipe.
+        out: Also write the data set here, in D4RL's flat HDF5 layout.
+    """
+    from gac.console import activity
+    from gac.data import list_data, load_data, write_d4rl
+
+    if name not in list_data():
+        raise UserError(f"{name!r} is no recipe, expected one of {', '.join(list_data())}; see gac data list")
+    with activity(f"making {name}, seed {seed}"):
+        episodes = load_data(name, seed=seed)
+    if out is not None:
+        write_d4rl(episodes, out)
+    print(f"{out or name}: {episodes.num_episodes} episodes, {episodes.num_steps} steps")
+
+
+def data_inspect(data: DataName, /, *, seed: int = 0) -> None:
+    """Print what a data set holds: sizes, environment, ends, lengths and returns.
+
+    Args:
+        data: Name or path of a data set.
+        seed: Seed of the recipe, where the data set is made by one.
+    """
+    from gac.data import describe, format_description, load_data
+
+    print(format_description(describe(load_data(data, seed=seed))))
+
+
+def data_convert(
+    src: Annotated[Positional[str], arg(metavar="SRC")],
+    dst: Annotated[Positional[Path], arg(metavar="DST")],
+    /,
+    *,
+    seed: int = 0,
+) -> None:
+    """Write any data set as an HDF5 file in D4RL's flat layout.
+
+    Args:
+        src: Name or path of a data set.
+        dst: The file to write; it must not exist.
+        seed: Seed of the recipe, where the data set is made by one.
+    """
+    from gac.data import load_data, write_d4rl
+
+    episodes = load_data(src, seed=seed)
+    write_d4rl(episodes, dst)
+    print(f"{dst}: {episodes.num_episodes} episodes, {episodes.num_steps} steps")
+
+
+def data(
+    action: Annotated[Positional[Literal["list", "make", "inspect", "convert"]], arg(metavar="ACTION")], /
+) -> None:
+    """Data sets: list | make NAME | inspect DATA | convert SRC DST; each has its own --help.
+
+    Args:
+        action: One of list, make, inspect, convert.
+    """
+
+
+def preset(name: str) -> Config:
+    """The configuration of a preset."""
+    from gac import presets
+
+    if name not in PRESETS:
+        raise UserError(f"--preset is {name}, expected one of {', '.join(PRESETS)}")
+    config: Config = getattr(presets, name)()
+    return config
+
+
+def claim(out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuse a folder in use before any work is done for it."""
+    if resume and overwrite:
+        raise UserError("--resume and --overwrite are both given; give one of them")
+    if resume and not (out / "config.json").exists():
+        raise UserError(f"{out} holds no run to go on from; leave out --resume to begin one")
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file, expected a folder; choose another name")
+    if not resume and not overwrite and out.is_dir() and any(out.iterdir()):
+        raise UserError(
+            f"{out} is not empty; go on with --resume, replace it with --overwrite, or choose another"
+        )
+
+
+def make_query(name: str, target: float | None) -> Any:
+    """The query object of a name; `target` is the return y*, raw and undiscounted."""
+    import gac
+
+    if name == "target":
+        if target is None:
+            raise UserError(
+                "--query target needs the return to aim at; give --target Y, raw, such as --target 3600"
+            )
+        return gac.Target(target)
+    return {"exploit": gac.Exploit, "explore": gac.Explore, "prior": gac.Prior}[name]()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        partial.write_text(text)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def print_table(run: Path) -> None:
+    """Print the evaluations that a run's folder holds, beside the returns of its data."""
+    from rich.console import Console
+
+    from gac.report import query_table, read_run
+
+    console = Console()
+    # A pipe has no width: rich would take 80 columns and break the cells.
+    console.print(query_table([read_run(run)]), width=None if console.is_terminal else 120)

@@ -1,0 +1,157 @@
+"""Every setting of a run: frozen dataclasses, which are also the command line's flags."""
+
+import dataclasses
+import json
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any
+
+from gac.errors import UserError
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes and variances of p(tau, y, z | s0), Eq. (4)."""
+
+    embed_dim: int = 64
+    """Width d of every token."""
+    latent_tokens: int = 4
+    """Number n_z of tokens of base noise epsilon."""
+    heads: int = 4
+    """Attention heads; divides embed_dim."""
+    encoder_layers: int = 2
+    """Layers of the prior f_alpha."""
+    decoder_layers: int = 2
+    """Layers of the generator p_beta."""
+    context: int = 2
+    """Steps M of history that the generator sees."""
+    sigma_a: float = 0.3
+    """Standard deviation of actions: its fixed value, or its start when learned."""
+    sigma_s: float = 0.3
+    """Standard deviation of next states, in standardised units: fixed value or start."""
+    sigma_y: float = 0.6
+    """Standard deviation of the return, in standardised units: fixed value or start."""
+    learn_sigma_a: bool = False
+    """Learn sigma_a per action dimension."""
+    learn_sigma_s: bool = False
+    """Learn sigma_s per state dimension."""
+    learn_sigma_y: bool = False
+    """Learn sigma_y."""
+
+
+@dataclass(frozen=True)
+class PosteriorConfig:
+    """Local inference: phi of each trajectory, theta fixed."""
+
+    inner_steps: int = 10
+    """Most gradient steps in phi per visit."""
+    inner_lr: float = 0.1
+    """Learning rate of Adam in phi; decays to zero within a visit."""
+    inner_eps: float = 1.0
+    """Adam's epsilon in phi, in nats: gradients well below it are followed, not amplified."""
+    inner_tol: float = 1e-4
+    """A trajectory stops when its ELBO moves by less than this, relative."""
+    inner_windows: int = 4
+    """Windows per trajectory in an inner step."""
+    free_bits: float = 0.0
+    """Nats per latent token that the KL does not charge."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Global updates of theta."""
+
+    batch_size: int = 100
+    """Trajectories per update."""
+    outer_steps: int = 10
+    """Gradient steps k in theta per update."""
+    outer_lr: float = 1e-3
+    """Learning rate of AdamW in theta."""
+    outer_windows: int = 4
+    """Windows per trajectory in an outer step."""
+    warmup_steps: int = 200
+    """Gradient steps over which outer_lr rises from zero."""
+    averaging: float = 0.999
+    """Decay per gradient step of the average of theta that acts."""
+    refit_every: int = 20
+    """Updates between closed-form steps of the prior's first layer."""
+    weight_decay: float = 1e-3
+    """Decoupled weight decay of AdamW."""
+    grad_clip: float = 1.0
+    """Largest global norm of the gradient of theta."""
+    heldout_fraction: float = 0.05
+    """Share of the trajectories kept from training, for the held-out ELBO."""
+    heldout_every: int = 100
+    """Updates between computations of the held-out ELBO."""
+    checkpoint_seconds: float = 60.0
+    """Seconds between checkpoints."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole run."""
+
+    preset: str = "fast"
+    """Name of the preset that the values began from."""
+    seed: int = 0
+    """Seed of everything random in training."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    posterior: PosteriorConfig = field(default_factory=PosteriorConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def to_json(self) -> str:
+        """The configuration as JSON text, with its schema version."""
+        return json.dumps({"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self)}, indent=2)
+
+    @classmethod
+    def from_json(cls, text: str, where: str = "config.json") -> "Config":
+        """Read `to_json`'s text strictly.
+
+        Raises:
+            UserError: not JSON, a newer schema, an unknown or missing key, a wrong type.
+        """
+        try:
+            raw = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{where} is not JSON ({error}); restore the file or train again") from None
+        if not isinstance(raw, dict):
+            raise UserError(f"{where} holds {type(raw).__name__}, expected an object; restore the file")
+        version = raw.pop("schema_version", None)
+        if version != SCHEMA_VERSION:
+            raise UserError(
+                f"{where} has schema_version {version!r}, this gac reads {SCHEMA_VERSION}; "
+                "use the gac release that wrote the run"
+            )
+        return _strict(cls, raw, where)
+
+
+def _strict(cls: type, raw: Any, where: str) -> Any:
+    """Build a frozen dataclass from a dict; an unknown, missing or mistyped key is an error."""
+    if not isinstance(raw, dict):
+        raise UserError(f"{where}: expected an object, got {raw!r}")
+    hints = typing.get_type_hints(cls)
+    unknown, missing = sorted(raw.keys() - hints.keys()), sorted(hints.keys() - raw.keys())
+    if unknown or missing:
+        raise UserError(
+            f"{where}: unknown keys {unknown}, missing keys {missing}; restore the file or train again"
+        )
+    values = {}
+    for key, kind in hints.items():
+        value = raw[key]
+        if dataclasses.is_dataclass(kind):
+            values[key] = _strict(typing.cast(type, kind), value, f"{where}: {key}")
+            continue
+        accepted: Any = (
+            (int, float)
+            if kind is float
+            else typing.get_args(kind)
+            if isinstance(kind, types.UnionType)
+            else kind
+        )
+        if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+            raise UserError(f"{where}: {key} is {value!r}, expected {getattr(kind, '__name__', kind)}")
+        values[key] = float(value) if kind is float else value
+    return cls(**values)

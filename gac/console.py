@@ -1,0 +1,89 @@
+"""What a person sees while something runs: a progress bar on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+
+PLAIN_SECONDS = 15.0
+"""Seconds between lines where there is no terminal."""
+
+FIGURES = {
+    "elbo": ("elbo", "{:.1f}"),
+    "kl": ("kl", "{:.1f}"),
+    "prior_return_mean": ("prior return mean", "{:+.2f}"),
+    "trajectories_per_second": ("trajectories/s", "{:.0f}"),
+}
+"""Key of metrics.jsonl: (words, format). The prior return mean is in standardised units: the data has 0."""
+
+
+def stderr_console() -> Console:
+    """Progress goes to stderr, so that stdout holds only results."""
+    return Console(stderr=True, highlight=False)
+
+
+def figures(metrics: Mapping[str, Any]) -> str:
+    """The metrics that matter while training, in a line; what is not there yet is left out."""
+    shown = [
+        (words, form.format(float(metrics[key]))) for key, (words, form) in FIGURES.items() if key in metrics
+    ]
+    return "  ".join(f"{words} {value}" for words, value in shown)
+
+
+def remaining(seconds: float, done: float) -> str:
+    """Time left as `m:ss`, from the seconds spent on the share `done` in [0, 1]."""
+    if done <= 0:
+        return "-:--"
+    left = round(seconds * (1 - min(done, 1.0)) / done)
+    minutes, rest = divmod(left, 60)
+    return f"{minutes}:{rest:02d}"
+
+
+@contextmanager
+def training_progress(
+    console: Console | None = None, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Callable[[dict[str, Any], float], None]]:
+    """Yield the `progress(metrics, done)` callable of `gac.train`; `done` is a share in [0, 1]."""
+    console = console or stderr_console()
+    began = clock()
+    if console.is_terminal:
+        # No rich column for the time left: it estimates from the last updates, and compilation skews those.
+        columns = BarColumn(bar_width=None), TaskProgressColumn(), TextColumn("{task.description}")
+        with Progress(*columns, console=console, expand=True) as bar:
+            task = bar.add_task("compiling", total=1.0)
+
+            def draw(metrics: dict[str, Any], done: float) -> None:
+                words = f"{figures(metrics)}  {remaining(clock() - began, done)} left"
+                bar.update(task, completed=done, description=words)
+
+            yield draw
+        return
+
+    said = -float("inf")
+
+    def say(metrics: dict[str, Any], done: float) -> None:
+        nonlocal said
+        now = clock()
+        if now - said >= PLAIN_SECONDS or done >= 1:
+            said = now
+            left = remaining(now - began, done)
+            line = f"training {100 * min(done, 1.0):3.0f} %  {figures(metrics)}  {left} left"
+            console.print(line, soft_wrap=True, markup=False)
+
+    yield say
+
+
+@contextmanager
+def activity(words: str, console: Console | None = None) -> Iterator[None]:
+    """Show that something without a known end runs: a spinner on a terminal, a line elsewhere."""
+    console = console or stderr_console()
+    if not console.is_terminal:
+        console.print(words, soft_wrap=True, markup=False)
+        yield
+        return
+    with Progress(SpinnerColumn(), TextColumn("{task.description}"), console=console, transient=True) as bar:
+        bar.add_task(words, total=None)
+        yield

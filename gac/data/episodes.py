@@ -1,0 +1,365 @@
+"""Episodes and their returns: ragged data, held flat."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int32, Int64
+from numpy import ndarray
+
+from gac.errors import UserError
+
+SHORTEST = 2
+"""Fewest steps of an episode: one transition that the model can learn from."""
+
+_RETURN_TOLERANCE = 1e-3
+
+
+class Episode(NamedTuple):
+    """One trajectory tau and its return y, raw and undiscounted."""
+
+    observations: Float32[ndarray, "steps obs"]
+    actions: Float32[ndarray, "steps act"]
+    rewards: Float32[ndarray, "steps"] | None
+    y: float
+    terminated: bool
+    truncated: bool
+    final_observation: Float32[ndarray, "obs"] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Episodes:
+    """E whole episodes of N steps in all; everything is checked on entry.
+
+    Args:
+        observations: States `s_t`, raw.
+        actions: Actions `a_t`, raw.
+        rewards: Rewards, or None where a source has returns alone.
+        returns: `y`, the raw undiscounted return of each whole episode.
+        lengths: Steps T of each episode, in the order of the rows.
+        terminated: The environment ended the episode.
+        truncated: A time limit, or the source, ended the episode.
+        final_observations: State `s_T` after the last action; None where a source lacks it.
+        env_id: The Gymnasium id of the environment, if known.
+        name: What to call the data in messages and records.
+
+    Raises:
+        UserError: what `from_arrays` lists.
+    """
+
+    observations: Float32[ndarray, "steps obs"]
+    actions: Float32[ndarray, "steps act"]
+    rewards: Float32[ndarray, "steps"] | None
+    returns: Float32[ndarray, "episodes"]
+    lengths: Int32[ndarray, "episodes"]
+    terminated: Bool[ndarray, "episodes"]
+    truncated: Bool[ndarray, "episodes"]
+    final_observations: Float32[ndarray, "episodes obs"] | None
+    env_id: str | None
+    name: str
+
+    def __post_init__(self) -> None:
+        _check_layout(self)
+        _check_values(self)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        observations: Sequence[Any],
+        actions: Sequence[Any],
+        rewards: Sequence[Any] | None = None,
+        returns: Sequence[float] | ndarray | None = None,
+        terminated: Sequence[bool] | ndarray | None = None,
+        truncated: Sequence[bool] | ndarray | None = None,
+        env_id: str | None = None,
+        name: str = "arrays",
+    ) -> "Episodes":
+        """Build episodes from one array each.
+
+        Args:
+            observations: Per episode `(T, S)`, or `(T + 1, S)` with the state after the last action.
+            actions: Per episode `(T, A)`.
+            rewards: Per episode `(T,)`; may be missing if `returns` is there.
+            returns: `(E,)` raw undiscounted returns; the sums of `rewards` unless given.
+            terminated: `(E,)`; unless given, those not `truncated` (none if neither is given).
+            truncated: `(E,)`; unless given, those not `terminated`.
+            env_id: The Gymnasium id of the environment.
+            name: What to call the data.
+
+        Raises:
+            UserError: no episodes, one shorter than two steps, lengths or widths that do not match, values
+                that are not finite real numbers, neither rewards nor returns or the two at odds, an
+                episode that is neither terminated nor truncated.
+        """
+        count = len(observations)
+        _check_count("actions", len(actions), count, name)
+        if count == 0:
+            raise UserError(f"{name} has no episodes, expected one or more; give observations and actions")
+        states = [_numbers(x, 2, f"observations[{i}]", name) for i, x in enumerate(observations)]
+        acts = [_numbers(x, 2, f"actions[{i}]", name) for i, x in enumerate(actions)]
+        lengths = np.array([len(a) for a in acts], np.int32)
+        has_final = _has_final([len(s) for s in states], lengths, name)
+        flat_rewards = None
+        if rewards is not None:
+            _check_count("rewards", len(rewards), count, name)
+            flat_rewards = _join_rewards(rewards, lengths, name)
+        if terminated is not None and truncated is None:
+            truncated = ~_flags(terminated, "terminated", count, name)
+        elif truncated is not None and terminated is None:
+            terminated = ~_flags(truncated, "truncated", count, name)
+        return cls(
+            observations=_join(
+                [s[: len(a)] for s, a in zip(states, acts, strict=True)], "observations", name
+            ),
+            actions=_join(acts, "actions", name),
+            rewards=flat_rewards,
+            returns=episode_returns(flat_rewards, returns, lengths, name),
+            lengths=lengths,
+            terminated=_flags(
+                [False] * count if terminated is None else terminated, "terminated", count, name
+            ),
+            truncated=_flags([True] * count if truncated is None else truncated, "truncated", count, name),
+            final_observations=_join([s[-1:] for s in states], "observations", name) if has_final else None,
+            env_id=env_id,
+            name=name,
+        )
+
+    @property
+    def num_episodes(self) -> int:
+        """Number E of episodes."""
+        return len(self.lengths)
+
+    @property
+    def num_steps(self) -> int:
+        """Number N of steps over all episodes."""
+        return len(self.observations)
+
+    @property
+    def observation_dim(self) -> int:
+        """Width S of an observation."""
+        return int(self.observations.shape[1])
+
+    @property
+    def action_dim(self) -> int:
+        """Width A of an action."""
+        return int(self.actions.shape[1])
+
+    @cached_property
+    def starts(self) -> Int64[ndarray, "episodes"]:
+        """Row of each episode's first step."""
+        starts: ndarray = np.cumsum(self.lengths, dtype=np.int64) - self.lengths
+        return starts
+
+    def __len__(self) -> int:
+        return self.num_episodes
+
+    def __getitem__(self, index: int) -> Episode:
+        i = range(self.num_episodes)[index]
+        rows = slice(int(self.starts[i]), int(self.starts[i]) + int(self.lengths[i]))
+        return Episode(
+            observations=self.observations[rows],
+            actions=self.actions[rows],
+            rewards=None if self.rewards is None else self.rewards[rows],
+            y=float(self.returns[i]),
+            terminated=bool(self.terminated[i]),
+            truncated=bool(self.truncated[i]),
+            final_observation=None if self.final_observations is None else self.final_observations[i],
+        )
+
+    def select(self, indices: Sequence[int] | slice | ndarray) -> "Episodes":
+        """The episodes at `indices` (numbers, a slice or a mask), in that order.
+
+        Raises:
+            UserError: nothing is selected.
+            IndexError: an index is out of range.
+        """
+        everything = np.arange(self.num_episodes)
+        if isinstance(indices, slice):
+            chosen = everything[indices]
+        else:  # An empty list would become a float array, which is no index.
+            chosen = everything[np.asarray(indices) if len(indices) else slice(0)]
+        if chosen.size == 0:
+            raise UserError(
+                f"no episode of {self.name} is selected, expected one or more; widen the selection"
+            )
+        rows = np.concatenate([np.arange(self.lengths[i]) + self.starts[i] for i in chosen])
+        return Episodes(
+            observations=self.observations[rows],
+            actions=self.actions[rows],
+            rewards=None if self.rewards is None else self.rewards[rows],
+            returns=self.returns[chosen],
+            lengths=self.lengths[chosen],
+            terminated=self.terminated[chosen],
+            truncated=self.truncated[chosen],
+            final_observations=None if self.final_observations is None else self.final_observations[chosen],
+            env_id=self.env_id,
+            name=self.name,
+        )
+
+
+def episode_returns(
+    rewards: Float32[ndarray, "steps"] | None, returns: Any, lengths: Int32[ndarray, "episodes"], name: str
+) -> Float32[ndarray, "episodes"]:
+    """The given returns, or the sum of each episode's rewards.
+
+    Raises:
+        UserError: neither is there, or the returns are not one number per episode.
+    """
+    if returns is not None:
+        y = _numbers(returns, 1, "returns", name)
+        _check_count("returns", len(y), len(lengths), name)
+        return y
+    if rewards is None:
+        raise UserError(
+            f"{name} has neither rewards nor returns, expected one of them; give returns, one per episode"
+        )
+    return _reward_sums(rewards, lengths).astype(np.float32)
+
+
+def _reward_sums(rewards: ndarray, lengths: ndarray) -> ndarray:
+    """float64 sums; cumulative differences, since `reduceat` misreads empty episodes."""
+    total = np.concatenate([[0.0], np.cumsum(rewards, dtype=np.float64)])
+    ends = np.minimum(np.cumsum(lengths, dtype=np.int64), len(rewards))
+    return np.diff(total[np.concatenate([[0], ends])])
+
+
+def _numbers(values: Any, rank: int, what: str, name: str) -> ndarray:
+    """A float32 array of the rank; non-finite values are left for `_check_values` to name."""
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError):
+        raise UserError(
+            f"{what} of {name} is ragged, expected an array of rank {rank}; give equal rows"
+        ) from None
+    if array.dtype.kind not in "fiu":
+        raise UserError(
+            f"{what} of {name} has dtype {array.dtype}, expected real numbers; convert it to float32"
+        )
+    if array.ndim != rank:
+        axes = "(steps, width)" if rank == 2 else "(steps,)" if "[" in what else "(episodes,)"
+        raise UserError(f"{what} of {name} has shape {array.shape}, expected {axes}; reshape it")
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(array, np.float32)
+
+
+def _flags(values: Any, what: str, count: int, name: str) -> ndarray:
+    array = np.asarray(values)
+    if array.dtype != np.bool_ or array.ndim != 1:
+        found = f"dtype {array.dtype} and shape {array.shape}"
+        raise UserError(f"{what} of {name} has {found}, expected one bool per episode; convert it")
+    _check_count(what, len(array), count, name)
+    return array
+
+
+def _check_count(what: str, found: int, expected: int, name: str) -> None:
+    if found != expected:
+        raise UserError(
+            f"{what} of {name} has {found} entries, expected {expected}, one per episode; add or drop some"
+        )
+
+
+def _has_final(rows: list[int], lengths: ndarray, name: str) -> bool:
+    """Whether every episode has T + 1 observations (True) or T (False); a mixture is an error."""
+    extra = rows[0] - int(lengths[0]) == 1
+    for i, (found, steps) in enumerate(zip(rows, lengths, strict=True)):
+        if found - steps != extra:
+            wanted = f"{steps + 1}" if extra and i else f"{steps}" if i else f"{steps} or {steps + 1}"
+            raise UserError(
+                f"episode {i} of {name} has {found} observations for {steps} actions, expected {wanted}; "
+                "give T or T + 1 observations, the same way in all episodes"
+            )
+    return extra
+
+
+def _join_rewards(rewards: Sequence[Any], lengths: ndarray, name: str) -> ndarray:
+    parts = [_numbers(x, 1, f"rewards[{i}]", name) for i, x in enumerate(rewards)]
+    for i, (part, steps) in enumerate(zip(parts, lengths, strict=True)):
+        if len(part) != steps:
+            raise UserError(
+                f"episode {i} of {name} has {len(part)} rewards for {steps} actions; give one per action"
+            )
+    return np.concatenate(parts)
+
+
+def _join(parts: list[ndarray], what: str, name: str) -> ndarray:
+    width = parts[0].shape[1]
+    for i, part in enumerate(parts):
+        if part.shape[1] != width:
+            found = f"{what} of width {part.shape[1]}"
+            raise UserError(
+                f"episode {i} of {name} has {found}, expected {width} as in episode 0; make them equal"
+            )
+    return np.concatenate(parts)
+
+
+def _check_layout(e: Episodes) -> None:
+    """Types and shapes of the flat arrays, and the episodes' lengths."""
+    steps, count = len(e.observations), len(e.lengths)
+    layout: dict[str, tuple[Any, tuple[int | None, ...]]] = {
+        "observations": (np.float32, (steps, None)),
+        "actions": (np.float32, (steps, None)),
+        "rewards": (np.float32, (steps,)),
+        "returns": (np.float32, (count,)),
+        "lengths": (np.int32, (count,)),
+        "terminated": (np.bool_, (count,)),
+        "truncated": (np.bool_, (count,)),
+        "final_observations": (np.float32, (count, *e.observations.shape[1:])),
+    }
+    for key, (dtype, shape) in layout.items():
+        array = getattr(e, key)
+        if array is None and key in ("rewards", "final_observations"):
+            continue
+        fits = array.ndim == len(shape) and all(
+            n in (None, m) for n, m in zip(shape, array.shape, strict=True)
+        )
+        if array.dtype != dtype or not fits:
+            wanted = f"{np.dtype(dtype)} {tuple('any' if n is None else n for n in shape)}"
+            raise UserError(
+                f"{key} of {e.name} is {array.dtype} {array.shape}, expected {wanted}; convert it"
+            )
+        if array.ndim == 2 and array.shape[1] == 0:
+            raise UserError(f"{key} of {e.name} has width 0, expected 1 or more; give at least one dimension")
+    if count == 0:
+        raise UserError(f"{e.name} has no episodes, expected one or more; give some")
+    if np.any(e.lengths < SHORTEST):
+        i = int(np.argmax(e.lengths < SHORTEST))
+        raise UserError(
+            f"episode {i} of {e.name} has length {e.lengths[i]}, expected {SHORTEST} or more; drop it"
+        )
+    if (total := int(e.lengths.sum(dtype=np.int64))) != steps:
+        raise UserError(
+            f"lengths of {e.name} add up to {total}, expected {steps} as there are rows; correct them"
+        )
+
+
+def _check_values(e: Episodes) -> None:
+    """Finite numbers, an end to every episode, returns that are the sums of the rewards."""
+    episode_of_row = np.repeat(np.arange(e.num_episodes), e.lengths)
+    for key in ("observations", "actions", "rewards", "final_observations", "returns"):
+        array = getattr(e, key)
+        if array is None or np.isfinite(array).all():
+            continue
+        place = tuple(np.argwhere(~np.isfinite(array))[0])
+        i = episode_of_row[place[0]] if len(array) == e.num_steps else place[0]
+        where = f", step {place[0] - e.starts[i]}" if len(array) == e.num_steps else ""
+        raise UserError(
+            f"episode {i} of {e.name} has {key} {array[place]}{where}, expected finite float32; "
+            "drop the episode"
+        )
+    endless = ~(e.terminated | e.truncated)
+    if endless.any():
+        i = int(np.argmax(endless))
+        raise UserError(f"episode {i} of {e.name} is neither terminated nor truncated; set one of them")
+    if e.rewards is None:
+        return
+    sums = _reward_sums(e.rewards, e.lengths)
+    scale = np.maximum(1.0, _reward_sums(np.abs(e.rewards), e.lengths))
+    wrong = np.abs(sums - e.returns) > _RETURN_TOLERANCE * scale
+    if wrong.any():
+        i = int(np.argmax(wrong))
+        raise UserError(
+            f"episode {i} of {e.name} has return {e.returns[i]:g}, but its rewards add up to {sums[i]:g}; "
+            "give one of the two, or correct them"
+        )

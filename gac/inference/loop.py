@@ -1,0 +1,125 @@
+"""The one inner loop: gradient ascent on any objective in phi, with early stop per item."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from gac.model.joint import Phi
+
+Objective = Callable[[Phi, PRNGKeyArray], tuple[Float[Array, "batch"], Float[Array, "batch"]]]
+"""`(phi, key) -> (values to maximise, item by item; a quantity to watch)`."""
+
+SMOOTHING = 0.9
+LEAST_STEPS = 10
+
+
+class State(NamedTuple):
+    """What one step of the loop hands to the next."""
+
+    phi: Phi
+    optimiser_state: optax.OptState
+    value: Float[Array, "batch"]
+    change: Float[Array, "batch"]
+    steps: Int[Array, "batch"]
+    converged: Bool[Array, "batch"]
+    step: Int[Array, ""]
+    trace: Float[Array, "max_steps"]
+
+
+class Info(NamedTuple):
+    """Diagnostics of a finished inference."""
+
+    value: Float[Array, "batch"]
+    """Objective at the last step taken by each item."""
+    steps: Int[Array, "batch"]
+    """Steps until each item converged, or max_steps."""
+    converged: Bool[Array, "batch"]
+    """Whether it stopped by itself."""
+    trace: Float[Array, "max_steps"]
+    """Mean of the watched quantity at each step; NaN past the last."""
+
+
+def init(phi: Phi, optimiser: optax.GradientTransformation, max_steps: int) -> State:
+    """Start at phi, nothing known of the objective yet."""
+    batch = phi.mu.shape[0]
+    return State(
+        phi=phi,
+        optimiser_state=optimiser.init(phi),
+        value=jnp.zeros(batch),
+        change=jnp.full(batch, jnp.inf),
+        steps=jnp.zeros(batch, jnp.int32),
+        converged=jnp.zeros(batch, bool),
+        step=jnp.zeros((), jnp.int32),
+        trace=jnp.full(max_steps, jnp.nan),
+    )
+
+
+def step(
+    state: State, objective: Objective, optimiser: optax.GradientTransformation, tol: float, key: PRNGKeyArray
+) -> State:
+    r"""One ascent step for every item that has not converged.
+
+    An item converges when the smoothed change $c_t = 0.9\,c_{t-1} + 0.1\,(v_t - v_{t-1})$ of its
+    objective falls below `tol` times $\max(1, |v_t|)$; its phi is frozen from then on.
+    """
+
+    def total(phi: Phi) -> tuple[Float[Array, ""], tuple[Float[Array, "batch"], Float[Array, "batch"]]]:
+        values, watched = objective(phi, jax.random.fold_in(key, state.step))
+        return -jnp.sum(values), (values, watched)
+
+    gradient, (value, watched) = jax.grad(total, has_aux=True)(state.phi)
+    # Optax mixes int32 counts with floats, which strict promotion (on in the tests) forbids.
+    with jax.numpy_dtype_promotion("standard"):
+        updates, optimiser_state = optimiser.update(gradient, state.optimiser_state, state.phi)
+    moved = optax.apply_updates(state.phi, updates)
+    frozen = state.converged[:, None, None]
+    change = jnp.where(
+        state.step <= 1,
+        value - state.value,
+        SMOOTHING * state.change + (1.0 - SMOOTHING) * (value - state.value),
+    )
+    settled = jnp.abs(change) <= tol * jnp.maximum(1.0, jnp.abs(value))
+    return State(
+        phi=jax.tree.map(lambda new, old: jnp.where(frozen, old, new), moved, state.phi),
+        optimiser_state=optimiser_state,
+        value=jnp.where(state.converged, state.value, value),
+        change=change,
+        steps=state.steps + jnp.where(state.converged, 0, 1),
+        converged=state.converged | (settled & (state.step >= LEAST_STEPS)),
+        step=state.step + 1,
+        trace=state.trace.at[state.step].set(jnp.mean(watched)),
+    )
+
+
+def infer(
+    objective: Objective,
+    phi0: Phi,
+    optimiser: optax.GradientTransformation,
+    max_steps: int,
+    tol: float,
+    key: PRNGKeyArray,
+) -> tuple[Phi, Info]:
+    """Ascend `objective` in phi from phi0 until every item converges, at most `max_steps` steps.
+
+    Runs inside a compiled program; the stop is a condition of the loop, not of the host.
+
+    Args:
+        objective: `(phi, key) -> (values, watched)`, each of shape (batch,): values are maximised
+            item by item, watched goes into the trace. The key differs at every step; a
+            deterministic objective ignores it.
+        phi0: start.
+        optimiser: any gradient transformation, applied to phi of the whole batch.
+        max_steps: most steps.
+        tol: relative threshold of `step`.
+        key: randomness of the objective.
+    """
+    final = jax.lax.while_loop(
+        lambda state: (state.step < max_steps) & ~jnp.all(state.converged),
+        lambda state: step(state, objective, optimiser, tol, key),
+        init(phi0, optimiser, max_steps),
+    )
+    return final.phi, Info(final.value, final.steps, final.converged, final.trace)

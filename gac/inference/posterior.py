@@ -1,0 +1,57 @@
+"""Local inference: q_phi(epsilon | tau, y) of logged trajectories, by ascent on the ELBO, Eq. (5)."""
+
+from typing import NamedTuple
+
+import jax
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from gac.config import PosteriorConfig
+from gac.data.windows import DeviceEpisodes, sample_windows
+from gac.inference.loop import Info, infer
+from gac.model.joint import GAC, Phi, elbo
+
+
+class Batch(NamedTuple):
+    """Trajectories of a batch: their place in the data, first states and returns."""
+
+    index: Int[Array, "batch"]
+    s0: Float[Array, "batch obs"]
+    y: Float[Array, "batch"]
+
+
+def load_batch(data: DeviceEpisodes, index: Int[Array, "batch"], observation_dim: int) -> Batch:
+    """Look up what every estimate of the ELBO needs."""
+    return Batch(index, data.rows[data.starts[index], :observation_dim], data.y[index])
+
+
+def fit_posterior(
+    model: GAC,
+    data: DeviceEpisodes,
+    batch: Batch,
+    phi0: Phi,
+    config: PosteriorConfig,
+    key: PRNGKeyArray,
+    max_steps: int | None = None,
+) -> tuple[Phi, Info]:
+    """Ascend the ELBO in phi of each trajectory, theta fixed.
+
+    Every step draws new windows and new noise. Adam's rate decays to zero within the visit: with
+    a constant rate the noise makes every dimension wander, and the KL charges for it.
+
+    Args:
+        phi0: the stored posteriors, or the prior for trajectories never seen.
+        max_steps: instead of `config.inner_steps`.
+    """
+    steps = config.inner_steps if max_steps is None else max_steps
+
+    def objective(phi: Phi, key: PRNGKeyArray) -> tuple[Float[Array, "batch"], Float[Array, "batch"]]:
+        window_key, noise_key = jax.random.split(key)
+        windows = sample_windows(
+            data, batch.index, window_key, config.inner_windows, model.config.context, batch.s0.shape[1]
+        )
+        terms = elbo(model, phi, windows, batch.s0, batch.y, noise_key, config.free_bits)
+        return terms.elbo, terms.log_p_tau
+
+    optimiser = optax.adam(optax.cosine_decay_schedule(config.inner_lr, steps), eps=config.inner_eps)
+    return infer(objective, phi0, optimiser, steps, config.inner_tol, key)

@@ -1,0 +1,57 @@
+"""Decisions as inference queries: small frozen objects that differ only in their objective."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from gac.errors import UserError
+
+
+@dataclass(frozen=True)
+class Exploit:
+    """Expected return within a trust region, Eq. (2): for evaluation and deployment.
+
+    Args:
+        budget: KL budget in nats around the aggregated posterior; None takes the agent's own,
+            the KL at which one training posterior is singled out (see `gac.inference.exploit`).
+    """
+
+    name: ClassVar[str] = "exploit"
+    budget: float | None = None
+
+
+@dataclass(frozen=True)
+class Explore:
+    """A return above what the data holds, Eq. (3), then a sample of q: for collecting data.
+
+    Args:
+        quantile: y is drawn from the returns of the buffer above this quantile, in [0, 1).
+        delta_y: added to y, in standard deviations of the buffer's returns.
+    """
+
+    # Differs from the paper: delta_y there is in units of its own per task (10 on Hopper); in
+    # standard deviations one value serves every data set.
+    name: ClassVar[str] = "explore"
+    quantile: float = 0.8
+    delta_y: float = 0.25
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.quantile < 1.0:
+            raise UserError(f"quantile is {self.quantile}, expected at least 0 and below 1; try 0.8")
+
+
+@dataclass(frozen=True)
+class Target:
+    """One given return y*, raw and undiscounted, by the objective of `Explore`."""
+
+    name: ClassVar[str] = "target"
+    y_star: float
+
+
+@dataclass(frozen=True)
+class Prior:
+    """epsilon ~ N(0, I): behaviour as in the data, nothing optimised."""
+
+    name: ClassVar[str] = "prior"
+
+
+Query = Exploit | Explore | Target | Prior

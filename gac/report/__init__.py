@@ -1,0 +1,47 @@
+"""Records of runs, as tables, figures and one HTML page."""
+
+from gac.report.figures import (
+    inference_dynamics,
+    objective_curves,
+    predicted_against_achieved,
+    readme_figure,
+    return_distributions,
+    training_health,
+)
+from gac.report.html import render, write_report
+from gac.report.runs import (
+    QUERIES,
+    DataFacts,
+    Metrics,
+    QueryRecord,
+    Run,
+    read_metrics,
+    read_record,
+    read_run,
+)
+from gac.report.style import DARK, LIGHT, Theme
+from gac.report.tables import query_table, query_table_html
+
+__all__ = [
+    "DARK",
+    "LIGHT",
+    "QUERIES",
+    "DataFacts",
+    "Metrics",
+    "QueryRecord",
+    "Run",
+    "Theme",
+    "inference_dynamics",
+    "objective_curves",
+    "predicted_against_achieved",
+    "query_table",
+    "query_table_html",
+    "read_metrics",
+    "read_record",
+    "read_run",
+    "readme_figure",
+    "render",
+    "return_distributions",
+    "training_health",
+    "write_report",
+]

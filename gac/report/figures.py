@@ -1,0 +1,369 @@
+"""The figures of a report: one function each, from a run to a matplotlib Figure.
+
+Nothing here touches pyplot, so no global figure is left behind and no display is needed.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure, FigureBase
+from matplotlib.ticker import MaxNLocator
+
+from gac.report.runs import Run, labels
+from gac.report.style import DARK, DATA, LIGHT, Theme, colour, marker
+
+__all__ = [
+    "DARK",
+    "LIGHT",
+    "Theme",
+    "inference_dynamics",
+    "objective_curves",
+    "predicted_against_achieved",
+    "readme_figure",
+    "return_distributions",
+    "training_health",
+]
+
+HALF, WIDE = (5.6, 4.1), (11.2, 4.3)
+"""Inches: figures of half a page's width are drawn at their own size, so that 10 points stay 10 points."""
+
+DASHES = ("-", "--", "-.", ":")
+Span = tuple[float, float]
+P = ParamSpec("P")
+
+
+def objective_curves(runs: Sequence[Run], theme: Theme = LIGHT) -> Figure:
+    """The ELBO with its held-out values, and its three terms, against the update; a line per run."""
+    panels = {
+        "elbo": "ELBO (dots: held out)",
+        "log_p_tau": "log p(τ | s0, z)",
+        "log_p_y": "log p(y | z)",
+        "kl": "KL(q ‖ N(0, I)), nats",
+    }
+    return _curves(runs, panels, theme)
+
+
+def training_health(runs: Sequence[Run], theme: Theme = LIGHT) -> Figure:
+    """Active dimensions, inner steps and the prior predictive of y against the update; a line per run."""
+    panels = {
+        "active_dims": "active latent dimensions",
+        "inner_steps": "inner steps",
+        "prior_return_mean": "prior predictive of y: mean",
+        "prior_return_std": "prior predictive of y: std",
+    }
+    return _curves(runs, panels, theme)
+
+
+def return_distributions(run: Run, theme: Theme = LIGHT, span: Span | None = None) -> Figure:
+    """Returns of the data and of the queries on one axis: densities, and below them every episode.
+
+    Args:
+        run: A run with any number of evaluated queries.
+        theme: Colours of the figure.
+        span: Limits of the return axis, raw; those of `achieved_span` unless given.
+    """
+    return _figure(HALF, theme, lambda figure: _draw_distributions(figure, run, theme, span))
+
+
+def predicted_against_achieved(run: Run, theme: Theme = LIGHT, span: Span | None = None) -> Figure:
+    """A point per episode, its return as predicted and as achieved; on the diagonal the promise was kept.
+
+    Args:
+        run: A run with any number of evaluated queries.
+        theme: Colours of the figure.
+        span: Limits of both axes, raw; those of `promised_span` unless given.
+    """
+    return _figure(HALF, theme, lambda figure: _draw_promises(figure, run, theme, span))
+
+
+def inference_dynamics(run: Run, theme: Theme = LIGHT, span: Span | None = None) -> Figure:
+    """Mean predicted return along each query's optimisation; at the right what its episodes achieved.
+
+    Args:
+        run: A run with any number of evaluated queries.
+        theme: Colours of the figure.
+        span: Limits of the return axis, raw; matplotlib's own unless given.
+    """
+    return _figure(HALF, theme, lambda figure: _draw_dynamics(figure, run, theme, span))
+
+
+def readme_figure(run: Run, theme: Theme = LIGHT) -> Figure:
+    """Return distributions, and predicted against achieved return, side by side in one wide picture."""
+
+    def draw(figure: FigureBase) -> None:
+        left, right = figure.subfigures(1, 2, wspace=0.03, squeeze=False)[0]
+        _draw_distributions(left, run, theme, None)
+        _draw_promises(right, run, theme, None)
+
+    return _figure(WIDE, theme, draw)
+
+
+def achieved_span(runs: Sequence[Run]) -> Span:
+    """Limits that hold every return of the data and of the queries, raw."""
+    return _span([value for run in runs for value in _achieved(run)])
+
+
+def promised_span(runs: Sequence[Run]) -> Span:
+    """Limits that hold every predicted and achieved return of the queries, raw."""
+    records = [record for run in runs for record in run.queries]
+    return _span([value for record in records for value in (*record.returns, *record.predicted_returns)])
+
+
+def dynamics_span(runs: Sequence[Run]) -> Span:
+    """Limits that hold every trace and every achieved mean return, raw."""
+    records = [record for run in runs for record in run.queries]
+    data = [float(np.mean(run.data.returns)) for run in runs]
+    return _span([*data, *(value for record in records for value in (*record.trace, record.mean))])
+
+
+def density(
+    values: Sequence[float], at: Float[np.ndarray, "grid"], floor: float
+) -> Float[np.ndarray, "grid"]:
+    """Gaussian kernel density with Silverman's bandwidth, scaled to a peak of 1.
+
+    Args:
+        values: The sample; one value is enough.
+        at: Where to evaluate it.
+        floor: Least bandwidth, so that equal or few values give a bump that can be seen.
+    """
+    sample = np.asarray(values, dtype=np.float64)
+    quartiles = np.percentile(sample, [25, 75])
+    spreads = [spread for spread in (sample.std(), (quartiles[1] - quartiles[0]) / 1.34) if spread > 0]
+    bandwidth = max(0.9 * min(spreads, default=0.0) * len(sample) ** -0.2, floor)
+    # Bins keep the cost independent of the sample's size; they are far narrower than the kernel.
+    counts, edges = np.histogram(sample, bins=1024)
+    centres = (edges[:-1] + edges[1:]) / 2
+    kernel = np.exp(-0.5 * np.square((at[:, None] - centres[None, :]) / bandwidth))
+    heights: Float[np.ndarray, "grid"] = kernel @ counts.astype(np.float64)
+    peak = float(heights.max())
+    return heights / peak if peak > 0 else heights
+
+
+def _figure(size: tuple[float, float], theme: Theme, draw: Callable[[FigureBase], None]) -> Figure:
+    """A figure in a theme; the settings hold while it is drawn and, through its artists, when it is saved."""
+    with theme.context():
+        figure = Figure(figsize=size, layout="constrained")
+        FigureCanvasAgg(figure)
+        draw(figure)
+    return figure
+
+
+def _curves(runs: Sequence[Run], panels: dict[str, str], theme: Theme) -> Figure:
+    def draw(figure: FigureBase) -> None:
+        axes = figure.subplots(2, 2, sharex=True)
+        for axis, (key, title) in zip(axes.flat, panels.items(), strict=True):
+            _draw_metric(axis, runs, key, theme)
+            axis.set_title(title, fontsize=9.5)
+        for axis in axes[1]:
+            axis.set_xlabel("update")
+        if len(runs) > 1:
+            handles = [axes.flat[0].plot([], [], **_run_style(place, theme))[0] for place in range(len(runs))]
+            names = [_printable(name) for name in labels(runs)]
+            figure.legend(handles, names, loc="outside upper left", ncols=min(len(runs), 3))
+
+    return _figure(HALF, theme, draw)
+
+
+def _draw_metric(axis: Axes, runs: Sequence[Run], key: str, theme: Theme) -> None:
+    shown: list[float] = []
+    for place, run in enumerate(runs):
+        updates, values = run.metrics.series(key)
+        axis.plot(updates, values, **_run_style(place, theme))
+        shown += list(values)
+        if key == "elbo":
+            updates, values = run.metrics.series("heldout_elbo")
+            dots = _run_style(place, theme) | {"linestyle": "none", "marker": "o", "markersize": 4.5}
+            axis.plot(updates, values, **dots, markeredgecolor=theme.paper, markeredgewidth=0.8, zorder=3)
+            shown += list(values)
+    # In standardised units the data has mean 0 and std 1: a prior that looks like the data meets the line.
+    wanted = {"prior_return_mean": 0.0, "prior_return_std": 1.0}.get(key)
+    if wanted is not None:
+        axis.axhline(wanted, color=colour(DATA), linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+        at: dict[str, Any] = {
+            "xy": (0.02, wanted),
+            "xycoords": axis.get_yaxis_transform(),
+            "xytext": (0, 3),
+            "textcoords": "offset points",
+        }
+        axis.annotate("data", fontsize=8, color=theme.muted, **at)
+        shown.append(wanted)
+    if not shown:
+        _nothing(axis, "not recorded", theme)
+        return
+    if key in ("active_dims", "inner_steps"):
+        axis.set_ylim(0, 1.08 * max(shown) or 1)
+    _leave_out_extremes(axis, np.asarray(shown))
+    axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axis.yaxis.set_major_locator(MaxNLocator(4))
+
+
+def _run_style(place: int, theme: Theme) -> dict[str, Any]:
+    return {
+        "color": theme.runs[place % len(theme.runs)],
+        "linestyle": DASHES[place % len(DASHES)],
+        "linewidth": 1.3,
+    }
+
+
+def _leave_out_extremes(axis: Axes, values: Float[np.ndarray, "points"]) -> None:
+    """Let no first, untrained value flatten the curve: the axis then holds what comes later.
+
+    Its ends are near the 10th and 98th percentile, where the values reach far beyond these.
+    """
+    low, high = np.percentile(values, [10, 98])
+    if high > low and np.ptp(values) > 3 * (high - low):
+        axis.set_ylim(low - 0.2 * (high - low), high + 0.2 * (high - low))
+
+
+def _draw_distributions(figure: FigureBase, run: Run, theme: Theme, span: Span | None) -> None:
+    low, high = span or achieved_span([run])
+    samples = {DATA: run.data.returns} | {record.query: record.returns for record in run.queries}
+    top, strip = figure.subplots(2, 1, sharex=True, height_ratios=(3, 0.42 * len(samples) + 0.2))
+    grid = np.linspace(low, high, 400)
+    for place, (name, returns) in enumerate(samples.items()):
+        heights = density(returns, grid, floor=0.012 * (high - low))
+        top.fill_between(grid, heights, color=colour(name), alpha=0.22 if name == DATA else 0.1, linewidth=0)
+        top.plot(grid, heights, color=colour(name), linewidth=1.2 if name == DATA else 1.8)
+        # At most 300 episodes are drawn; evenly spaced ones of the sorted sample keep its shape and its ends.
+        ordered = np.sort(np.asarray(returns))
+        drawn = ordered[np.unique(np.linspace(0, len(ordered) - 1, 300).astype(int))]
+        strip.plot(drawn, np.full(len(drawn), place), "|", color=colour(name), markersize=8, alpha=0.45)
+        mean = float(np.mean(returns))
+        strip.plot(
+            [mean],
+            [place],
+            marker(name) if name != DATA else "X",
+            color=colour(name),
+            markersize=7,
+            markeredgecolor=theme.paper,
+            markeredgewidth=1,
+        )
+    top.set_ylim(0, 1.08)
+    top.set_yticks([])
+    top.spines["left"].set_visible(False)
+    top.set_ylabel("density, peak = 1", color=theme.muted, fontsize=9)
+    strip.set_yticks(range(len(samples)), [_printable(name) for name in samples])
+    for tick, name in zip(strip.get_yticklabels(), samples, strict=True):
+        tick.set_color(colour(name))
+        tick.set_fontweight("bold")
+    strip.set_ylim(len(samples) - 0.4, -0.6)
+    strip.grid(axis="y", visible=False)
+    strip.tick_params(axis="y", length=0)
+    strip.spines["left"].set_visible(False)
+    strip.set_xlim(low, high)
+    strip.set_xlabel("return, raw and undiscounted")
+
+
+def _draw_promises(figure: FigureBase, run: Run, theme: Theme, span: Span | None) -> None:
+    axis = figure.subplots()
+    if not run.queries:
+        return _nothing(axis, "no query was evaluated", theme)
+    low, high = span or promised_span([run])
+    axis.fill_between([low, high], [low, high], [high, high], color=theme.muted, alpha=0.07, linewidth=0)
+    axis.plot([low, high], [low, high], color=theme.muted, linewidth=1, linestyle=(0, (4, 3)))
+    for record in run.queries:
+        style: dict[str, Any] = {"marker": marker(record.query), "color": colour(record.query)}
+        axis.scatter(record.predicted_returns, record.returns, s=15, alpha=0.35, linewidths=0, **style)
+    for record in run.queries:
+        style = {"marker": marker(record.query), "color": colour(record.query)}
+        axis.scatter(
+            [record.predicted_mean],
+            [float(np.mean(record.returns))],
+            s=85,
+            edgecolors=theme.paper,
+            linewidths=1.4,
+            zorder=4,
+            label=_printable(record.query),
+            **style,
+        )
+    axis.set(xlim=(low, high), ylim=(low, high), xlabel="predicted return", ylabel="achieved return")
+    axis.annotate(
+        "better than promised",
+        (0.02, 0.975),
+        xycoords="axes fraction",
+        va="top",
+        fontsize=8.5,
+        color=theme.muted,
+    )
+    axis.annotate(
+        "worse than promised",
+        (0.98, 0.03),
+        xycoords="axes fraction",
+        ha="right",
+        fontsize=8.5,
+        color=theme.muted,
+    )
+    _legend(figure, axis)
+
+
+def _draw_dynamics(figure: FigureBase, run: Run, theme: Theme, span: Span | None) -> None:
+    axis = figure.subplots()
+    traced = [record for record in run.queries if len(record.trace) > 1]
+    if not traced:
+        return _nothing(axis, "no query has a recorded trace", theme)
+    for record in traced:
+        # Queries record different numbers of steps; shares of the whole put their ends in one place.
+        share = np.linspace(0, 100, len(record.trace))
+        axis.plot(
+            share, record.trace, color=colour(record.query), linewidth=1.8, label=_printable(record.query)
+        )
+        axis.plot(
+            [100, 106], [record.trace[-1], record.mean], color=colour(record.query), linewidth=1, alpha=0.6
+        )
+        axis.plot(
+            [106],
+            [record.mean],
+            marker(record.query),
+            color=colour(record.query),
+            markersize=7,
+            markeredgecolor=theme.paper,
+            markeredgewidth=1,
+            clip_on=False,
+            zorder=4,
+        )
+    mean = float(np.mean(run.data.returns))
+    axis.axhline(mean, color=colour(DATA), linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    axis.annotate(
+        "mean of the data", (0, mean), (2, 3), textcoords="offset points", fontsize=8.5, color=theme.muted
+    )
+    axis.axvline(100, color=theme.muted, linewidth=0.8)
+    axis.set(xlim=(0, 108), ylim=span, xlabel="share of the query's steps, %", ylabel="mean predicted return")
+    axis.set_xticks([0, 25, 50, 75, 100], ["0", "25", "50", "75", "100"])
+    axis.grid(axis="x", visible=False)
+    _legend(figure, axis)
+
+
+def _legend(figure: FigureBase, axis: Axes) -> None:
+    handles, names = axis.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper left", ncols=4, handletextpad=0.4, columnspacing=1.4)
+
+
+def _nothing(axis: Axes, words: str, theme: Theme) -> None:
+    axis.text(0.5, 0.5, words, transform=axis.transAxes, ha="center", va="center", color=theme.muted)
+    axis.set_yticks([])
+    axis.grid(visible=False)
+
+
+def _achieved(run: Run) -> list[float]:
+    return [*run.data.returns, *(value for record in run.queries for value in record.returns)]
+
+
+def _span(values: Sequence[float]) -> Span:
+    """Limits with a margin around all values; a unit interval around a single one."""
+    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    margin = 0.05 * (high - low) or 0.5
+    return low - margin, high + margin
+
+
+def _printable(text: str) -> str:
+    """A name from a file as the figures' font can show it, and not longer than there is room for."""
+    kept = "".join(
+        character if character.isprintable() and ord(character) < 256 else "?" for character in text
+    )
+    # A leading underscore would drop the name from a legend.
+    kept = kept if not kept.startswith("_") else f" {kept}"
+    return kept if len(kept) <= 32 else f"{kept[:29]}..."

@@ -1,0 +1,112 @@
+"""Where a run's numbers come from, and what a reader should know before believing them."""
+
+import dataclasses
+import shlex
+from typing import Any
+
+from gac import presets
+from gac.config import Config
+from gac.report.runs import QueryRecord, Run
+
+FEW_EPISODES = 20
+"""With fewer episodes the spread of a query's returns says little."""
+
+
+def commands(run: Run) -> list[str]:
+    """The commands that make the run's records again, as far as its files tell."""
+    data, out, config = shlex.quote(run.data.name), shlex.quote(str(run.path)), run.config
+    updates = run.metrics.last("update")
+    limit = "" if updates is None else f" --updates {int(updates)}"
+    basis = f"--preset {shlex.quote(config.preset)} --seed {config.seed}"
+    lines = [f"gac train {data} --out {out} {basis}{changed_flags(config)}{limit}"]
+    for record in run.queries:
+        words = f"gac evaluate {out} --query {shlex.quote(record.query)} --episodes {len(record.returns)}"
+        y_star = "Y" if record.y_star is None else f"{record.y_star:g}"
+        target = f" --target {y_star}" if record.query == "target" else ""
+        lines.append(f"{words} --env-id {shlex.quote(record.env_id)} --seed {record.seed}{target}")
+    return lines
+
+
+def changed_flags(config: Config) -> str:
+    """The flags of `gac train` that turn the configuration's preset into it, but for the seed."""
+    preset = getattr(presets, config.preset, None)
+    known = flatten(preset()) if callable(preset) else {}
+    changed = {
+        key: value
+        for key, value in flatten(config).items()
+        if key not in ("preset", "seed") and known.get(key) != value
+    }
+    return "".join(f" {_flag(key.split('.')[-1], value)}" for key, value in changed.items())
+
+
+def _flag(name: str, value: Any) -> str:
+    words = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{words}" if value else f"--no-{words}"
+    return f"--{words} {value}"
+
+
+def flatten(config: Config) -> dict[str, Any]:
+    """Every setting by its dotted name, in the configuration's order."""
+    values: dict[str, Any] = {}
+    for key, value in dataclasses.asdict(config).items():
+        values |= (
+            {f"{key}.{name}": item for name, item in value.items()}
+            if isinstance(value, dict)
+            else {key: value}
+        )
+    return values
+
+
+def notes(run: Run) -> list[str]:
+    """Honest notes: what is not there, what was left out, and which numbers to take with care."""
+    return [
+        *_training_notes(run),
+        *_missing_notes(run),
+        *(note for record in run.queries for note in _record_notes(run, record)),
+    ]
+
+
+def _training_notes(run: Run) -> list[str]:
+    found = []
+    if not run.metrics.lines:
+        found.append("No metrics were recorded, so there are no training curves.")
+    if run.metrics.cut_off:
+        found.append("The last line of metrics.jsonl was cut off, as by a kill; it is left out.")
+    if run.metrics.lines and run.metrics.last("heldout_elbo") is None:
+        found.append("The held-out ELBO was not computed.")
+    spoilt = sorted({key for line in run.metrics.lines for key, value in line.items() if _not_finite(value)})
+    if spoilt:
+        found.append(f"Not finite at some updates, and left out of the curves there: {', '.join(spoilt)}.")
+    return found
+
+
+def _missing_notes(run: Run) -> list[str]:
+    out = shlex.quote(str(run.path))
+    return [
+        f"{query} was not evaluated; to add it: gac evaluate {out} --query {query}"
+        + (" --target Y" if query == "target" else "")
+        for query in run.missing
+    ]
+
+
+def _record_notes(run: Run, record: QueryRecord) -> list[str]:
+    data_env, env, ratio, converged = run.data.env_id, record.env_id, record.ratio, record.converged
+    found = []
+    if len(record.returns) < FEW_EPISODES:
+        found.append(f"{len(record.returns)} episodes only; mean and spread are uncertain.")
+    if data_env is not None and env != data_env:
+        found.append(f"evaluated on {env}, the data is from {data_env}; their returns may not compare.")
+    if record.normalized_mean is None:
+        found.append(f"{env} has no reference scores, so the return is not normalised.")
+    if ratio is not None and ratio > 1.5:
+        found.append(
+            f"promises {ratio:.1f} times what it achieves; its plans have left what the model knows."
+        )
+    if converged is not None and converged < 0.9 and record.query != "prior":
+        found.append(f"{converged:.0%} of the plans met the stop threshold; the others ran out of steps.")
+    return [f"{record.query}: {note}" for note in found]
+
+
+def _not_finite(value: Any) -> bool:
+    return isinstance(value, float) and (value != value or abs(value) == float("inf"))

@@ -1,0 +1,132 @@
+"""The state of a run on disk: what makes resuming exact."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import equinox as eqx
+import numpy as np
+
+from gac.config import Config
+from gac.data.episodes import Episodes
+from gac.errors import UserError
+from gac.files import read_metadata, read_tree, write_text, write_tree
+from gac.training.update import TrainState
+
+STATE_SCHEMA = "1"
+LEAST_EPISODES = 4
+
+
+class Progress(NamedTuple):
+    """What the host keeps beside the device's state."""
+
+    seconds: float
+    """Seconds spent in updates so far, over all calls."""
+    data: str
+    """Fingerprint of the episodes."""
+
+
+def fingerprint(episodes: Episodes) -> str:
+    """SHA-256 of everything that training reads of the episodes."""
+    digest = hashlib.sha256()
+    for array in (episodes.observations, episodes.actions, episodes.returns, episodes.lengths):
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def check_config(config: Config, num_episodes: int) -> None:
+    """Refuse settings that cannot work, in one line each."""
+    model, training, posterior = config.model, config.training, config.posterior
+    positive = {**dataclasses.asdict(model), **dataclasses.asdict(posterior), **dataclasses.asdict(training)}
+    for name, value in positive.items():
+        least = 0 if name in ("inner_tol", "free_bits", "weight_decay", "heldout_fraction", "averaging", "checkpoint_seconds") else None
+        if not isinstance(value, bool) and (value < 0 or (value == 0 and least is None)):
+            raise UserError(f"{name} is {value}, expected more than 0; see gac train --help")
+    if model.embed_dim % model.heads:
+        raise UserError(f"heads is {model.heads}, expected a divisor of embed_dim, {model.embed_dim}")
+    if training.heldout_fraction >= 1.0 or training.averaging >= 1.0:
+        raise UserError("heldout_fraction and averaging are shares, expected less than 1")
+    if num_episodes < LEAST_EPISODES:
+        raise UserError(f"the data has {num_episodes} episodes, expected at least {LEAST_EPISODES}; add episodes")
+
+
+def claim_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Take the folder for a run, refusing one in use; what an older run left is removed only on request."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file, expected a folder; choose another name")
+    if resume:
+        if not (out / "state.safetensors").exists():
+            raise UserError(f"{out} holds no saved state to resume; train without --resume")
+        return
+    if out.is_dir() and any(out.iterdir()):
+        if not overwrite:
+            raise UserError(f"{out} is not empty; go on with --resume, replace it with --overwrite, or choose another")
+        for name in ("state.safetensors", "model.safetensors", "metrics.jsonl", "config.json", "data.json"):
+            (out / name).unlink(missing_ok=True)
+        for record in out.glob("eval-*.json"):
+            record.unlink()
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def write_state(out: Path, state: TrainState, progress: Progress) -> None:
+    """Write state.safetensors: theta, its average, the optimiser, the posteriors, the update's number."""
+    metadata = {"schema_version": STATE_SCHEMA, "progress": json.dumps(progress._asdict())}
+    write_tree(out / "state.safetensors", _arrays(state), metadata)
+
+
+def read_state(out: Path, like: TrainState, progress: Progress, config: Config) -> tuple[TrainState, Progress]:
+    """Read `write_state`'s file and cut metrics.jsonl back to it.
+
+    Raises:
+        UserError: another configuration, another data set, a newer schema, a damaged file.
+    """
+    saved = Config.from_json((out / "config.json").read_text(), str(out / "config.json"))
+    if saved != config:
+        raise UserError(f"{out} was trained with another configuration ({_difference(saved, config)}); resume with the same")
+    metadata = read_metadata(out / "state.safetensors")
+    if metadata.get("schema_version") != STATE_SCHEMA:
+        raise UserError(f"{out}/state.safetensors has schema {metadata.get('schema_version')}, this gac reads {STATE_SCHEMA}")
+    stored = Progress(**json.loads(metadata["progress"]))
+    if stored.data != progress.data:
+        raise UserError(f"{out} was trained on other episodes than these; resume with the same data set")
+    arrays = read_tree(out / "state.safetensors", _arrays(like))
+    state = eqx.combine(arrays, like)._replace(key=like.key)
+    _cut_metrics(out / "metrics.jsonl", int(state.update))
+    return state, stored
+
+
+def _arrays(state: TrainState) -> TrainState:
+    """The arrays alone; the key is left out, as it follows from the seed."""
+    return eqx.filter(state._replace(key=None), eqx.is_array)
+
+
+def _difference(saved: Config, config: Config) -> str:
+    for part in dataclasses.fields(Config):
+        old, new = getattr(saved, part.name), getattr(config, part.name)
+        if dataclasses.is_dataclass(old) and old != new:
+            return next(
+                f"{field.name} {getattr(old, field.name)}, now {getattr(new, field.name)}"
+                for field in dataclasses.fields(old)
+                if getattr(old, field.name) != getattr(new, field.name)
+            )
+        if old != new:
+            return f"{part.name} {old}, now {new}"
+    return "no field differs"
+
+
+def _cut_metrics(path: Path, last: int) -> None:
+    """Drop lines of updates that the saved state has not seen, and a line cut off by a kill."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        try:
+            if json.loads(line)["update"] <= last:
+                kept.append(line + "\n")
+        except (json.JSONDecodeError, KeyError):
+            continue
+    write_text(path, "".join(kept))
+
+

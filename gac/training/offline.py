@@ -1,0 +1,174 @@
+"""Offline training: batches of logged trajectories until the time or the updates are spent."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int
+from numpy import ndarray
+
+from gac.acting.agent import Agent, DataFacts
+from gac.config import Config
+from gac.data.episodes import Episodes
+from gac.data.standardise import Standardiser
+from gac.data.windows import DeviceEpisodes, to_device
+from gac.errors import UserError
+from gac.inference.library import Library
+from gac.training.checkpoint import Progress, check_config, claim_folder, fingerprint, read_state, write_state
+from gac.training.update import TrainState, heldout_elbo, init_state, update
+
+LOG_EVERY = 10
+DEFAULT_MINUTES = 15.0
+MOST_HELDOUT = 64
+NOT_LOGGED = ("finite", "finite_theta", "index")
+
+
+def split_episodes(num_episodes: int, config: Config) -> tuple[Int[ndarray, "train"], Int[ndarray, "heldout"]]:
+    """Episodes to train on and episodes held out (at most MOST_HELDOUT), a function of the seed."""
+    heldout = min(MOST_HELDOUT, int(num_episodes * config.training.heldout_fraction))
+    order = np.random.default_rng(config.seed).permutation(num_episodes).astype(np.int32)
+    return np.sort(order[heldout:]), np.sort(order[:heldout])
+
+
+class Trainer:
+    """One run: the data on the device, the compiled programs, the state; `run` moves it forward."""
+
+    def __init__(self, episodes: Episodes, config: Config, out: Path) -> None:
+        self.episodes, self.config, self.out = episodes, config, out
+        self.standardiser = Standardiser.fit(episodes)
+        self.data: DeviceEpisodes = to_device(episodes, self.standardiser)
+        self.train_index, self.heldout_index = split_episodes(episodes.num_episodes, config)
+        observation_dim, longest = episodes.observation_dim, int(episodes.lengths.max())
+        scale = float(episodes.lengths.mean())
+        train_index, heldout_index = jnp.asarray(self.train_index), jnp.asarray(self.heldout_index)
+        self._update = eqx.filter_jit(
+            lambda state, data: update(state, data, train_index, config, scale, observation_dim)
+        )
+        self._heldout = eqx.filter_jit(
+            lambda state, data: heldout_elbo(state, data, heldout_index, config, longest, observation_dim)
+        )
+        self.state: TrainState = init_state(
+            config, observation_dim, episodes.action_dim, episodes.num_episodes
+        )
+        self.progress = Progress(seconds=0.0, data=fingerprint(episodes))
+
+    def step(self) -> dict[str, Any]:
+        """One update; the state moves only if everything stayed finite.
+
+        Raises:
+            UserError: NaN or infinity, with the trajectory named; the last good state is written.
+        """
+        state, metrics = self._update(self.state, self.data)
+        metrics = jax.device_get(metrics)
+        if not metrics["finite"].all() or not metrics["finite_theta"]:
+            self.save()
+            bad = metrics["index"][~metrics["finite"]]
+            where = f"trajectory {bad[0]} (return {self.episodes.returns[bad[0]]:g})" if len(bad) else "the weights"
+            raise UserError(
+                f"training met a value that is not finite in {where} at update {int(self.state.update) + 1}; the last "
+                f"good state is in {self.out}; lower --outer-lr or --inner-lr, or look at that trajectory"
+            )
+        self.state = state
+        return metrics
+
+    def record(self, metrics: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """A line of metrics.jsonl."""
+        number, training = int(self.state.update), self.config.training
+        line: dict[str, Any] = {"update": number, "seconds": round(self.progress.seconds, 3)}
+        line |= {name: np.asarray(value).tolist() for name, value in metrics.items() if name not in NOT_LOGGED}
+        line["trajectories_per_second"] = min(training.batch_size, len(self.train_index)) / seconds
+        if number % training.heldout_every == 0 and len(self.heldout_index):
+            self.state, value = self._heldout(self.state, self.data)
+            line["heldout_elbo"] = float(value)
+        return line
+
+    def agent(self) -> Agent:
+        """The averaged weights with all that acting needs."""
+        return Agent(
+            model=self.state.averaged,
+            standardiser=self.standardiser,
+            library=Library.build(self.state.bank, self.data, self.train_index),
+            config=self.config,
+            facts=DataFacts.of(self.episodes),
+        )
+
+    def save(self) -> None:
+        """Write the run's folder; the state last, as everything else follows from it."""
+        self.agent().save(self.out)
+        write_state(self.out, self.state, self.progress)
+
+    def run(self, minutes: float, updates: int | None, report: Callable[[dict[str, Any], float], None]) -> None:
+        """Train until `updates` of the whole run are done, or else for `minutes` from now."""
+        training, began, saved = self.config.training, time.monotonic(), time.monotonic()
+        with open(self.out / "metrics.jsonl", "a") as log:
+            while True:
+                started = time.monotonic()
+                metrics = self.step()
+                now = time.monotonic()
+                self.progress = self.progress._replace(seconds=self.progress.seconds + now - started)
+                number = int(self.state.update)
+                done = number / updates if updates is not None else (now - began) / (60.0 * minutes)
+                if number % LOG_EVERY == 0 or done >= 1.0 or number == 1:
+                    line = self.record(metrics, now - started)
+                    log.write(json.dumps(line) + "\n")
+                    log.flush()
+                    report(line, min(done, 1.0))
+                if done >= 1.0:
+                    break
+                if time.monotonic() - saved > training.checkpoint_seconds:
+                    self.save()
+                    saved = time.monotonic()
+        self.save()
+
+
+def train(
+    data: Episodes,
+    config: Config,
+    *,
+    out: str | Path,
+    minutes: float | None = None,
+    updates: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Callable[[dict[str, Any], float], None] | None = None,
+) -> Agent:
+    """Learn the joint distribution of trajectories and returns, section 2 of the method.
+
+    Args:
+        data: episodes, each with one return.
+        config: a preset, perhaps with fields replaced.
+        out: folder of the run.
+        minutes: wall-clock minutes of this call, compilation included; 15 when neither is given.
+        updates: instead of minutes, number of updates of the whole run.
+        resume: go on from the state in `out`; its configuration and data must be the same.
+        overwrite: replace what is in `out`.
+        progress: called with the line of metrics and the share done at every logged update.
+
+    Returns:
+        The agent, which is also saved in `out`.
+
+    Raises:
+        UserError: a folder in use, a state of another configuration or data set, too few
+            episodes, a value that is not finite during training.
+        KeyboardInterrupt: after everything is saved.
+    """
+    out = Path(out)
+    check_config(config, data.num_episodes)
+    claim_folder(out, resume=resume, overwrite=overwrite)
+    trainer = Trainer(data, config, out)
+    if resume:
+        trainer.state, trainer.progress = read_state(out, trainer.state, trainer.progress, config)
+    if updates is not None and updates <= int(trainer.state.update):
+        return trainer.agent()
+    try:
+        trainer.run(DEFAULT_MINUTES if minutes is None else minutes, updates, progress or (lambda *_: None))
+    except KeyboardInterrupt:
+        trainer.save()
+        raise
+    return trainer.agent()

@@ -1,0 +1,206 @@
+"""One update: local inference, global steps, write-back, all in one compiled program."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from gac.config import Config, TrainingConfig
+from gac.data.windows import DeviceEpisodes, chunk_of_all_windows, sample_windows
+from gac.inference.posterior import Batch, fit_posterior, load_batch
+from gac.model.gaussian import kl_to_standard_normal
+from gac.model.joint import GAC, ElboTerms, Phi, elbo
+from gac.training.refit import refit_base
+
+ACTIVE_NATS = 0.02
+HELDOUT_STEPS = 100
+HELDOUT_DRAWS = 4
+EXACT_CHUNK = 64
+
+
+class TrainState(NamedTuple):
+    """Everything that training needs to go on."""
+
+    theta: GAC
+    averaged: GAC
+    """Exponential average of theta: the model that acts."""
+    optimiser_state: optax.OptState
+    bank: Phi
+    """Stored posterior phi* of every episode, held-out ones included."""
+    update: Int[Array, ""]
+    key: PRNGKeyArray
+
+
+def make_optimiser(config: TrainingConfig) -> optax.GradientTransformation:
+    """AdamW on theta with a clipped gradient and a short warm-up."""
+    rate = optax.linear_schedule(0.0, config.outer_lr, config.warmup_steps)
+    return optax.chain(
+        optax.clip_by_global_norm(config.grad_clip),
+        optax.adamw(rate, b2=0.99, weight_decay=config.weight_decay, mask=_decayed),
+    )
+
+
+def _decayed(theta: GAC) -> GAC:
+    """Decay matrices alone, and not the base noise, which has no gradient."""
+    mask = jax.tree.map(lambda leaf: leaf.ndim >= 2, theta)
+    return eqx.tree_at(lambda tree: tree.prior.base.matrix, mask, False)
+
+
+def init_state(config: Config, observation_dim: int, action_dim: int, num_episodes: int) -> TrainState:
+    """Fresh weights; every posterior at the prior."""
+    key, model_key = jax.random.split(jax.random.key(config.seed))
+    theta = GAC(config.model, observation_dim, action_dim, model_key)
+    return TrainState(
+        theta=theta,
+        averaged=jax.tree.map(jnp.copy, theta),
+        optimiser_state=make_optimiser(config.training).init(eqx.filter(theta, eqx.is_array)),
+        bank=Phi.at_prior(num_episodes, config.model),
+        update=jnp.zeros((), jnp.int32),
+        key=key,
+    )
+
+
+def batch_index(train_index: Int[Array, "train"], batch_size: int, update: Int[Array, ""], key: PRNGKeyArray) -> Int[Array, "batch"]:
+    """Episodes of an update: every epoch is a new permutation, a function of the update's number."""
+    batch_size = min(batch_size, train_index.shape[0])
+    per_epoch = train_index.shape[0] // batch_size
+    epoch, place = update // per_epoch, update % per_epoch
+    order = jax.random.permutation(jax.random.fold_in(key, epoch), train_index)
+    return jax.lax.dynamic_slice_in_dim(order, place * batch_size, batch_size)
+
+
+def global_loss(
+    theta: GAC, phi: Phi, batch: Batch, data: DeviceEpisodes, config: Config, scale: float, key: PRNGKeyArray
+) -> tuple[Float[Array, ""], ElboTerms]:
+    """Negative mean ELBO in theta, phi fixed.
+
+    `scale` is one constant for all trajectories: dividing each by its own length would weigh
+    log p(y) and the KL of short episodes more, and these are the bad ones.
+    """
+    window_key, noise_key = jax.random.split(key)
+    windows = sample_windows(
+        data, batch.index, window_key, config.training.outer_windows, config.model.context, batch.s0.shape[1]
+    )
+    terms = elbo(theta, phi, windows, batch.s0, batch.y, noise_key)
+    return -jnp.mean(terms.log_p_tau + terms.log_p_y) / scale, terms
+
+
+def update(
+    state: TrainState, data: DeviceEpisodes, train_index: Int[Array, "train"], config: Config, scale: float, observation_dim: int
+) -> tuple[TrainState, dict[str, Array]]:
+    """Section "Learning" of the method for one batch of trajectories.
+
+    Args:
+        train_index: the episodes that may be drawn; the others are held out.
+        scale: constant that divides every trajectory's ELBO, the mean length of an episode.
+
+    Returns:
+        The next state and the diagnostics of the update.
+    """
+    training = config.training
+    order_key, update_key = jax.random.split(state.key)
+    inner_key, outer_key, prior_key = jax.random.split(jax.random.fold_in(update_key, state.update), 3)
+    index = batch_index(train_index, training.batch_size, state.update, order_key)
+    batch = load_batch(data, index, observation_dim)
+
+    # Local inference: ascend the ELBO in phi from the stored phi*, theta fixed.
+    stored = jax.tree.map(lambda leaf: leaf[index], state.bank)
+    phi, info = fit_posterior(state.theta, data, batch, stored, config.posterior, inner_key)
+
+    # Global update: k steps of AdamW in theta, phi fixed.
+    optimiser = make_optimiser(training)
+
+    def global_step(carry, key):  # type: ignore[no-untyped-def]
+        theta, averaged, optimiser_state = carry
+        (_, terms), gradient = jax.value_and_grad(global_loss, has_aux=True)(theta, phi, batch, data, config, scale, key)
+        with jax.numpy_dtype_promotion("standard"):
+            updates, optimiser_state = optimiser.update(gradient, optimiser_state, theta)
+        theta = optax.apply_updates(theta, updates)
+        averaged = optax.incremental_update(theta, averaged, 1.0 - training.averaging)
+        return (theta, averaged, optimiser_state), terms
+
+    carry = (state.theta, state.averaged, state.optimiser_state)
+    (theta, averaged, optimiser_state), terms = jax.lax.scan(
+        global_step, carry, jax.random.split(outer_key, training.outer_steps)
+    )
+
+    # Write back phi*, the start of the next visit.
+    bank = jax.tree.map(lambda leaf, new: leaf.at[index].set(new), state.bank, phi)
+    metrics = diagnostics(theta, phi, batch, terms, prior_key)
+
+    # Closed-form step of the prior's first layer; a change of coordinates for everything else.
+    base, bank = jax.lax.cond(
+        (state.update + 1) % training.refit_every == 0,
+        lambda base, bank: refit_base(base, bank, train_index),
+        lambda base, bank: (base, bank),
+        theta.prior.base,
+        bank,
+    )
+    theta, averaged = (eqx.tree_at(lambda tree: tree.prior.base, tree, base) for tree in (theta, averaged))
+    metrics["inner_steps"] = jnp.mean(info.steps.astype(jnp.float32))
+    next_state = TrainState(theta, averaged, optimiser_state, bank, state.update + 1, state.key)
+    return next_state, metrics
+
+
+def diagnostics(theta: GAC, phi: Phi, batch: Batch, terms: ElboTerms, key: PRNGKeyArray) -> dict[str, Array]:
+    """What is logged of an update: means over the batch, nats and standardised returns."""
+    per_dimension = jnp.mean(kl_to_standard_normal(phi.mu, phi.log_sigma), axis=0)
+    prior_y = theta.predicted_return(batch.s0, jax.random.normal(key, phi.mu.shape))
+    error = theta.predicted_return(batch.s0, phi.mu) - batch.y
+    return {
+        "elbo": jnp.mean(terms.elbo),
+        "log_p_tau": jnp.mean(terms.log_p_tau),
+        "log_p_y": jnp.mean(terms.log_p_y),
+        "kl": jnp.mean(terms.kl),
+        "kl_per_token": jnp.sum(per_dimension, axis=-1),
+        "active_dims": jnp.sum(per_dimension > ACTIVE_NATS),
+        "posterior_second_moment": jnp.mean(phi.mu**2 + jnp.exp(2.0 * phi.log_sigma)),
+        "return_error": jnp.sqrt(jnp.mean(error**2)),
+        "prior_return_mean": jnp.mean(prior_y),
+        "prior_return_std": jnp.std(prior_y),
+        "finite": jnp.isfinite(terms.elbo).all(axis=0),
+        "finite_theta": jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(theta)]).all(),
+        "index": batch.index,
+    }
+
+
+def exact_elbo(
+    model: GAC, phi: Phi, data: DeviceEpisodes, batch: Batch, longest: int, key: PRNGKeyArray
+) -> ElboTerms:
+    """The ELBO with every window of every trajectory; only epsilon is sampled.
+
+    Args:
+        longest: most steps of any trajectory of the batch; fixes the number of chunks.
+    """
+    context, observation_dim = model.config.context, batch.s0.shape[1]
+    z_y, z_traj = model.prior(batch.s0, phi.sample(key))
+
+    def chunk(i: Int[Array, ""]) -> Float[Array, "batch"]:
+        windows = chunk_of_all_windows(data, batch.index, i, EXACT_CHUNK, context, observation_dim)
+        return model.log_p_tau(windows, z_traj)
+
+    chunks = -(-(longest + context - 1) // EXACT_CHUNK)
+    log_p_tau = jnp.sum(jax.lax.map(chunk, jnp.arange(chunks, dtype=jnp.int32)), axis=0)
+    return ElboTerms(log_p_tau, model.critic.log_prob(batch.y, z_y), jnp.sum(phi.kl(), axis=-1))
+
+
+def heldout_elbo(
+    state: TrainState, data: DeviceEpisodes, index: Int[Array, "heldout"], config: Config, longest: int, observation_dim: int
+) -> tuple[TrainState, Float[Array, ""]]:
+    """Mean exact ELBO of held-out trajectories under the averaged weights: phi is fitted, theta is not.
+
+    Their stored posteriors are warm starts for the next time; theta never sees them.
+    """
+    batch = load_batch(data, index, observation_dim)
+    fit_key, draw_key = jax.random.split(jax.random.fold_in(state.key, -1 - state.update))
+    stored = jax.tree.map(lambda leaf: leaf[index], state.bank)
+    phi, _ = fit_posterior(state.averaged, data, batch, stored, config.posterior, fit_key, HELDOUT_STEPS)
+    values = jax.lax.map(
+        lambda key: jnp.mean(exact_elbo(state.averaged, phi, data, batch, longest, key).elbo),
+        jax.random.split(draw_key, HELDOUT_DRAWS),
+    )
+    bank = jax.tree.map(lambda leaf, new: leaf.at[index].set(new), state.bank, phi)
+    return state._replace(bank=bank), jnp.mean(values)

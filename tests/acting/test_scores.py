@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+
+from gac.acting.scores import REFERENCES, normalized_score, reference
+
+
+@pytest.mark.parametrize(
+    ("env_id", "name"),
+    [
+        ("Hopper-v5", "hopper"),
+        ("Hopper-v4", "hopper"),
+        ("hopper-medium-replay-v2", "hopper"),
+        ("Walker2d-v5", "walker2d"),
+        ("HalfCheetah-v4", "halfcheetah"),
+        ("maze2d-umaze-v1", "maze2d-umaze"),
+        ("gac/maze2d-large-v1", "maze2d-large"),
+    ],
+)
+def test_names_of_an_environment_share_a_reference(env_id, name):
+    assert reference(env_id) == REFERENCES[name]
+
+
+@pytest.mark.parametrize("env_id", [None, "", "Ant-v5", "HopperHop-v0", "maze2d-umaze-dense-v1", "Hopper"])
+def test_other_environments_have_none(env_id):
+    assert reference(env_id) is None
+    assert normalized_score(env_id, [1.0]) is None
+
+
+def test_the_scale_runs_from_0_to_100():
+    for name, (random, expert) in REFERENCES.items():
+        score = normalized_score(f"{name}-v1", np.array([[random, expert, (random + expert) / 2]]))
+        np.testing.assert_allclose(score, [[0.0, 100.0, 50.0]], atol=1e-9)

@@ -1,0 +1,141 @@
+import dataclasses
+import subprocess
+import sys
+
+import gymnasium
+import numpy as np
+import pytest
+
+from gac.data import make, recipes, rollout
+from gac.errors import UserError
+
+FIELDS = (
+    "observations",
+    "actions",
+    "rewards",
+    "returns",
+    "lengths",
+    "terminated",
+    "truncated",
+    "final_observations",
+)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """The recipes, cut down to seconds."""
+    for name, recipe in list(recipes.RECIPES.items()):
+        monkeypatch.setitem(recipes.RECIPES, name, dataclasses.replace(recipe, steps=600, jobs=2, envs=2))
+
+
+def same(one, other):
+    return all(getattr(one, field).tobytes() == getattr(other, field).tobytes() for field in FIELDS)
+
+
+@pytest.mark.parametrize("name", list(recipes.RECIPES))
+def test_a_seed_gives_the_same_bytes_and_another_seed_others(small, name):
+    first, again, other = make(name, 0), make(name, 0), make(name, 1)
+    assert first.num_steps >= 600
+    assert same(first, again)
+    assert not same(first, other)
+
+
+def test_the_number_of_workers_changes_nothing(small):
+    _, jobs = recipes._jobs("hopper-medium-replay", 0)
+    one, three = recipes._run(jobs[:5], workers=1), recipes._run(jobs[:5], workers=3)
+    for left, right in zip(one, three, strict=True):
+        assert all(left[key].tobytes() == right[key].tobytes() for key in left)
+
+
+def test_replay_has_all_earlier_policies_in_equal_shares_and_medium_one():
+    env_id, replay = recipes._jobs("hopper-medium-replay", 0)
+    _, medium = recipes._jobs("hopper-medium", 0)
+    assert env_id == "Hopper-v5"
+    assert len({job.snapshot for job in medium}) == 1
+    assert len({job.snapshot for job in replay}) == len(replay) >= 12
+    assert max(job.snapshot for job in replay) < medium[0].snapshot
+    assert len({job.min_steps for job in replay}) == 1
+    seeds = {tuple(job.seed) for job in [*replay, *medium]}
+    assert len(seeds) == len(replay) + len(medium)
+
+
+def test_episodes_replay_in_the_environment(small):
+    """Stored actions, played from the stored start, lead through the stored states and rewards."""
+    env = gymnasium.make("Hopper-v5")
+    episode = make("hopper-medium", 0)[0]
+    env.reset(seed=0)
+    start = episode.observations[0].astype(np.float64)
+    env.unwrapped.set_state(np.concatenate([[0.0], start[:5]]), start[5:])
+    for t in range(30):
+        observation, reward, *_ = env.step(episode.actions[t])
+        np.testing.assert_allclose(observation, episode.observations[t + 1], atol=1e-2)
+        assert reward == pytest.approx(episode.rewards[t], abs=1e-2)
+
+
+def test_every_episode_is_whole(small):
+    data = make("hopper-medium-replay", 3)
+    assert (data.terminated | (data.lengths == 1000)).all()
+    assert (data.truncated == (data.lengths == 1000)).all()
+    assert np.abs(data.actions).max() <= 1
+
+
+def test_the_policy_is_the_tanh_gaussian_that_it_says():
+    policy = rollout.Policy(
+        hidden=[
+            (np.float32([[1.0, -1.0]]), np.float32([0.0, 0.0])),
+            (np.eye(2, dtype=np.float32), np.zeros(2)),
+        ],
+        mean=(np.float32([[1.0], [0.0]]), np.float32([0.5])),
+        log_std=(np.float32([[0.0], [100.0]]), np.float32([0.0])),
+    )
+    observations, noise = np.float32([[2.0], [-1.0]]), np.float32([[0.5], [0.1]])
+    # relu(x), relu(-x) are the features; the second log_std is clipped from 100 to 2.
+    expected = np.tanh([[2.0 + 0.5 + 0.5], [0.5 + 0.1 * np.exp(2.0)]])
+    np.testing.assert_allclose(policy.sample(observations, noise), expected, rtol=1e-6)
+
+
+def test_a_script_without_a_main_guard_can_make_data(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import dataclasses\n"
+        "from gac.data import RECIPES, make\n"
+        "recipe = dataclasses.replace(RECIPES['hopper-medium'], steps=100, jobs=2, envs=1)\n"
+        "RECIPES['hopper-medium'] = recipe\n"
+        "print(make('hopper-medium').num_steps)\n"
+    )
+    result = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout) >= 100
+
+
+def test_a_worker_that_fails_says_why():
+    job = rollout.Job(
+        "NoSuchEnvironment-v0", str(recipes._SNAPSHOTS / "hopper.safetensors"), 5000, 10, 1, [0]
+    )
+    with pytest.raises(RuntimeError, match="NoSuchEnvironment"):
+        recipes._run([job])
+
+
+@pytest.mark.parametrize(
+    ("name", "seed", "message"), [("hopper", 0, "no recipe"), ("hopper-medium", -1, "seed is -1")]
+)
+def test_mistakes_are_answered(name, seed, message):
+    with pytest.raises(UserError, match=message):
+        make(name, seed)
+
+
+def test_the_bundle_is_small():
+    assert sum(path.stat().st_size for path in recipes._SNAPSHOTS.iterdir()) < 2_500_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "mean", "std"),
+    # D4RL v2: 1422 ± 379 and 467 ± 511; another run of SAC is only alike.
+    [("hopper-medium", 1422, 379), ("hopper-medium-replay", 467, 511)],
+)
+def test_returns_are_like_d4rls(monkeypatch, name, mean, std):
+    monkeypatch.setitem(recipes.RECIPES, name, dataclasses.replace(recipes.RECIPES[name], steps=60_000))
+    data = make(name)
+    assert data.returns.mean() == pytest.approx(mean, rel=0.25)
+    assert data.returns.std() == pytest.approx(std, rel=0.6)

@@ -1,0 +1,67 @@
+import numpy as np
+from fake_run import evaluation, write_run
+from rich.console import Console
+
+from gac.report import query_table, query_table_html, read_run
+
+
+def printed(table, width=80):
+    console = Console(width=width, color_system=None, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    with console.file:
+        console.print(table)
+    return console.export_text()
+
+
+def test_numbers_are_those_of_the_records(tmp_path):
+    record = evaluation("explore", episodes=37)
+    run = read_run(write_run(tmp_path / "run", {"explore": record}))
+    predicted = np.mean(record["predicted_returns"])
+    expected = [
+        "37",
+        f"{record['mean']:.1f} ± {record['std']:.1f}",
+        f"{record['normalized_mean']:.1f} ± {record['normalized_std']:.1f}",
+        f"{predicted:.1f}",
+        f"{predicted / record['mean']:.2f}",
+        "1.37",
+    ]
+    line = next(line for line in printed(query_table([run])).splitlines() if line.startswith("explore"))
+    assert line.split() == " ".join(["explore", *expected]).split()
+    assert "".join(f"<td>{cell}</td>" for cell in expected) in query_table_html([run])
+
+
+def test_the_table_of_a_run_fits_a_terminal(tmp_path):
+    run = read_run(write_run(tmp_path / "run"))
+    lines = printed(query_table([run])).splitlines()
+    assert [line.split()[0] for line in lines[3:]] == ["data", "exploit", "explore", "target", "prior"]
+
+
+def test_a_missing_query_says_so(tmp_path):
+    run = read_run(write_run(tmp_path / "run", {"prior": evaluation("prior")}))
+    assert printed(query_table([run])).count("not evaluated") == 3
+    assert query_table_html([run]).count("not evaluated") == 3
+
+
+def test_no_reference_no_normalised_score_and_no_ratio_below_zero(tmp_path):
+    record = evaluation("exploit", normalized_mean=None, normalized_std=None, mean=-3.0, std=1.0)
+    run = read_run(write_run(tmp_path / "run", {"exploit": record}))
+    predicted = f"{np.mean(record['predicted_returns']):.1f}"
+    cells = ["100", "-3.0 ± 1.0", "\N{EN DASH}", predicted, "\N{EN DASH}", "1.37"]
+    assert "".join(f"<td>{cell}</td>" for cell in cells) in query_table_html([run])
+
+
+def test_several_runs_stand_query_by_query(tmp_path):
+    runs = [
+        read_run(write_run(tmp_path / name, {"exploit": evaluation("exploit", shift=shift)}))
+        for name, shift in (("one", 0.0), ("two", -500.0))
+    ]
+    exploit = [line for line in printed(query_table(runs), 120).splitlines() if line.startswith("exploit")]
+    assert [line.split()[1] for line in exploit] == ["one", "two"]
+    for line, run in zip(exploit, runs, strict=True):
+        assert f"{run.queries[0].mean:.1f} ± {run.queries[0].std:.1f}" in line
+
+
+def test_names_are_no_markup(tmp_path):
+    runs = [read_run(write_run(tmp_path / name, {})) for name in ("[bold red]", "<i>")]
+    assert "[bold red]" in printed(query_table(runs), 140)
+    assert "&lt;i&gt;" in query_table_html(runs)
+    assert "<i>" not in query_table_html(runs)

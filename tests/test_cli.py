@@ -1,0 +1,313 @@
+"""The command line's promises: a flag for every field, one line for a mistake, nothing lost at Ctrl-C."""
+
+import dataclasses
+import errno
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import gac
+from gac import cli, commands, console
+from gac.config import Config, ModelConfig, PosteriorConfig, TrainingConfig
+from gac.errors import UserError
+
+FLAGS = [
+    field
+    for part in (ModelConfig, PosteriorConfig, TrainingConfig)
+    for field in dataclasses.fields(part)
+    if field.type is not bool
+]
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Replace reading and training; the calls of `gac.train` are collected."""
+    calls = []
+
+    def train(data, config, **options):
+        calls.append(SimpleNamespace(data=data, config=config, **options))
+
+    monkeypatch.setattr(gac, "load_data", lambda name, seed=0: name, raising=False)
+    monkeypatch.setattr(gac, "train", train, raising=False)
+    return calls
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """A run folder whose agent and evaluations are pretended; `asked` collects the queries."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    facts = {
+        "name": "made-up",
+        "env_id": "Hopper-v5",
+        "episodes": 1,
+        "steps": 9,
+        "returns": [5.0],
+        "lengths": [9],
+    }
+    (folder / "data.json").write_text(json.dumps(facts))
+    (folder / "config.json").write_text(Config().to_json())
+    asked = []
+
+    def evaluate(agent, env_id, *, query, episodes, seed):
+        asked.append(query)
+        record = evaluation(type(query).__name__.lower(), env_id, seed, episodes)
+        return SimpleNamespace(to_json=lambda: json.dumps(record))
+
+    monkeypatch.setattr(gac, "load", lambda path: SimpleNamespace(env_id="Hopper-v5"), raising=False)
+    monkeypatch.setattr(gac, "evaluate", evaluate, raising=False)
+    return SimpleNamespace(folder=folder, asked=asked)
+
+
+def evaluation(query, env_id, seed, episodes):
+    """A record as `gac evaluate` leaves it."""
+    return {
+        "query": query,
+        "env_id": env_id,
+        "seed": seed,
+        "returns": [100.0] * episodes,
+        "lengths": [50] * episodes,
+        "predicted_returns": [110.0] * episodes,
+        "mean": 100.0,
+        "std": 0.0,
+        "normalized_mean": 3.7,
+        "normalized_std": 0.0,
+        "plan_seconds": 0.1,
+        "steps_per_second": 1000.0,
+        "versions": {"gac": "0.1.0", "jax": "0", "gymnasium": "0", "mujoco": "0"},
+        "trace": [1.0, 2.0],
+        "converged": 1.0,
+        "query_steps": 10.0,
+    }
+
+
+def refused(capsys, *args):
+    """Run a command line that must fail as a user's mistake; returns its one line."""
+    assert cli.main([str(arg) for arg in args]) == 2
+    *progress, line = capsys.readouterr().err.splitlines()
+    assert line.startswith("gac: ")
+    assert not any(before.startswith(("gac: ", "Traceback")) for before in progress)
+    return line
+
+
+# --- flags
+
+
+@pytest.mark.parametrize("field", FLAGS, ids=lambda field: field.name)
+def test_every_field_of_the_configuration_is_a_flag(field, trained, tmp_path):
+    flag = "--" + field.name.replace("_", "-")
+    assert cli.main(["train", "data", "--out", str(tmp_path / "run"), flag, "7"]) == 0
+    config = trained[0].config
+    values = {**vars(config.model), **vars(config.posterior), **vars(config.training)}
+    assert values.pop(field.name) == 7
+    preset = commands.preset("fast")
+    unset = {**vars(preset.model), **vars(preset.posterior), **vars(preset.training)}
+    assert values.items() <= unset.items()
+
+
+def test_switches_of_the_configuration_go_both_ways(trained, tmp_path):
+    for flag, value in (("--learn-sigma-y", True), ("--no-learn-sigma-y", False)):
+        assert cli.main(["train", "data", "--out", str(tmp_path / "run"), flag]) == 0
+        assert trained[-1].config.model.learn_sigma_y is value
+
+
+@pytest.mark.parametrize("name", commands.PRESETS)
+@pytest.mark.parametrize("form", ["--preset {}", "--preset={}"])
+def test_unset_flags_keep_the_values_of_the_preset(name, form, trained, tmp_path):
+    words = ["train", "data", "--out", str(tmp_path / "run"), *form.format(name).split(), "--seed", "3"]
+    assert cli.main(words) == 0
+    assert trained[0].config == dataclasses.replace(commands.preset(name), seed=3)
+
+
+def test_resume_begins_from_the_configuration_of_the_run(trained, tmp_path):
+    saved = Config(model=ModelConfig(embed_dim=48), seed=9)
+    (tmp_path / "config.json").write_text(saved.to_json())
+    assert cli.main(["train", "data", "--out", str(tmp_path), "--resume", "--updates", "3"]) == 0
+    assert trained[0].config == saved
+    assert (trained[0].resume, trained[0].overwrite, trained[0].updates) == (True, False, 3)
+
+
+# --- mistakes
+
+
+def test_mistakes_in_flags_are_one_line(capsys, trained, tmp_path):
+    out = tmp_path / "run"
+    assert "--embed-dm" in refused(capsys, "train", "data", "--out", out, "--embed-dm", 3)
+    assert "--embed-dim" in refused(capsys, "train", "data", "--out", out, "--embed-dim", "wide")
+    assert "--out" in refused(capsys, "train", "data")
+    assert "small" in refused(capsys, "train", "data", "--out", out, "--preset", "small")
+    assert "--updates" in refused(capsys, "train", "data", "--out", out, "--minutes", 1, "--updates", 1)
+    assert "evaluate" in refused(capsys, "evalute", out)
+    assert "exploit" in refused(capsys, "evaluate", out, "--query", "best")
+    assert "convert" in refused(capsys, "data", "transform")
+    assert "ACTION" in refused(capsys, "data")
+    assert "demo" in refused(capsys)
+    assert "RUN" in refused(capsys, "report", "--out", out)
+    assert not trained
+
+
+def test_an_existing_folder_is_left_alone(capsys, trained, tmp_path):
+    (tmp_path / "config.json").write_text(Config().to_json())
+    line = refused(capsys, "train", "data", "--out", tmp_path)
+    assert "--resume" in line
+    assert "--overwrite" in line
+    refused(capsys, "demo", "--out", tmp_path)
+    refused(capsys, "train", "data", "--out", tmp_path, "--resume", "--overwrite")
+    refused(capsys, "train", "data", "--out", tmp_path / "config.json")
+    refused(capsys, "train", "data", "--out", tmp_path / "none", "--resume")
+    refused(capsys, "train", "data", "--out", tmp_path, "--resume", "--preset", "paper")
+    assert not trained
+    assert cli.main(["train", "data", "--out", str(tmp_path), "--overwrite"]) == 0
+    assert trained[0].overwrite
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (UserError("two\nlines"), "two lines"),
+        (FileNotFoundError(errno.ENOENT, "", "data.hdf5"), "data.hdf5: no such file"),
+        (PermissionError(errno.EACCES, "", "/root/run"), "/root/run: permission denied"),
+        (OSError(errno.ENOSPC, "No space left on device"), "disk is full"),
+    ],
+)
+def test_what_a_person_can_mend_is_one_line(error, said, capsys, trained, monkeypatch, tmp_path):
+    def fail(*args, **options):
+        raise error
+
+    monkeypatch.setattr(gac, "train", fail, raising=False)
+    assert said in refused(capsys, "train", "data", "--out", tmp_path / "run")
+
+
+def test_a_full_disk_under_safetensors_is_one_line():
+    from safetensors import SafetensorError
+
+    error = SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+    assert "disk is full" in cli.refusal(error)
+
+
+def test_a_defect_of_ours_keeps_its_traceback(trained, monkeypatch, tmp_path):
+    def fail(*args, **options):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(gac, "train", fail, raising=False)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["train", "data", "--out", str(tmp_path / "run")])
+
+
+def test_a_process_shows_one_line_and_exits_2(tmp_path):
+    words = [
+        sys.executable,
+        "-c",
+        "from gac.cli import entry; entry()",
+        "data",
+        "inspect",
+        str(tmp_path / "none"),
+    ]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    mistakes = [line for line in done.stderr.splitlines() if line.startswith("gac: ")]
+    assert done.returncode == 2, done.stderr
+    assert len(mistakes) == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_help_needs_no_jax():
+    code = "import sys; from gac.cli import main\ntry: main(['--help'])\nfinally: print('jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "False", done.stderr
+
+
+# --- Ctrl-C
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_ctrl_c_says_how_to_go_on(saved, capsys, trained, monkeypatch, tmp_path):
+    def stop(*args, out, **options):
+        out.mkdir()
+        if saved:
+            (out / "state.safetensors").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gac, "train", stop, raising=False)
+    out = tmp_path / "a run"
+    assert cli.main(["train", "my data.hdf5", "--out", str(out)]) == 130
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("gac: stopped")
+    assert (f"gac train 'my data.hdf5' --out '{out}' --resume" in last) is saved
+
+
+# --- evaluation
+
+
+def test_evaluation_writes_a_record_and_prints_a_table(capsys, run, tmp_path):
+    copy = tmp_path / "deep" / "copy.json"
+    assert cli.main(["evaluate", str(run.folder), "--episodes", "3", "--json", str(copy)]) == 0
+    record = json.loads((run.folder / "eval-exploit.json").read_text())
+    assert record["returns"] == [100.0] * 3
+    assert json.loads(copy.read_text()) == record
+    assert "exploit" in capsys.readouterr().out
+    assert [path.name for path in run.folder.glob("*eval*")] == ["eval-exploit.json"]
+
+
+def test_all_asks_the_four_queries(run, tmp_path):
+    copy = tmp_path / "copy.json"
+    words = ["evaluate", str(run.folder), "--query", "all", "--target", "1200", "--episodes", "1"]
+    assert cli.main([*words, "--json", str(copy)]) == 0
+    assert [record["query"] for record in json.loads(copy.read_text())] == list(commands.QUERIES)
+    assert {path.name for path in run.folder.glob("eval-*")} == {
+        f"eval-{each}.json" for each in commands.QUERIES
+    }
+    assert run.asked[2] == gac.Target(1200.0)
+
+
+def test_a_target_without_a_known_scale_must_be_given(capsys, run):
+    assert "--target" in refused(capsys, "evaluate", run.folder, "--query", "target", "--env-id", "Ant-v5")
+    assert "--target" in refused(capsys, "evaluate", run.folder, "--query", "prior", "--target", 3)
+    assert "--episodes" in refused(capsys, "evaluate", run.folder, "--episodes", 0)
+    assert not run.asked
+
+
+def test_the_demo_tells_the_whole_story(monkeypatch, capsys, trained, run, tmp_path):
+    import gac.report
+
+    monkeypatch.setattr(gac.report, "write_report", lambda runs, out: Path(out).write_text(str(len(runs))))
+    out = tmp_path / "demo"
+    monkeypatch.setattr(
+        gac, "train", lambda *args, out, **options: shutil.copytree(run.folder, out), raising=False
+    )
+    assert cli.main(["demo", "--out", str(out), "--episodes", "2"]) == 0
+    assert (out / "report.html").read_text() == "1"
+    assert capsys.readouterr().out.splitlines()[-1] == f"report: {out / 'report.html'}"
+
+
+# --- progress
+
+
+def test_plain_progress_is_a_line_every_15_seconds(capsys):
+    now = iter(range(0, 1000, 5))
+    with console.training_progress(console.stderr_console(), clock=lambda: float(next(now))) as progress:
+        for update in range(13):
+            progress({"elbo": -12.34, "kl": 5.0, "trajectories_per_second": 80.2}, update / 12)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 5
+    assert "elbo -12.3  kl 5.0  trajectories/s 80" in lines[0]
+    assert lines[-1].startswith("training 100 %")
+
+
+def test_progress_draws_on_a_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with console.training_progress(console.stderr_console()) as progress:
+        progress({"elbo": -1.0, "prior_return_mean": 0.25}, 0.5)
+        time.sleep(0.2)
+    assert "prior return mean +0.25" in capsys.readouterr().err
+
+
+def test_remaining_time():
+    assert console.remaining(60, 0.25) == "3:00"
+    assert console.remaining(5, 0) == "-:--"
+    assert console.remaining(5, 1.5) == "0:00"
