@@ -84,7 +84,7 @@ class TrainingConfig:
     """Largest global norm of the gradient of theta."""
     heldout_fraction: float = 0.05
     """Share of the trajectories kept from training, for the held-out ELBO."""
-    heldout_every: int = 100
+    heldout_every: int = 500
     """Updates between computations of the held-out ELBO."""
     checkpoint_seconds: float = 60.0
     """Seconds between checkpoints."""
@@ -125,7 +125,8 @@ class Config:
                 f"{where} has schema_version {version!r}, this gac reads {SCHEMA_VERSION}; "
                 "use the gac release that wrote the run"
             )
-        return _strict(cls, raw, where)
+        config: Config = _strict(cls, raw, where)
+        return config
 
 
 def _strict(cls: type, raw: Any, where: str) -> Any:

@@ -16,7 +16,7 @@ Tree = TypeVar("Tree")
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write to a temporary name, flush to the disk, then rename: a kill leaves the old file or the new one."""
+    """Write to a temporary name, flush, then rename: a kill leaves the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -37,7 +37,7 @@ def write_text(path: Path, text: str) -> None:
 def write_tree(path: Path, tree: Any, metadata: Mapping[str, str]) -> None:
     """The arrays of a tree as a safetensors file, each under its path in the tree."""
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-    arrays = {jax.tree_util.keystr(path): np.ascontiguousarray(leaf) for path, leaf in leaves}
+    arrays = {jax.tree_util.keystr(path): np.asarray(leaf, order="C") for path, leaf in leaves}
     write_bytes(path, safetensors.numpy.save(arrays, dict(metadata)))
 
 
@@ -68,9 +68,14 @@ def read_tree(path: Path, like: Tree) -> Tree:
         names = [jax.tree_util.keystr(where) for where, _ in leaves]
         if set(names) != set(file.keys()):
             odd = sorted(set(names) ^ set(file.keys()))[0]
-            raise UserError(f"{path}: array {odd} is missing or unknown; was it written by this version of gac?")
+            raise UserError(
+                f"{path}: array {odd} is missing or unknown; was it written by this version of gac?"
+            )
         arrays = [file.get_tensor(name) for name in names]
     for name, array, (_, leaf) in zip(names, arrays, leaves, strict=True):
         if array.shape != leaf.shape or array.dtype != leaf.dtype:
-            raise UserError(f"{path}: array {name} is {array.dtype}{array.shape}, expected {leaf.dtype}{leaf.shape}")
-    return jax.tree_util.tree_unflatten(structure, [jax.numpy.asarray(array) for array in arrays])
+            raise UserError(
+                f"{path}: array {name} is {array.dtype}{array.shape}, expected {leaf.dtype}{leaf.shape}"
+            )
+    tree: Tree = jax.tree_util.tree_unflatten(structure, [jax.numpy.asarray(array) for array in arrays])
+    return tree

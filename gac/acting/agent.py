@@ -18,12 +18,11 @@ from gac.data.episodes import Episodes
 from gac.data.standardise import Standardiser
 from gac.errors import UserError
 from gac.files import read_metadata, read_tree, write_text, write_tree
-from gac.inference.library import Library
 from gac.inference.loop import Info
-from gac.inference.queries import Exploit, Query
+from gac.inference.queries import Exploit, Query, Target
 from gac.inference.solve import solve
 from gac.model.generator import PlanMemory
-from gac.model.joint import GAC, Phi
+from gac.model.joint import GAC
 
 MODEL_SCHEMA = "1"
 
@@ -76,15 +75,12 @@ class Agent:
     Args:
         model: theta, the averaged weights.
         standardiser: the units of the training data.
-        library: the aggregated posterior of the training episodes.
         config: the run's configuration.
         facts: the run's data set.
     """
 
-    def __init__(
-        self, model: GAC, standardiser: Standardiser, library: Library, config: Config, facts: DataFacts
-    ) -> None:
-        self.model, self.standardiser, self.library = model, standardiser, library
+    def __init__(self, model: GAC, standardiser: Standardiser, config: Config, facts: DataFacts) -> None:
+        self.model, self.standardiser = model, standardiser
         self.config, self.facts = config, facts
 
     @property
@@ -117,19 +113,27 @@ class Agent:
         single = first.ndim == 1
         first = first[None] if single else first
         if first.ndim != 2 or first.shape[1] != self.observation_dim:
-            raise UserError(f"observation has shape {np.shape(observation)}, expected (..., {self.observation_dim})")
+            raise UserError(
+                f"observation has shape {np.shape(observation)}, expected (..., {self.observation_dim})"
+            )
         if not np.isfinite(first).all():
             raise UserError("observation holds NaN or infinity; expected finite numbers")
         s0 = jnp.asarray(self.standardiser.standardise_observation(first))
         query = query or Exploit()
-        epsilon, info, trace = solve(self.model, self.library, self.standardiser, s0, query, jax.random.key(seed))
+        units = self.standardiser.standardise_return
+        returns = units(np.asarray(self.facts.returns, np.float32))
+        y_star = query.y_star if isinstance(query, Target) else np.nan
+        target = float(units(np.full(1, y_star, np.float32))[0])
+        epsilon, info, trace = solve(self.model, s0, query, returns, target, jax.random.key(seed))
         predicted, memory = _read_out(self.model, s0, epsilon)
         raw = self.standardiser.raw_return
         return Plan(memory, raw(np.asarray(predicted)), epsilon, info, raw(trace), single)
 
     def policy(self, plan: Plan) -> Policy:
         """The policy p_beta(a_t | context, z_traj) of a plan, with an empty context."""
-        return Policy(self.model.generator, self.standardiser, plan.memory, self.config.model.context, plan.single)
+        return Policy(
+            self.model.generator, self.standardiser, plan.memory, self.config.model.context, plan.single
+        )
 
     def save(self, folder: str | Path) -> None:
         """Write config.json, data.json and model.safetensors: enough to act without the data."""
@@ -137,11 +141,8 @@ class Agent:
         write_text(folder / "config.json", self.config.to_json())
         facts = vars(self.facts) | {"returns": list(self.facts.returns), "lengths": list(self.facts.lengths)}
         write_text(folder / "data.json", json.dumps(facts))
-        components, buffer = self.library.y.shape[0], self.library.buffer_y.shape[0]
-        sizes = dict(
-            observation_dim=self.observation_dim, action_dim=self.action_dim, components=components, buffer=buffer
-        )
-        arrays = (eqx.filter(self.model, eqx.is_array), self.standardiser, self.library)
+        sizes = {"observation_dim": self.observation_dim, "action_dim": self.action_dim}
+        arrays = (eqx.filter(self.model, eqx.is_array), self.standardiser)
         metadata = {"schema_version": MODEL_SCHEMA, "sizes": json.dumps(sizes)}
         write_tree(folder / "model.safetensors", arrays, metadata)
 
@@ -160,22 +161,18 @@ def load(folder: str | Path) -> Agent:
     metadata = read_metadata(path)
     if metadata.get("schema_version") != MODEL_SCHEMA or "sizes" not in metadata:
         raise UserError(f"{path} has schema {metadata.get('schema_version')}, this gac reads {MODEL_SCHEMA}")
-    like = eqx.filter_eval_shape(_skeleton, config, json.loads(metadata["sizes"]))
+    like = eqx.filter_eval_shape(_skeleton, config, **json.loads(metadata["sizes"]))
     static = eqx.filter(like[0], lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct), inverse=True)
-    weights, standardiser, library = read_tree(path, like)
+    weights, standardiser = read_tree(path, like)
     standardiser = Standardiser(*(np.asarray(leaf) for leaf in standardiser))
-    return Agent(eqx.combine(weights, static), standardiser, library, config, _read_facts(folder / "data.json"))
+    return Agent(eqx.combine(weights, static), standardiser, config, _read_facts(folder / "data.json"))
 
 
-def _skeleton(config: Config, sizes: dict[str, int]) -> tuple[GAC, Standardiser, Library]:
+def _skeleton(config: Config, observation_dim: int, action_dim: int) -> tuple[GAC, Standardiser]:
     """The tree of a model file of these sizes."""
-    observation_dim, action_dim = sizes["observation_dim"], sizes["action_dim"]
     model = GAC(config.model, observation_dim, action_dim, jax.random.key(0))
     o, a, zero = jnp.zeros(observation_dim), jnp.zeros(action_dim), jnp.zeros(())
-    library = Library(
-        Phi.at_prior(sizes["components"], config.model), jnp.zeros(sizes["components"]), jnp.zeros(sizes["buffer"])
-    )
-    return model, Standardiser(o, o, a, a, zero, zero), library
+    return model, Standardiser(o, o, a, a, zero, zero)
 
 
 def _read_facts(path: Path) -> DataFacts:

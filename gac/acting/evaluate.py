@@ -13,11 +13,13 @@ from gymnasium.spaces import Box
 from jaxtyping import Float
 from numpy import ndarray
 
+from gac import __version__
 from gac.acting.agent import Agent, Plan
 from gac.acting.scores import normalized_score
 from gac.errors import UserError
 from gac.inference.queries import Exploit, Query, Target
 
+PACKAGES = ("jax", "gymnasium", "mujoco")
 MOST_ENVIRONMENTS = 100
 TRACE_POINTS = 100
 
@@ -73,14 +75,16 @@ def make_environments(env_id: str, count: int, agent: Agent) -> list[gymnasium.E
     wanted = ("observation", agent.observation_dim), ("action", agent.action_dim)
     for (what, size), space in zip(wanted, spaces, strict=True):
         if not isinstance(space, Box) or space.shape != (size,):
-            raise UserError(f"{env_id} has {what} space {space}, the agent was trained on Box of shape ({size},)")
+            raise UserError(
+                f"{env_id} has {what} space {space}, the agent was trained on Box of shape ({size},)"
+            )
     middle, half = agent.standardiser.action_middle, agent.standardiser.action_half_range
     action = spaces[1]
     assert isinstance(action, Box)  # checked above; for the type checker
     if (middle - half < action.low - 1e-4).any() or (middle + half > action.high + 1e-4).any():
         raise UserError(
-            f"the data's actions reach [{(middle - half).min():g}, {(middle + half).max():g}], beyond {env_id}'s "
-            f"bounds [{action.low.min():g}, {action.high.max():g}]; rescale the data's actions"
+            f"the data's actions reach [{(middle - half).min():g}, {(middle + half).max():g}], beyond "
+            f"{env_id}'s bounds [{action.low.min():g}, {action.high.max():g}]; rescale the data's actions"
         )
     return environments
 
@@ -104,9 +108,12 @@ def play(
         action = policy(observation)
         still = []
         for i in active:
-            observed, reward, terminated, truncated, _ = environments[i].step(action[i])
+            observed, step_reward, terminated, truncated, _ = environments[i].step(action[i])
+            reward = float(step_reward)
             if not np.isfinite(reward) or not np.isfinite(observed).all():
-                raise UserError(f"episode {i} met a reward or observation that is not finite at step {lengths[i] + 1}")
+                raise UserError(
+                    f"episode {i} met a reward or observation that is not finite at step {lengths[i] + 1}"
+                )
             observation[i] = observed
             returns[i] += reward
             lengths[i] += 1
@@ -145,7 +152,8 @@ def evaluate(
         plans.append(agent.plan(first, query, seed=seed + start))
         planned = time.perf_counter()
         achieved, steps = play(agent, plans[-1], group, first)
-        plan_seconds, act_seconds = plan_seconds + planned - began, act_seconds + time.perf_counter() - planned
+        plan_seconds += planned - began
+        act_seconds += time.perf_counter() - planned
         returns.append(achieved)
         lengths.append(steps)
     for env in environments:
@@ -170,11 +178,8 @@ def evaluate(
         converged=float(np.mean([np.mean(info.converged) for info in infos])) if infos else None,
         query_steps=float(np.mean([np.mean(info.steps) for info in infos])) if infos else None,
         y_star=query.y_star if isinstance(query, Target) else None,
-        versions={name: version(package) for name, package in PACKAGES.items()},
+        versions={"gac": __version__} | {package: version(package) for package in PACKAGES},
     )
-
-
-PACKAGES = {"gac": "generative-actor-critic", "jax": "jax", "gymnasium": "gymnasium", "mujoco": "mujoco"}
 
 
 def _thinned(trace: Float[ndarray, "steps"]) -> tuple[float, ...]:

@@ -47,7 +47,12 @@ class Policy:
     """Acts for a batch of plans; holds their contexts. Made by `Agent.policy`."""
 
     def __init__(
-        self, generator: Generator, standardiser: Standardiser, memory: list[PlanMemory], context: int, single: bool
+        self,
+        generator: Generator,
+        standardiser: Standardiser,
+        memory: list[PlanMemory],
+        context: int,
+        single: bool,
     ) -> None:
         self._generator, self._memory, self._single = generator, memory, single
         self._standardiser = jax.tree.map(jnp.asarray, standardiser)
@@ -80,6 +85,9 @@ class Policy:
         current = current[None] if self._single else current
         if current.shape != self._shape:
             expected = self._shape[1:] if self._single else self._shape
-            raise UserError(f"observation has shape {np.shape(observation)}, expected {expected}, as at planning")
-        self._context, action = act(self._generator, self._standardiser, self._memory, self._context, current)
+            raise UserError(
+                f"observation has shape {np.shape(observation)}, expected {expected}, as at planning"
+            )
+        given = jnp.asarray(current)
+        self._context, action = act(self._generator, self._standardiser, self._memory, self._context, given)
         return np.asarray(action)[0] if self._single else np.asarray(action)

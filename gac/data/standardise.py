@@ -1,28 +1,32 @@
 """Units of the model: standardised states and returns, actions scaled to [-1, 1]."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 from numpy import ndarray
 
 from gac.data.episodes import Episodes
 
 _SMALLEST_STD = 1e-6
 
+Values = TypeVar("Values", ndarray, Array)
+"""NumPy or JAX, whichever is given: what goes in comes out."""
+
 
 class Standardiser(NamedTuple):
     """Statistics of the training data; travels in the model file.
 
-    Works on NumPy and on JAX arrays alike. A dimension that never varies gets a scale of 1.
+    Works on NumPy and on JAX arrays alike. A state or return that never varies gets a scale of 1; an
+    action that never varies keeps its one value, as any other could be beyond the environment's bounds.
     """
 
-    observation_mean: Float[ndarray, "obs"]
-    observation_std: Float[ndarray, "obs"]
-    action_middle: Float[ndarray, "act"]
-    action_half_range: Float[ndarray, "act"]
-    return_mean: Float[ndarray, ""]
-    return_std: Float[ndarray, ""]
+    observation_mean: Float[ndarray | Array, "obs"]
+    observation_std: Float[ndarray | Array, "obs"]
+    action_middle: Float[ndarray | Array, "act"]
+    action_half_range: Float[ndarray | Array, "act"]
+    return_mean: Float[ndarray | Array, ""]
+    return_std: Float[ndarray | Array, ""]
 
     @classmethod
     def fit(cls, episodes: Episodes) -> "Standardiser":
@@ -33,36 +37,45 @@ class Standardiser(NamedTuple):
             observation_mean=observations.mean(axis=0, dtype=np.float64).astype(np.float32),
             observation_std=_scale(observations.std(axis=0, dtype=np.float64)),
             action_middle=((low + high) / 2).astype(np.float32),
-            action_half_range=_scale((high - low) / 2),
+            action_half_range=np.maximum((high - low) / 2, np.float32(_SMALLEST_STD)),
             return_mean=np.asarray(returns.mean(dtype=np.float64), np.float32),
             return_std=_scale(np.asarray(returns.std(dtype=np.float64))),
         )
 
-    def standardise_observation(self, observation):  # type: ignore[no-untyped-def]
+    def standardise_observation(self, observation: Values) -> Values:
         """`(..., obs)` raw to standardised."""
-        return (observation - _like(self.observation_mean, observation)) / _like(self.observation_std, observation)
+        mean, std = _like(self.observation_mean, observation), _like(self.observation_std, observation)
+        state: Values = (observation - mean) / std
+        return state
 
-    def standardise_action(self, action):  # type: ignore[no-untyped-def]
+    def standardise_action(self, action: Values) -> Values:
         """`(..., act)` raw to [-1, 1]."""
-        return (action - _like(self.action_middle, action)) / _like(self.action_half_range, action)
+        middle, half_range = _like(self.action_middle, action), _like(self.action_half_range, action)
+        scaled: Values = (action - middle) / half_range
+        return scaled
 
-    def raw_action(self, action):  # type: ignore[no-untyped-def]
+    def raw_action(self, action: Values) -> Values:
         """`(..., act)` scaled to raw, clipped to the range that the data showed."""
-        return _like(self.action_middle, action) + _like(self.action_half_range, action) * action.clip(-1.0, 1.0)
+        middle, half_range = _like(self.action_middle, action), _like(self.action_half_range, action)
+        raw: Values = middle + half_range * action.clip(-1.0, 1.0)
+        return raw
 
-    def standardise_return(self, y):  # type: ignore[no-untyped-def]
+    def standardise_return(self, y: Values) -> Values:
         """Raw return to standard deviations from the data's mean."""
-        return (y - self.return_mean) / self.return_std
+        standardised: Values = (y - _like(self.return_mean, y)) / _like(self.return_std, y)
+        return standardised
 
-    def raw_return(self, y):  # type: ignore[no-untyped-def]
+    def raw_return(self, y: Values) -> Values:
         """Standardised return to the data's own units."""
-        return y * self.return_std + self.return_mean
+        raw: Values = y * _like(self.return_std, y) + _like(self.return_mean, y)
+        return raw
 
 
 def _scale(std: ndarray) -> ndarray:
     return np.where(std < _SMALLEST_STD, 1.0, std).astype(np.float32)
 
 
-def _like(statistic, x):  # type: ignore[no-untyped-def]
+def _like(statistic: ndarray | Array, x: Values) -> Values:
     """Give a statistic the rank of x: rank promotion is never implicit here."""
-    return statistic.reshape((1,) * (x.ndim - statistic.ndim) + statistic.shape)
+    # The two kinds mix at will; the result is of JAX as soon as one of them is.
+    return cast(Values, statistic.reshape((1,) * (x.ndim - statistic.ndim) + statistic.shape))

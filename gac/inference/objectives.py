@@ -4,60 +4,62 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from gac.inference.library import Library
 from gac.inference.loop import Objective
 from gac.model.joint import GAC, Phi
-PENALTY = 0.25
-"""Standard deviations of return per nat beyond the budget: more than the return ever gains per nat,
-so that the penalty is exact."""
+
+Values = tuple[Float[Array, "batch"], Float[Array, "batch"]]
 
 
-def antithetic(phi: Phi, noise: Float[Array, "batch n_z dim"]) -> Float[Array, "draws n_z dim"]:
-    """Two mirrored draws of each q, from noise fixed for the whole query: the objective stays deterministic."""
-    spread = jnp.exp(phi.log_sigma) * noise
-    return jnp.concatenate([phi.mu + spread, phi.mu - spread])
+def mean_over_draws(values: Float[Array, "draws_batch"], batch: int) -> Float[Array, "batch"]:
+    """E_q of a quantity computed at `draw`'s base noise."""
+    return jnp.mean(values.reshape(-1, batch), axis=0)
 
 
-def kl_to_library(phi: Phi, library: Library) -> Float[Array, "batch"]:
-    r"""Upper bound on KL(q || aggregated posterior), in nats, with no sampling.
-
-    $$KL(q \| \tfrac1N \sum_i q_i) \le \log N - \log \sum_i e^{-KL(q \| q_i)}$$
-
-    (Hershey and Olsen 2007, the variational bound). It is at most log N where q is one of the q_i.
-    """
-    return jnp.log(jnp.float32(library.y.shape[0])) - jax.nn.logsumexp(-library.kl_to_each(phi), axis=1)
+def draw(phi: Phi, pairs: int, key: PRNGKeyArray) -> Float[Array, "draws_batch n_z dim"]:
+    """Mirrored draws of each q, all of the batch's first draws first."""
+    noise = jax.random.normal(key, (pairs, *phi.mu.shape))
+    noise = jnp.concatenate([noise, -noise])
+    draws = phi.mu[None] + jnp.exp(phi.log_sigma)[None] * noise
+    return draws.reshape(-1, *phi.mu.shape[1:])
 
 
 def exploit_objective(
-    model: GAC, library: Library, s0: Float[Array, "batch obs"], noise: Float[Array, "batch n_z dim"], budget: float
+    model: GAC, s0: Float[Array, "batch obs"], kl_weight: float, pairs: int, fixed: PRNGKeyArray | None
 ) -> Objective:
-    r"""$\max_\phi E_q[\mu_\gamma(z_y)]$ subject to $KL(q \| m) \le$ budget, Eq. (2).
+    r"""$E_q[\mu_\gamma(z_y)] - \lambda\, KL(q \| N(0, I))$: Eq. (2), held near the prior.
 
-    # Differs from the paper: m is the aggregated posterior of the data, not N(0, I). Where the two
-    # differ, N(0, I) holds plans that no episode ever had, and the critic's word on them is worth little.
+    Its maximum is the mean-field approximation of $p(\epsilon)\, e^{\mu_\gamma / \lambda}$: a plan is as
+    promising as it is likely, and promising all around, since the expectation is over q.
+
+    Args:
+        s0: current states, standardised.
+        kl_weight: lambda, in standard deviations of return per nat.
+        pairs: mirrored pairs of draws.
+        fixed: key of draws that stay the same at every step; None draws anew.
     """
-    s0_twice = jnp.concatenate([s0, s0])
+    batch = s0.shape[0]
+    s0_draws = jnp.tile(s0, (2 * pairs, 1))
 
-    def objective(phi: Phi, key: PRNGKeyArray) -> tuple[Float[Array, "batch"], Float[Array, "batch"]]:
-        del key
-        epsilon = antithetic(phi, noise)
-        y = jnp.mean(model.predicted_return(s0_twice, epsilon).reshape(2, -1), axis=0)
-        return y - PENALTY * jax.nn.relu(kl_to_library(phi, library) - budget), y
+    def objective(phi: Phi, key: PRNGKeyArray) -> Values:
+        epsilon = draw(phi, pairs, key if fixed is None else fixed)
+        y = mean_over_draws(model.predicted_return(s0_draws, epsilon), batch)
+        return y - kl_weight * jnp.sum(phi.kl(), axis=-1), y
 
     return objective
 
 
 def return_objective(
-    model: GAC, s0: Float[Array, "batch obs"], noise: Float[Array, "batch n_z dim"], y_plus: Float[Array, "batch"]
+    model: GAC, s0: Float[Array, "batch obs"], y_plus: Float[Array, "batch"], pairs: int, fixed: PRNGKeyArray
 ) -> Objective:
     r"""$E_q[\log p_\gamma(y^+ | z_y)] - KL(q \| N(0, I))$, Eq. (3); `y_plus` standardised."""
-    s0_twice, y_twice = jnp.concatenate([s0, s0]), jnp.concatenate([y_plus, y_plus])
+    batch = s0.shape[0]
+    s0_draws, y_draws = jnp.tile(s0, (2 * pairs, 1)), jnp.tile(y_plus, 2 * pairs)
 
-    def objective(phi: Phi, key: PRNGKeyArray) -> tuple[Float[Array, "batch"], Float[Array, "batch"]]:
+    def objective(phi: Phi, key: PRNGKeyArray) -> Values:
         del key
-        z_y, _ = model.prior(s0_twice, antithetic(phi, noise))
-        log_p_y = jnp.mean(model.critic.log_prob(y_twice, z_y).reshape(2, -1), axis=0)
-        y = jnp.mean(model.critic.mean(z_y).reshape(2, -1), axis=0)
+        z_y, _ = model.prior(s0_draws, draw(phi, pairs, fixed))
+        log_p_y = mean_over_draws(model.critic.log_prob(y_draws, z_y), batch)
+        y = mean_over_draws(model.critic.mean(z_y), batch)
         return log_p_y - jnp.sum(phi.kl(), axis=-1), y
 
     return objective

@@ -15,7 +15,7 @@ from gac.model.joint import GAC, Phi, elbo
 class Batch(NamedTuple):
     """Trajectories of a batch: their place in the data, first states and returns."""
 
-    index: Int[Array, "batch"]
+    index: Int[Array, "batch"]  # type: ignore[assignment]  # hides tuple.index
     s0: Float[Array, "batch obs"]
     y: Float[Array, "batch"]
 

@@ -8,15 +8,19 @@ from gac.errors import UserError
 
 @dataclass(frozen=True)
 class Exploit:
-    """Expected return within a trust region, Eq. (2): for evaluation and deployment.
+    """Expected return, held near the prior, Eq. (2): for evaluation and deployment.
 
     Args:
-        budget: KL budget in nats around the aggregated posterior; None takes the agent's own,
-            the KL at which one training posterior is singled out (see `gac.inference.exploit`).
+        kl_weight: standard deviations of return that a plan must gain for each nat it moves away
+            from the prior. Free of units, so one value serves every data set.
     """
 
     name: ClassVar[str] = "exploit"
-    budget: float | None = None
+    kl_weight: float = 0.003
+
+    def __post_init__(self) -> None:
+        if not self.kl_weight > 0.0:
+            raise UserError(f"kl_weight is {self.kl_weight}, expected more than 0; try 0.003")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ class Sigma(eqx.Module):
     learned: bool = eqx.field(static=True)
 
     def __init__(self, dim: int, start: float, learned: bool) -> None:
-        self.log_value, self.learned = jnp.full(dim, math.log(start)), learned
+        self.log_value, self.learned = jnp.full(dim, math.log(start), jnp.float32), learned
 
     def __call__(self) -> Float[Array, "dim"]:
         return jnp.exp(self.log_value if self.learned else jax.lax.stop_gradient(self.log_value))

@@ -13,7 +13,7 @@ from gac.model.transformer import FeedForward, Linear, normalise, self_attention
 
 
 class PlanMemory(NamedTuple):
-    """A plan as one layer reads it; computed once per plan, not once per window.
+    r"""A plan as one layer reads it; computed once per plan, not once per window.
 
     Cross-attention scores are $x W_q (z W_k)^T$ and its output is $p\, z W_v W_o$ in every head. As
     all windows of a trajectory share z, both products around x fold into one small matrix a plan.
@@ -55,7 +55,9 @@ class DecoderBlock(eqx.Module):
         bias = jnp.einsum("hw,bnhw->bhn", split_heads(self.plan_query.bias, self.heads), scaled)
         write = jnp.einsum("bnhw,ohw->bhno", v, out)
         batch, dim = read.shape[:2]
-        return PlanMemory(read.reshape(batch, dim, -1), bias.reshape(batch, -1), write.reshape(batch, -1, dim))
+        return PlanMemory(
+            read.reshape(batch, dim, -1), bias.reshape(batch, -1), write.reshape(batch, -1, dim)
+        )
 
     def read_plan(
         self, x: Float[Array, "batch windows tokens dim"], memory: PlanMemory

@@ -16,7 +16,7 @@ from gac.model.prior import Prior
 
 
 class Phi(NamedTuple):
-    r"""Parameters of $q_\phi(\epsilon) = N(\mu, \mathrm{diag}\,\sigma^2)$, one row per trajectory or query."""
+    r"""Parameters of $q_\phi(\epsilon) = N(\mu, \mathrm{diag}\,\sigma^2)$, one row per trajectory."""
 
     mu: Float[Array, "batch n_z dim"]
     log_sigma: Float[Array, "batch n_z dim"]
@@ -37,14 +37,14 @@ class Phi(NamedTuple):
 
 
 class ElboTerms(NamedTuple):
-    """The three terms of Eq. (5) for each trajectory, in nats."""
+    """The three terms of Eq. (5) for each trajectory, in nats; after a scan, at each of its steps."""
 
-    log_p_tau: Float[Array, "batch"]
-    log_p_y: Float[Array, "batch"]
-    kl: Float[Array, "batch"]
+    log_p_tau: Float[Array, "*batch"]
+    log_p_y: Float[Array, "*batch"]
+    kl: Float[Array, "*batch"]
 
     @property
-    def elbo(self) -> Float[Array, "batch"]:
+    def elbo(self) -> Float[Array, "*batch"]:
         """Their sum."""
         return self.log_p_tau + self.log_p_y - self.kl
 
@@ -91,7 +91,8 @@ def elbo(
 ) -> ElboTerms:
     r"""One-sample estimate of the ELBO of each trajectory, Eq. (5).
 
-    $$E_{q_\phi(\epsilon)}[\log p_\beta(\tau|s_0, z_{traj}) + \log p_\gamma(y|z_y)] - KL(q_\phi(\epsilon) \| N(0, I))$$
+    $$E_{q_\phi(\epsilon)}[\log p_\beta(\tau|s_0, z_{traj}) + \log p_\gamma(y|z_y)]
+        - KL(q_\phi(\epsilon) \| N(0, I))$$
 
     Args:
         windows: windows of each trajectory; sampled ones make the estimate unbiased, all of

@@ -42,13 +42,15 @@ class FeedForward(eqx.Module):
         return self.down(jnp.square(jax.nn.relu(self.up(x))))
 
 
-def split_heads(x: Float[Array, "*batch tokens dim"], heads: int) -> Float[Array, "*batch tokens heads width"]:
+def split_heads(x: Float[Array, "*batch dim"], heads: int) -> Float[Array, "*batch heads width"]:
     """The last axis as `heads` parts."""
     return x.reshape(*x.shape[:-1], heads, -1)
 
 
 def self_attention(
-    qkv: Float[Array, "*batch tokens three_dim"], heads: int, mask: Bool[Array, "*#batch tokens tokens"] | None = None
+    qkv: Float[Array, "*batch tokens three_dim"],
+    heads: int,
+    mask: Bool[Array, "*#batch tokens tokens"] | None = None,
 ) -> Float[Array, "*batch tokens dim"]:
     """Scaled dot-product attention of a handful of tokens to each other.
 

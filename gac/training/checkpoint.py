@@ -17,6 +17,14 @@ from gac.training.update import TrainState
 
 STATE_SCHEMA = "1"
 LEAST_EPISODES = 4
+MAY_BE_ZERO = (
+    "inner_tol",
+    "free_bits",
+    "weight_decay",
+    "heldout_fraction",
+    "averaging",
+    "checkpoint_seconds",
+)
 
 
 class Progress(NamedTuple):
@@ -39,17 +47,18 @@ def fingerprint(episodes: Episodes) -> str:
 def check_config(config: Config, num_episodes: int) -> None:
     """Refuse settings that cannot work, in one line each."""
     model, training, posterior = config.model, config.training, config.posterior
-    positive = {**dataclasses.asdict(model), **dataclasses.asdict(posterior), **dataclasses.asdict(training)}
-    for name, value in positive.items():
-        least = 0 if name in ("inner_tol", "free_bits", "weight_decay", "heldout_fraction", "averaging", "checkpoint_seconds") else None
-        if not isinstance(value, bool) and (value < 0 or (value == 0 and least is None)):
+    values = {**dataclasses.asdict(model), **dataclasses.asdict(posterior), **dataclasses.asdict(training)}
+    for name, value in values.items():
+        if not isinstance(value, bool) and (value < 0 or (value == 0 and name not in MAY_BE_ZERO)):
             raise UserError(f"{name} is {value}, expected more than 0; see gac train --help")
     if model.embed_dim % model.heads:
         raise UserError(f"heads is {model.heads}, expected a divisor of embed_dim, {model.embed_dim}")
     if training.heldout_fraction >= 1.0 or training.averaging >= 1.0:
         raise UserError("heldout_fraction and averaging are shares, expected less than 1")
     if num_episodes < LEAST_EPISODES:
-        raise UserError(f"the data has {num_episodes} episodes, expected at least {LEAST_EPISODES}; add episodes")
+        raise UserError(
+            f"the data has {num_episodes} episodes, expected at least {LEAST_EPISODES}; add episodes"
+        )
 
 
 def claim_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
@@ -57,17 +66,27 @@ def claim_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file, expected a folder; choose another name")
     if resume:
-        if not (out / "state.safetensors").exists():
+        if not (out / "state.safetensors").exists() or not (out / "config.json").exists():
             raise UserError(f"{out} holds no saved state to resume; train without --resume")
+        _drop_partial_files(out)
         return
     if out.is_dir() and any(out.iterdir()):
         if not overwrite:
-            raise UserError(f"{out} is not empty; go on with --resume, replace it with --overwrite, or choose another")
+            raise UserError(
+                f"{out} is not empty; go on with --resume, replace it with --overwrite, or choose another"
+            )
         for name in ("state.safetensors", "model.safetensors", "metrics.jsonl", "config.json", "data.json"):
             (out / name).unlink(missing_ok=True)
         for record in out.glob("eval-*.json"):
             record.unlink()
+        _drop_partial_files(out)
     out.mkdir(parents=True, exist_ok=True)
+
+
+def _drop_partial_files(out: Path) -> None:
+    """Remove what a kill left of files that were being written."""
+    for partial in out.glob(".*.tmp"):
+        partial.unlink()
 
 
 def write_state(out: Path, state: TrainState, progress: Progress) -> None:
@@ -76,7 +95,9 @@ def write_state(out: Path, state: TrainState, progress: Progress) -> None:
     write_tree(out / "state.safetensors", _arrays(state), metadata)
 
 
-def read_state(out: Path, like: TrainState, progress: Progress, config: Config) -> tuple[TrainState, Progress]:
+def read_state(
+    out: Path, like: TrainState, progress: Progress, config: Config
+) -> tuple[TrainState, Progress]:
     """Read `write_state`'s file and cut metrics.jsonl back to it.
 
     Raises:
@@ -84,10 +105,14 @@ def read_state(out: Path, like: TrainState, progress: Progress, config: Config) 
     """
     saved = Config.from_json((out / "config.json").read_text(), str(out / "config.json"))
     if saved != config:
-        raise UserError(f"{out} was trained with another configuration ({_difference(saved, config)}); resume with the same")
+        raise UserError(
+            f"{out} was trained with another configuration ({_difference(saved, config)}); "
+            "resume with the same"
+        )
     metadata = read_metadata(out / "state.safetensors")
-    if metadata.get("schema_version") != STATE_SCHEMA:
-        raise UserError(f"{out}/state.safetensors has schema {metadata.get('schema_version')}, this gac reads {STATE_SCHEMA}")
+    version = metadata.get("schema_version")
+    if version != STATE_SCHEMA or "progress" not in metadata:
+        raise UserError(f"{out}/state.safetensors has schema {version}, this gac reads {STATE_SCHEMA}")
     stored = Progress(**json.loads(metadata["progress"]))
     if stored.data != progress.data:
         raise UserError(f"{out} was trained on other episodes than these; resume with the same data set")
@@ -99,7 +124,8 @@ def read_state(out: Path, like: TrainState, progress: Progress, config: Config) 
 
 def _arrays(state: TrainState) -> TrainState:
     """The arrays alone; the key is left out, as it follows from the seed."""
-    return eqx.filter(state._replace(key=None), eqx.is_array)
+    arrays: TrainState = eqx.filter(state._replace(key=None), eqx.is_array)  # type: ignore[arg-type]
+    return arrays
 
 
 def _difference(saved: Config, config: Config) -> str:
@@ -128,5 +154,3 @@ def _cut_metrics(path: Path, last: int) -> None:
         except (json.JSONDecodeError, KeyError):
             continue
     write_text(path, "".join(kept))
-
-

@@ -19,7 +19,6 @@ from gac.data.episodes import Episodes
 from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes, to_device
 from gac.errors import UserError
-from gac.inference.library import Library
 from gac.training.checkpoint import Progress, check_config, claim_folder, fingerprint, read_state, write_state
 from gac.training.update import TrainState, heldout_elbo, init_state, update
 
@@ -29,7 +28,9 @@ MOST_HELDOUT = 64
 NOT_LOGGED = ("finite", "finite_theta", "index")
 
 
-def split_episodes(num_episodes: int, config: Config) -> tuple[Int[ndarray, "train"], Int[ndarray, "heldout"]]:
+def split_episodes(
+    num_episodes: int, config: Config
+) -> tuple[Int[ndarray, "train"], Int[ndarray, "heldout"]]:
     """Episodes to train on and episodes held out (at most MOST_HELDOUT), a function of the seed."""
     heldout = min(MOST_HELDOUT, int(num_episodes * config.training.heldout_fraction))
     order = np.random.default_rng(config.seed).permutation(num_episodes).astype(np.int32)
@@ -64,24 +65,32 @@ class Trainer:
         Raises:
             UserError: NaN or infinity, with the trajectory named; the last good state is written.
         """
-        state, metrics = self._update(self.state, self.data)
-        metrics = jax.device_get(metrics)
+        state, on_device = self._update(self.state, self.data)
+        metrics: dict[str, Any] = jax.device_get(on_device)
         if not metrics["finite"].all() or not metrics["finite_theta"]:
             self.save()
-            bad = metrics["index"][~metrics["finite"]]
-            where = f"trajectory {bad[0]} (return {self.episodes.returns[bad[0]]:g})" if len(bad) else "the weights"
+            bad = self._bad(metrics)
             raise UserError(
-                f"training met a value that is not finite in {where} at update {int(self.state.update) + 1}; the last "
-                f"good state is in {self.out}; lower --outer-lr or --inner-lr, or look at that trajectory"
+                f"training met a value that is not finite in {bad} at update {int(self.state.update) + 1}; "
+                f"the last good state is in {self.out}; lower --outer-lr or --inner-lr, or look at {bad}"
             )
         self.state = state
         return metrics
+
+    def _bad(self, metrics: dict[str, Any]) -> str:
+        """What was not finite: a trajectory, or the weights if the whole batch was."""
+        bad = metrics["index"][~metrics["finite"]]
+        if len(bad) in (0, len(metrics["index"])):
+            return "the weights"
+        return f"trajectory {bad[0]} (return {self.episodes.returns[bad[0]]:g})"
 
     def record(self, metrics: dict[str, Any], seconds: float) -> dict[str, Any]:
         """A line of metrics.jsonl."""
         number, training = int(self.state.update), self.config.training
         line: dict[str, Any] = {"update": number, "seconds": round(self.progress.seconds, 3)}
-        line |= {name: np.asarray(value).tolist() for name, value in metrics.items() if name not in NOT_LOGGED}
+        line |= {
+            name: np.asarray(value).tolist() for name, value in metrics.items() if name not in NOT_LOGGED
+        }
         line["trajectories_per_second"] = min(training.batch_size, len(self.train_index)) / seconds
         if number % training.heldout_every == 0 and len(self.heldout_index):
             self.state, value = self._heldout(self.state, self.data)
@@ -93,7 +102,6 @@ class Trainer:
         return Agent(
             model=self.state.averaged,
             standardiser=self.standardiser,
-            library=Library.build(self.state.bank, self.data, self.train_index),
             config=self.config,
             facts=DataFacts.of(self.episodes),
         )
@@ -103,7 +111,9 @@ class Trainer:
         self.agent().save(self.out)
         write_state(self.out, self.state, self.progress)
 
-    def run(self, minutes: float, updates: int | None, report: Callable[[dict[str, Any], float], None]) -> None:
+    def run(
+        self, minutes: float, updates: int | None, report: Callable[[dict[str, Any], float], None]
+    ) -> None:
         """Train until `updates` of the whole run are done, or else for `minutes` from now."""
         training, began, saved = self.config.training, time.monotonic(), time.monotonic()
         with open(self.out / "metrics.jsonl", "a") as log:
@@ -114,7 +124,8 @@ class Trainer:
                 self.progress = self.progress._replace(seconds=self.progress.seconds + now - started)
                 number = int(self.state.update)
                 done = number / updates if updates is not None else (now - began) / (60.0 * minutes)
-                if number % LOG_EVERY == 0 or done >= 1.0 or number == 1:
+                due = number % LOG_EVERY == 0 or number % training.heldout_every == 0
+                if due or done >= 1.0 or number == 1:
                     line = self.record(metrics, now - started)
                     log.write(json.dumps(line) + "\n")
                     log.flush()
@@ -155,15 +166,23 @@ def train(
 
     Raises:
         UserError: a folder in use, a state of another configuration or data set, too few
-            episodes, a value that is not finite during training.
+            episodes, minutes or updates that are not positive, a value that is not
+            finite during training.
         KeyboardInterrupt: after everything is saved.
     """
     out = Path(out)
+    if minutes is not None and not minutes > 0.0:
+        raise UserError(f"minutes is {minutes}, expected more than 0")
+    if updates is not None and updates < 1:
+        raise UserError(f"updates is {updates}, expected 1 or more")
     check_config(config, data.num_episodes)
     claim_folder(out, resume=resume, overwrite=overwrite)
     trainer = Trainer(data, config, out)
     if resume:
         trainer.state, trainer.progress = read_state(out, trainer.state, trainer.progress, config)
+    else:
+        # A run can be resumed from its first moment on, compilation included.
+        trainer.save()
     if updates is not None and updates <= int(trainer.state.update):
         return trainer.agent()
     try:

@@ -45,8 +45,9 @@ def make_optimiser(config: TrainingConfig) -> optax.GradientTransformation:
 
 def _decayed(theta: GAC) -> GAC:
     """Decay matrices alone, and not the base noise, which has no gradient."""
-    mask = jax.tree.map(lambda leaf: leaf.ndim >= 2, theta)
-    return eqx.tree_at(lambda tree: tree.prior.base.matrix, mask, False)
+    matrices: GAC = jax.tree.map(lambda leaf: leaf.ndim >= 2, theta)
+    decayed: GAC = eqx.tree_at(lambda tree: tree.prior.base.matrix, matrices, False)
+    return decayed
 
 
 def init_state(config: Config, observation_dim: int, action_dim: int, num_episodes: int) -> TrainState:
@@ -63,7 +64,9 @@ def init_state(config: Config, observation_dim: int, action_dim: int, num_episod
     )
 
 
-def batch_index(train_index: Int[Array, "train"], batch_size: int, update: Int[Array, ""], key: PRNGKeyArray) -> Int[Array, "batch"]:
+def batch_index(
+    train_index: Int[Array, "train"], batch_size: int, update: Int[Array, ""], key: PRNGKeyArray
+) -> Int[Array, "batch"]:
     """Episodes of an update: every epoch is a new permutation, a function of the update's number."""
     batch_size = min(batch_size, train_index.shape[0])
     per_epoch = train_index.shape[0] // batch_size
@@ -89,7 +92,12 @@ def global_loss(
 
 
 def update(
-    state: TrainState, data: DeviceEpisodes, train_index: Int[Array, "train"], config: Config, scale: float, observation_dim: int
+    state: TrainState,
+    data: DeviceEpisodes,
+    train_index: Int[Array, "train"],
+    config: Config,
+    scale: float,
+    observation_dim: int,
 ) -> tuple[TrainState, dict[str, Array]]:
     """Section "Learning" of the method for one batch of trajectories.
 
@@ -115,7 +123,9 @@ def update(
 
     def global_step(carry, key):  # type: ignore[no-untyped-def]
         theta, averaged, optimiser_state = carry
-        (_, terms), gradient = jax.value_and_grad(global_loss, has_aux=True)(theta, phi, batch, data, config, scale, key)
+        (_, terms), gradient = jax.value_and_grad(global_loss, has_aux=True)(
+            theta, phi, batch, data, config, scale, key
+        )
         with jax.numpy_dtype_promotion("standard"):
             updates, optimiser_state = optimiser.update(gradient, optimiser_state, theta)
         theta = optax.apply_updates(theta, updates)
@@ -150,6 +160,9 @@ def diagnostics(theta: GAC, phi: Phi, batch: Batch, terms: ElboTerms, key: PRNGK
     per_dimension = jnp.mean(kl_to_standard_normal(phi.mu, phi.log_sigma), axis=0)
     prior_y = theta.predicted_return(batch.s0, jax.random.normal(key, phi.mu.shape))
     error = theta.predicted_return(batch.s0, phi.mu) - batch.y
+    # One bad trajectory spoils theta, and theta all others: only the first bad step tells them apart.
+    finite = jnp.isfinite(terms.elbo)
+    first_bad_step = jnp.argmin(finite.all(axis=1))
     return {
         "elbo": jnp.mean(terms.elbo),
         "log_p_tau": jnp.mean(terms.log_p_tau),
@@ -161,7 +174,7 @@ def diagnostics(theta: GAC, phi: Phi, batch: Batch, terms: ElboTerms, key: PRNGK
         "return_error": jnp.sqrt(jnp.mean(error**2)),
         "prior_return_mean": jnp.mean(prior_y),
         "prior_return_std": jnp.std(prior_y),
-        "finite": jnp.isfinite(terms.elbo).all(axis=0),
+        "finite": finite[first_bad_step],
         "finite_theta": jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(theta)]).all(),
         "index": batch.index,
     }
@@ -188,7 +201,12 @@ def exact_elbo(
 
 
 def heldout_elbo(
-    state: TrainState, data: DeviceEpisodes, index: Int[Array, "heldout"], config: Config, longest: int, observation_dim: int
+    state: TrainState,
+    data: DeviceEpisodes,
+    index: Int[Array, "heldout"],
+    config: Config,
+    longest: int,
+    observation_dim: int,
 ) -> tuple[TrainState, Float[Array, ""]]:
     """Mean exact ELBO of held-out trajectories under the averaged weights: phi is fitted, theta is not.
 

@@ -1,0 +1,86 @@
+"""Objectives of the queries against Monte Carlo and against formulas written out."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from gac.inference.objectives import draw, exploit_objective, mean_over_draws, return_objective
+from gac.model.joint import GAC, Phi
+
+BATCH, SHAPE = 3, (3, 2, 16)
+KEY = jax.random.key(0)
+SIGMA_Y = tiny.MODEL.sigma_y
+
+
+@pytest.fixture(scope="module")
+def model():
+    return GAC(tiny.MODEL, tiny.OBSERVATION_DIM, tiny.ACTION_DIM, KEY)
+
+
+@pytest.fixture(scope="module")
+def q():
+    keys = jax.random.split(jax.random.key(1), 2)
+    return Phi(jax.random.normal(keys[0], SHAPE), 0.3 * jax.random.normal(keys[1], SHAPE) - 0.5)
+
+
+@pytest.fixture(scope="module")
+def s0():
+    return jax.random.normal(jax.random.key(2), (BATCH, tiny.OBSERVATION_DIM))
+
+
+@pytest.fixture(scope="module")
+def kl(q):
+    return np.asarray(0.5 * (q.mu**2 + jnp.exp(2 * q.log_sigma) - 1) - q.log_sigma).sum(axis=(1, 2))
+
+
+@pytest.fixture(scope="module")
+def sampled_returns(model, q, s0):
+    """mu_gamma(z_y) at draws of q, made without the code under test: (draws, batch)."""
+    noise = jax.random.normal(jax.random.key(3), (4000, *SHAPE))
+
+    def one(noise):
+        return model.predicted_return(s0, q.mu + jnp.exp(q.log_sigma) * noise)
+
+    return np.asarray(jax.jit(jax.vmap(one))(noise), np.float64)
+
+
+def standard_error(values):
+    return values.std(axis=0) / np.sqrt(len(values))
+
+
+def test_draws_are_mirrored_and_of_the_spread_of_q(q):
+    draws = draw(q, 500, KEY).reshape(2, 500, *SHAPE)
+    np.testing.assert_allclose(draws.mean(axis=0), jnp.broadcast_to(q.mu[None], (500, *SHAPE)), atol=1e-5)
+    spread = draws[0].std(axis=0) / jnp.exp(q.log_sigma)
+    np.testing.assert_allclose(spread, 1.0, atol=0.2)
+
+
+def test_means_are_taken_item_by_item():
+    values = jnp.asarray([1.0, 2.0, 3.0, 5.0, 6.0, 7.0])
+    np.testing.assert_allclose(mean_over_draws(values, 3), [3.0, 4.0, 5.0])
+
+
+@pytest.mark.parametrize("kl_weight", [0.003, 0.5])
+def test_exploit_is_the_expected_return_less_the_weighted_kl(kl_weight, model, q, s0, kl, sampled_returns):
+    value, watched = exploit_objective(model, s0, kl_weight, 1000, KEY)(q, jax.random.key(9))
+    off = np.abs(np.asarray(watched) - sampled_returns.mean(axis=0))
+    assert (off < 6 * standard_error(sampled_returns)).all()
+    np.testing.assert_allclose(value, watched - kl_weight * kl, rtol=1e-4)
+
+
+def test_draws_of_exploit_are_fixed_or_new_as_asked(model, q, s0):
+    for fixed, same in ((KEY, True), (None, False)):
+        objective = exploit_objective(model, s0, 0.003, 2, fixed)
+        one, other = (objective(q, jax.random.key(seed))[0] for seed in (5, 6))
+        assert np.array_equal(one, other) is same
+
+
+def test_the_return_objective_is_eq_3(model, q, s0, kl, sampled_returns):
+    y_plus = np.asarray([-1.0, 0.0, 2.0])
+    log_p_y = -0.5 * (((y_plus - sampled_returns) / SIGMA_Y) ** 2 + np.log(2 * np.pi * SIGMA_Y**2))
+    value, watched = return_objective(model, s0, jnp.asarray(y_plus, jnp.float32), 1000, KEY)(q, KEY)
+    off = np.abs(np.asarray(value) - (log_p_y.mean(axis=0) - kl))
+    assert (off < 6 * standard_error(log_p_y)).all()
+    assert (np.abs(watched - sampled_returns.mean(axis=0)) < 6 * standard_error(sampled_returns)).all()

@@ -1,0 +1,99 @@
+"""Queries do what they promise: more return, held near the prior; a target approached; draws of the prior."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gac.errors import UserError
+from gac.inference import solve as module
+from gac.inference.queries import Exploit, Explore, Prior, Target
+from gac.inference.solve import solve
+
+BATCH = 3
+
+
+@pytest.fixture(scope="module")
+def data_returns(trained):
+    return trained.agent.standardiser.standardise_return(trained.episodes.returns)
+
+
+@pytest.fixture(scope="module")
+def ask(trained, data_returns):
+    """`(query, target, seed) -> (epsilon, info, trace, predicted returns)` at three states of the data."""
+    agent, episodes = trained.agent, trained.episodes
+    first = episodes.observations[episodes.starts[:BATCH]]
+    s0 = jnp.asarray(agent.standardiser.standardise_observation(first))
+
+    def asked(query, target=0.0, seed=0):
+        epsilon, info, trace = solve(agent.model, s0, query, data_returns, target, jax.random.key(seed))
+        return epsilon, info, trace, agent.model.predicted_return(s0, epsilon)
+
+    return asked
+
+
+def test_exploit_raises_the_predicted_return_over_its_start(ask):
+    _, info, trace, y = ask(Exploit(kl_weight=0.01))
+    assert float(y.min()) > trace[0] + 0.2
+    assert trace[-1] > trace[0] + 0.2
+    assert len(trace) == int(info.steps.max()) <= module.MAX_STEPS
+
+
+def test_a_dearer_nat_keeps_exploit_nearer_to_the_prior(ask, monkeypatch):
+    kept = []
+    real = module._exploit
+    monkeypatch.setattr(module, "_exploit", lambda *args: kept.append(real(*args)) or kept[-1])
+    for kl_weight in (0.01, 0.1, 10.0):
+        epsilon, _, _, _ = ask(Exploit(kl_weight=kl_weight))
+        np.testing.assert_array_equal(epsilon, kept[-1][0].mu)
+    nats = [float(phi.kl().sum(axis=1).mean()) for phi, _, _ in kept]
+    promised = [float(trace[np.isfinite(trace)][-1]) for _, _, trace in kept]
+    assert nats[0] > 1.5 * nats[1] > 1.5 * nats[2]
+    assert promised[0] > promised[1] > promised[2]
+    assert nats[2] < 0.05
+
+
+def test_target_goes_where_it_is_sent(ask):
+    low, high = (ask(Target(0.0), target)[2] for target in (-0.7, 0.7))
+    assert abs(low[-1] + 0.7) < abs(low[0] + 0.7)
+    assert abs(high[-1] - 0.7) < abs(high[0] - 0.7)
+    assert high[-1] > low[-1] + 0.2
+
+
+def test_explore_aims_above_the_quantile_of_the_returns(ask, data_returns, monkeypatch):
+    aims = []
+    real = module._reach
+    monkeypatch.setattr(module, "_reach", lambda *args: aims.append(args[2]) or real(*args))
+    for seed in range(5):
+        ask(Explore(quantile=0.6, delta_y=0.25), seed=seed)
+    aims = np.concatenate(aims) - 0.25
+    high = data_returns[data_returns >= np.quantile(data_returns, 0.6)]
+    assert all(np.isclose(high, aim, atol=1e-6).any() for aim in aims)
+    assert len(np.unique(aims)) > 1
+
+
+def test_the_prior_is_standard_normal_and_nothing_is_optimised(ask):
+    epsilon = np.stack([ask(Prior(), seed=seed)[0] for seed in range(40)])
+    assert abs(epsilon.mean()) < 0.05
+    assert abs(epsilon.std() - 1.0) < 0.05
+    _, info, trace, _ = ask(Prior())
+    assert info is None
+    assert trace.shape == (0,)
+
+
+@pytest.mark.parametrize("query", [Exploit(), Explore(), Target(0.0), Prior()], ids=lambda q: q.name)
+def test_a_seed_repeats_a_query(query, ask):
+    np.testing.assert_array_equal(ask(query, seed=3)[0], ask(query, seed=3)[0])
+    assert not np.array_equal(ask(query, seed=3)[0], ask(query, seed=4)[0])
+
+
+@pytest.mark.parametrize("quantile", [-0.1, 1.0, float("nan")])
+def test_a_quantile_that_leaves_nothing_is_refused(quantile):
+    with pytest.raises(UserError, match="quantile"):
+        Explore(quantile=quantile)
+
+
+@pytest.mark.parametrize("kl_weight", [-0.1, 0.0, float("nan")])
+def test_a_query_with_no_hold_on_the_prior_is_refused(kl_weight):
+    with pytest.raises(UserError, match="kl_weight"):
+        Exploit(kl_weight=kl_weight)

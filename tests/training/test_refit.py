@@ -1,0 +1,80 @@
+"""The closed-form step changes coordinates, nothing else, and only ever lowers the KL."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gac.model.joint import Phi
+from gac.model.prior import BaseNoise
+from gac.training.refit import refit_base
+
+EPISODES, SHAPE, LATENT = 60, (2, 4), 8
+TRAIN = jnp.arange(0, EPISODES, 2, dtype=jnp.int32)
+
+
+@pytest.fixture(scope="module")
+def before():
+    """A layer and posteriors far from N(0, I): shifted, correlated, narrow."""
+    keys = jax.random.split(jax.random.key(0), 5)
+    mix = jax.random.normal(keys[0], (LATENT, LATENT))
+    mu = 0.7 * jax.random.normal(keys[1], (EPISODES, LATENT)) @ mix + 2.0
+    log_sigma = 0.2 * jax.random.normal(keys[2], (EPISODES, *SHAPE)) - 1.0
+    layer = eqx.tree_at(
+        lambda x: (x.matrix, x.offset),
+        BaseNoise(LATENT),
+        (jnp.eye(LATENT) + 0.3 * jax.random.normal(keys[3], (LATENT, LATENT)), jnp.arange(float(LATENT))),
+    )
+    return layer, Phi(mu.reshape(EPISODES, *SHAPE), log_sigma)
+
+
+@pytest.fixture(scope="module")
+def after(before):
+    return refit_base(*before, TRAIN)
+
+
+def mean_kl(bank):
+    return float(jnp.mean(jnp.sum(bank.kl()[TRAIN], axis=1)))
+
+
+def second_moment(bank):
+    return np.asarray(jnp.mean((bank.mu**2 + jnp.exp(2 * bank.log_sigma))[TRAIN], axis=0)).ravel()
+
+
+def test_every_posterior_mean_is_read_as_before(before, after):
+    (layer, bank), (new_layer, new_bank) = before, after
+    np.testing.assert_allclose(new_layer(new_bank.mu), layer(bank.mu), rtol=1e-3, atol=1e-3)
+    assert float(jnp.abs(new_bank.mu - bank.mu).max()) > 0.5
+
+
+def test_the_spread_of_each_posterior_is_kept_in_the_new_coordinates(before, after):
+    """In the outputs of the layer, the total variance of a posterior is that of its own axes, turned."""
+    (layer, bank), (new_layer, new_bank) = before, after
+    plain = jnp.linalg.inv(layer.matrix) @ new_layer.matrix  # new coordinates to old ones
+    old = jnp.exp(2 * bank.log_sigma).reshape(EPISODES, -1)
+    new = jnp.exp(2 * new_bank.log_sigma).reshape(EPISODES, -1)
+    np.testing.assert_allclose((new @ (plain**2).T).sum(axis=1), old.sum(axis=1), rtol=1e-3)
+
+
+def test_the_aggregated_posterior_of_training_episodes_is_standard(before, after):
+    _, bank = after
+    np.testing.assert_allclose(second_moment(bank), 1.0, rtol=1e-3)
+    np.testing.assert_allclose(jnp.mean(bank.mu[TRAIN], axis=0), 0.0, atol=1e-4)
+    assert np.abs(second_moment(before[1]) - 1.0).max() > 0.5
+
+
+def test_the_mean_kl_falls_and_a_second_refit_finds_nothing_to_do(before, after):
+    _, bank = before
+    layer, once = after
+    _, twice = refit_base(layer, once, TRAIN)
+    assert mean_kl(once) < mean_kl(bank) - 1.0
+    assert abs(mean_kl(twice) - mean_kl(once)) < 1e-3 * mean_kl(once)
+    np.testing.assert_allclose(second_moment(twice), 1.0, rtol=1e-3)
+
+
+def test_posteriors_at_the_prior_stay_there():
+    layer, bank = refit_base(BaseNoise(LATENT), Phi(*(jnp.zeros((EPISODES, *SHAPE)),) * 2), TRAIN)
+    np.testing.assert_allclose(bank.mu, 0.0, atol=1e-6)
+    np.testing.assert_allclose(bank.log_sigma, 0.0, atol=1e-5)
+    np.testing.assert_allclose(layer.matrix.T @ layer.matrix, jnp.eye(LATENT), atol=1e-5)

@@ -1,0 +1,126 @@
+"""One update: the right episodes, the right rows written back, and a model that learns what it is shown."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from gac.data.standardise import Standardiser
+from gac.data.windows import to_device
+from gac.inference.posterior import load_batch
+from gac.model.joint import Phi
+from gac.training import update as module
+from gac.training.update import batch_index, exact_elbo, global_loss, init_state, update
+
+
+def test_an_epoch_visits_every_episode_once_in_an_order_of_its_own():
+    train = jnp.asarray([1, 3, 4, 6, 7, 9, 12, 13], jnp.int32)
+    key = jax.random.key(0)
+    epochs = []
+    for epoch in range(3):
+        updates = [batch_index(train, 4, jnp.int32(2 * epoch + i), key) for i in range(2)]
+        epochs.append(tuple(np.concatenate(updates).tolist()))
+        assert sorted(epochs[-1]) == train.tolist()
+    assert len(set(epochs)) == 3
+    np.testing.assert_array_equal(batch_index(train, 4, jnp.int32(3), key), epochs[1][4:])
+
+
+def test_a_batch_larger_than_the_data_takes_it_all_and_a_remainder_waits():
+    train, key = jnp.asarray([2, 5, 8], jnp.int32), jax.random.key(0)
+    assert sorted(batch_index(train, 50, jnp.int32(0), key).tolist()) == [2, 5, 8]
+    first = [set(batch_index(train, 2, jnp.int32(i), key).tolist()) for i in range(20)]
+    assert all(len(batch) == 2 for batch in first)
+    assert set.union(*first) == {2, 5, 8}
+
+
+def test_only_the_rows_of_the_batch_are_written_back(trainer):
+    before = trainer.state
+    metrics = trainer.step()
+    changed = np.asarray(jnp.any(trainer.state.bank.mu != before.bank.mu, axis=(1, 2)))
+    np.testing.assert_array_equal(np.flatnonzero(changed), np.sort(metrics["index"]))
+    assert set(metrics["index"]) <= set(trainer.train_index)
+    assert int(trainer.state.update) == 1
+    assert not tiny.same(trainer.state.theta, before.theta)
+
+
+def test_the_base_noise_moves_when_a_refit_is_due_and_only_then(trainer):
+    assert trainer.config.training.refit_every == 3
+    matrices = [trainer.state.theta.prior.base.matrix]
+    for _ in range(3):
+        trainer.step()
+        matrices.append(trainer.state.theta.prior.base.matrix)
+    np.testing.assert_array_equal(matrices[2], matrices[0])
+    assert bool(jnp.any(matrices[3] != matrices[2]))
+    assert tiny.same(trainer.state.theta.prior.base, trainer.state.averaged.prior.base)
+
+
+def test_held_out_posteriors_are_fitted_without_touching_theta(trainer):
+    state, value = trainer._heldout(trainer.state, trainer.data)
+    changed = np.asarray(jnp.any(state.bank.mu != trainer.state.bank.mu, axis=(1, 2)))
+    np.testing.assert_array_equal(np.flatnonzero(changed), trainer.heldout_index)
+    assert tiny.same(state._replace(bank=None), trainer.state._replace(bank=None))
+    index = jnp.asarray(trainer.heldout_index)
+    batch = load_batch(trainer.data, index, tiny.OBSERVATION_DIM)
+    unfitted = eqx.filter_jit(lambda *args: exact_elbo(*args, 9, jax.random.key(0)))(
+        state.averaged, Phi.at_prior(len(index), tiny.MODEL), trainer.data, batch
+    )
+    assert float(value) > float(unfitted.elbo.mean()) + 1.0
+
+
+def test_diagnostics_are_finite_and_add_up(trainer):
+    metrics = trainer.step()
+    logged = {k: v for k, v in metrics.items() if k not in ("finite", "finite_theta", "index")}
+    assert all(np.isfinite(value).all() for value in logged.values())
+    total = metrics["log_p_tau"] + metrics["log_p_y"] - metrics["kl"]
+    np.testing.assert_allclose(metrics["elbo"], total, rtol=1e-5)
+    np.testing.assert_allclose(metrics["kl_per_token"].sum(), metrics["kl"], rtol=1e-4)
+    assert metrics["kl_per_token"].shape == (trainer.config.model.latent_tokens,)
+    assert 0 <= metrics["active_dims"] <= 32
+    assert metrics["finite"].all()
+    assert metrics["inner_steps"] == trainer.config.posterior.inner_steps
+
+
+def test_every_trajectory_weighs_alike_in_the_loss(trainer):
+    """Not by its own length: the loss is the mean of whole ELBOs, over one constant."""
+    state, data, config = trainer.state, trainer.data, trainer.config
+    index = jnp.arange(4, dtype=jnp.int32)
+    batch = load_batch(data, index, tiny.OBSERVATION_DIM)
+    phi = Phi.at_prior(4, config.model)
+    loss, terms = eqx.filter_jit(global_loss)(state.theta, phi, batch, data, config, 5.0, jax.random.key(0))
+    assert len(set(data.lengths[index].tolist())) > 1
+    expected = -np.sum(np.asarray(terms.log_p_tau + terms.log_p_y)) / (4 * 5.0)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+def test_the_exact_elbo_does_not_depend_on_the_chunks(trainer, monkeypatch):
+    batch = load_batch(trainer.data, jnp.arange(5, dtype=jnp.int32), tiny.OBSERVATION_DIM)
+    phi, longest = Phi.at_prior(5, tiny.MODEL), int(trainer.data.lengths.max())
+    values = []
+    for chunk in (64, 3):
+        monkeypatch.setattr(module, "EXACT_CHUNK", chunk)
+        run = eqx.filter_jit(lambda *args: exact_elbo(*args, longest, jax.random.key(0)))
+        values.append(run(trainer.state.theta, phi, trainer.data, batch))
+    for one, other in zip(*values, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_one_trajectory_can_be_learned_by_heart():
+    episodes = tiny.make_episodes(2, shortest=9)
+    data = to_device(episodes, Standardiser.fit(episodes))
+    config = tiny.replace(tiny.CONFIG, outer_steps=10, outer_windows=8, outer_lr=5e-3)
+    own = int(np.argmax(episodes.returns))
+    index = jnp.asarray([own], jnp.int32)
+    step = eqx.filter_jit(lambda state: update(state, data, index, config, 9.0, tiny.OBSERVATION_DIM))
+    state = init_state(config, tiny.OBSERVATION_DIM, tiny.ACTION_DIM, 2)
+    state, first = step(state)
+    for _ in range(60):
+        state, last = step(state)
+    assert float(last["log_p_tau"]) > float(first["log_p_tau"]) + 20.0
+    assert float(last["elbo"]) > float(first["elbo"]) + 20.0
+    s0 = load_batch(data, index, tiny.OBSERVATION_DIM).s0
+    predicted = float(state.theta.predicted_return(s0, state.bank.mu[index])[0])
+    assert abs(predicted - float(data.y[own])) < 0.15
+    assert float(data.y[own]) == pytest.approx(1.0)
