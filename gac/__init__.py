@@ -10,24 +10,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gac import presets
     from gac.acting.agent import Agent, Plan, load
-    from gac.acting.evaluate import Evaluation, evaluate
+    from gac.acting.evaluate import evaluate
     from gac.acting.policy import Policy
     from gac.acting.scores import normalized_score
     from gac.config import Config, ModelConfig, PosteriorConfig, TrainingConfig
     from gac.data import Episodes, load_data
     from gac.errors import UserError
     from gac.inference.queries import Exploit, Explore, Prior, Target
+    from gac.records import Evaluation
     from gac.training.offline import train
 
 _HOMES = {
     "gac.acting.agent": ("Agent", "Plan", "load"),
-    "gac.acting.evaluate": ("Evaluation", "evaluate"),
+    "gac.acting.evaluate": ("evaluate",),
     "gac.acting.policy": ("Policy",),
     "gac.acting.scores": ("normalized_score",),
     "gac.config": ("Config", "ModelConfig", "PosteriorConfig", "TrainingConfig"),
     "gac.data": ("Episodes", "load_data"),
     "gac.errors": ("UserError",),
     "gac.inference.queries": ("Exploit", "Explore", "Prior", "Target"),
+    "gac.records": ("Evaluation",),
     "gac.training.offline": ("train",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

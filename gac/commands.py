@@ -4,7 +4,6 @@ JAX and MuJoCo are imported inside the commands, so that `gac --help` answers at
 """
 
 import dataclasses
-import os
 import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -130,6 +129,7 @@ def evaluate(
         raise UserError(f"--target {target:g} goes with --query target or all, not {query}; leave it out")
     import gac
     from gac.console import activity
+    from gac.files import write_text
 
     with activity(f"loading {run}"):
         agent = gac.load(run)
@@ -272,17 +272,6 @@ def make_query(name: str, target: float | None) -> Any:
             )
         return gac.Target(target)
     return {"exploit": gac.Exploit, "explore": gac.Explore, "prior": gac.Prior}[name]()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        partial.write_text(text)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def print_table(run: Path) -> None:

@@ -1,7 +1,6 @@
 """The agent: a trained model with everything that planning and acting need."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +13,6 @@ from numpy import ndarray
 
 from gac.acting.policy import Policy
 from gac.config import Config
-from gac.data.episodes import Episodes
 from gac.data.standardise import Standardiser
 from gac.errors import UserError
 from gac.files import read_metadata, read_tree, write_text, write_tree
@@ -23,33 +21,9 @@ from gac.inference.queries import Exploit, Query, Target
 from gac.inference.solve import solve
 from gac.model.generator import PlanMemory
 from gac.model.joint import GAC
+from gac.records import DataFacts, read_facts
 
 MODEL_SCHEMA = "1"
-
-
-@dataclass(frozen=True)
-class DataFacts:
-    """What a run tells of the data that it was trained on; data.json."""
-
-    name: str
-    env_id: str | None
-    episodes: int
-    steps: int
-    returns: tuple[float, ...]
-    """Raw and undiscounted."""
-    lengths: tuple[int, ...]
-
-    @classmethod
-    def of(cls, episodes: Episodes) -> "DataFacts":
-        """The facts of a data set."""
-        return cls(
-            episodes.name,
-            episodes.env_id,
-            episodes.num_episodes,
-            episodes.num_steps,
-            tuple(episodes.returns.tolist()),
-            tuple(episodes.lengths.tolist()),
-        )
 
 
 class Plan(NamedTuple):
@@ -139,8 +113,7 @@ class Agent:
         """Write config.json, data.json and model.safetensors: enough to act without the data."""
         folder = Path(folder)
         write_text(folder / "config.json", self.config.to_json())
-        facts = vars(self.facts) | {"returns": list(self.facts.returns), "lengths": list(self.facts.lengths)}
-        write_text(folder / "data.json", json.dumps(facts))
+        write_text(folder / "data.json", self.facts.to_json())
         sizes = {"observation_dim": self.observation_dim, "action_dim": self.action_dim}
         arrays = (eqx.filter(self.model, eqx.is_array), self.standardiser)
         metadata = {"schema_version": MODEL_SCHEMA, "sizes": json.dumps(sizes)}
@@ -165,7 +138,7 @@ def load(folder: str | Path) -> Agent:
     static = eqx.filter(like[0], lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct), inverse=True)
     weights, standardiser = read_tree(path, like)
     standardiser = Standardiser(*(np.asarray(leaf) for leaf in standardiser))
-    return Agent(eqx.combine(weights, static), standardiser, config, _read_facts(folder / "data.json"))
+    return Agent(eqx.combine(weights, static), standardiser, config, read_facts(folder / "data.json"))
 
 
 def _skeleton(config: Config, observation_dim: int, action_dim: int) -> tuple[GAC, Standardiser]:
@@ -173,14 +146,6 @@ def _skeleton(config: Config, observation_dim: int, action_dim: int) -> tuple[GA
     model = GAC(config.model, observation_dim, action_dim, jax.random.key(0))
     o, a, zero = jnp.zeros(observation_dim), jnp.zeros(action_dim), jnp.zeros(())
     return model, Standardiser(o, o, a, a, zero, zero)
-
-
-def _read_facts(path: Path) -> DataFacts:
-    try:
-        raw = json.loads(path.read_text())
-        return DataFacts(**(raw | {"returns": tuple(raw["returns"]), "lengths": tuple(raw["lengths"])}))
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path} is missing or malformed ({error}); restore it or train again") from None
 
 
 @eqx.filter_jit

@@ -1,9 +1,6 @@
 """Vectorised evaluation: episodes under plans of a query, achieved beside predicted returns."""
 
-import dataclasses
-import json
 import time
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -18,46 +15,11 @@ from gac.acting.agent import Agent, Plan
 from gac.acting.scores import normalized_score
 from gac.errors import UserError
 from gac.inference.queries import Exploit, Query, Target
+from gac.records import Evaluation
 
 PACKAGES = ("jax", "gymnasium", "mujoco")
 MOST_ENVIRONMENTS = 100
 TRACE_POINTS = 100
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The record of an evaluation, which is also the JSON file eval-<query>.json."""
-
-    query: str
-    env_id: str
-    seed: int
-    returns: tuple[float, ...]
-    """Achieved, raw and undiscounted, one per episode."""
-    lengths: tuple[int, ...]
-    predicted_returns: tuple[float, ...]
-    """mu_gamma(z_y) of each episode's plan, raw."""
-    mean: float
-    std: float
-    normalized_mean: float | None
-    """0 to 100; None where no reference exists."""
-    normalized_std: float | None
-    plan_seconds: float
-    """Wall-clock seconds of all queries, compilation included."""
-    steps_per_second: float
-    """Environment steps per second of acting, planning excluded."""
-    trace: tuple[float, ...]
-    """Mean predicted return along the query's steps, raw."""
-    converged: float | None
-    """Share of the plans that met the stop threshold."""
-    query_steps: float | None
-    """Mean number of steps of the query."""
-    y_star: float | None
-    """The return that a target query aimed at, raw."""
-    versions: dict[str, str]
-
-    def to_json(self) -> str:
-        """The record as JSON text."""
-        return json.dumps(dataclasses.asdict(self), indent=1)
 
 
 def make_environments(env_id: str, count: int, agent: Agent) -> list[gymnasium.Env[Any, Any]]:

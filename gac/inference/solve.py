@@ -16,7 +16,8 @@ from gac.model.joint import GAC, Phi
 MAX_STEPS = 1000
 TOL = 1e-5
 LEARNING_RATE = 0.05
-PAIRS = 2
+EXPLOIT_PAIRS, REACH_PAIRS = 1, 2
+"""Mirrored pairs of draws per step: one is enough where every step draws anew."""
 SEARCH_STEPS = 300
 
 
@@ -70,9 +71,9 @@ def _exploit(
     """
     search_key, settle_key = jax.random.split(key)
     phi = Phi.at_prior(s0.shape[0], model.config)
-    search = exploit_objective(model, s0, kl_weight, PAIRS, None)
+    search = exploit_objective(model, s0, kl_weight, EXPLOIT_PAIRS, None)
     phi, found = infer(search, phi, optax.adam(LEARNING_RATE), SEARCH_STEPS, 0.0, search_key)
-    settle = exploit_objective(model, s0, kl_weight, PAIRS, settle_key)
+    settle = exploit_objective(model, s0, kl_weight, EXPLOIT_PAIRS, settle_key)
     rest = MAX_STEPS - SEARCH_STEPS
     optimiser = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE / 2, rest))
     phi, info = infer(settle, phi, optimiser, rest, TOL, settle_key)
@@ -85,7 +86,7 @@ def _reach(
     model: GAC, s0: Float[Array, "batch obs"], y_plus: Float[Array, "batch"], key: PRNGKeyArray
 ) -> tuple[Phi, Info, Float[Array, "steps"]]:
     """Aim at y_plus (standardised), from the prior."""
-    objective = return_objective(model, s0, y_plus, PAIRS, key)
+    objective = return_objective(model, s0, y_plus, REACH_PAIRS, key)
     optimiser = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, MAX_STEPS))
     phi, info = infer(objective, Phi.at_prior(s0.shape[0], model.config), optimiser, MAX_STEPS, TOL, key)
     return phi, info, info.trace

@@ -11,12 +11,9 @@ from gac.report.figures import (
 from gac.report.html import render, write_report
 from gac.report.runs import (
     QUERIES,
-    DataFacts,
     Metrics,
-    QueryRecord,
     Run,
     read_metrics,
-    read_record,
     read_run,
 )
 from gac.report.style import DARK, LIGHT, Theme
@@ -26,9 +23,7 @@ __all__ = [
     "DARK",
     "LIGHT",
     "QUERIES",
-    "DataFacts",
     "Metrics",
-    "QueryRecord",
     "Run",
     "Theme",
     "inference_dynamics",
@@ -37,7 +32,6 @@ __all__ = [
     "query_table",
     "query_table_html",
     "read_metrics",
-    "read_record",
     "read_run",
     "readme_figure",
     "render",

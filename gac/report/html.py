@@ -3,7 +3,6 @@
 import base64
 import functools
 import io
-import os
 from collections.abc import Callable, Sequence
 from html import escape
 from importlib.resources import files
@@ -14,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gac.errors import UserError
+from gac.files import write_text
 from gac.report.figures import (
     achieved_span,
     dynamics_span,
@@ -100,13 +100,7 @@ def write_report(runs: Sequence[Path], out: Path) -> None:
             f"--out {out} is a folder, expected a file; give a name such as {out / 'report.html'}"
         )
     page = render([read_run(path) for path in runs])
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        partial.write_text(page, encoding="utf-8")
-        os.replace(partial, out)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_text(out, page)
 
 
 def render(runs: Sequence[Run]) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 
 from gac import presets
 from gac.config import Config
-from gac.report.runs import QueryRecord, Run
+from gac.records import Evaluation
+from gac.report.runs import Run
 
 FEW_EPISODES = 20
 """With fewer episodes the spread of a query's returns says little."""
@@ -90,7 +91,7 @@ def _missing_notes(run: Run) -> list[str]:
     ]
 
 
-def _record_notes(run: Run, record: QueryRecord) -> list[str]:
+def _record_notes(run: Run, record: Evaluation) -> list[str]:
     data_env, env, ratio, converged = run.data.env_id, record.env_id, record.ratio, record.converged
     found = []
     if len(record.returns) < FEW_EPISODES:

@@ -10,7 +10,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from gac.report.runs import QUERIES, QueryRecord, Run, labels
+from gac.records import Evaluation
+from gac.report.runs import QUERIES, Run, labels
 from gac.report.style import DATA, colour
 
 HEADINGS = (
@@ -132,7 +133,7 @@ def _query_row(run: Run, name: str, query: str) -> Row:
     return Row(query, name, _cells(record))
 
 
-def _cells(record: QueryRecord) -> tuple[str, ...]:
+def _cells(record: Evaluation) -> tuple[str, ...]:
     return (
         str(len(record.returns)),
         mean_std(record.mean, record.std),

@@ -13,12 +13,13 @@ import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
-from gac.acting.agent import Agent, DataFacts
+from gac.acting.agent import Agent
 from gac.config import Config
 from gac.data.episodes import Episodes
 from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes, to_device
 from gac.errors import UserError
+from gac.records import DataFacts
 from gac.training.checkpoint import Progress, check_config, claim_folder, fingerprint, read_state, write_state
 from gac.training.update import TrainState, heldout_elbo, init_state, update
 

@@ -1,0 +1,224 @@
+"""What a run's folder tells of its data and evaluations: the records, written as JSON and read strictly."""
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gac.data.episodes import Episodes
+from gac.errors import UserError
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a run tells of the data that it was trained on; data.json."""
+
+    name: str
+    env_id: str | None
+    episodes: int
+    steps: int
+    returns: tuple[float, ...]
+    """Raw and undiscounted."""
+    lengths: tuple[int, ...]
+
+    def to_json(self) -> str:
+        """The facts as JSON text."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def of(cls, episodes: Episodes) -> "DataFacts":
+        """The facts of a data set."""
+        return cls(
+            episodes.name,
+            episodes.env_id,
+            episodes.num_episodes,
+            episodes.num_steps,
+            tuple(episodes.returns.tolist()),
+            tuple(episodes.lengths.tolist()),
+        )
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The record of an evaluation, which is also the JSON file eval-<query>.json."""
+
+    query: str
+    env_id: str
+    seed: int
+    returns: tuple[float, ...]
+    """Achieved, raw and undiscounted, one per episode."""
+    lengths: tuple[int, ...]
+    predicted_returns: tuple[float, ...]
+    """mu_gamma(z_y) of each episode's plan, raw."""
+    mean: float
+    std: float
+    normalized_mean: float | None
+    """0 to 100; None where no reference exists."""
+    normalized_std: float | None
+    plan_seconds: float
+    """Wall-clock seconds of all queries, compilation included."""
+    steps_per_second: float
+    """Environment steps per second of acting, planning excluded."""
+    trace: tuple[float, ...]
+    """Mean predicted return along the query's steps, raw."""
+    converged: float | None
+    """Share of the plans that met the stop threshold."""
+    query_steps: float | None
+    """Mean number of steps of the query."""
+    y_star: float | None
+    """The return that a target query aimed at, raw."""
+    versions: Mapping[str, str]
+
+    def to_json(self) -> str:
+        """The record as JSON text."""
+        return json.dumps(dataclasses.asdict(self), indent=1)
+
+    @property
+    def predicted_mean(self) -> float:
+        """Mean predicted return, raw and undiscounted."""
+        return float(np.mean(self.predicted_returns))
+
+    @property
+    def ratio(self) -> float | None:
+        """Predicted over achieved mean return; None where a ratio says nothing (not both positive)."""
+        return self.predicted_mean / self.mean if self.mean > 0 and self.predicted_mean > 0 else None
+
+
+def read_facts(path: Path) -> DataFacts:
+    """Read data.json.
+
+    Raises:
+        UserError: no such file, not JSON, a missing field, lists of different lengths.
+    """
+    fields = _Fields.parse(read_text(path), str(path))
+    facts = DataFacts(
+        name=fields.words("name"),
+        env_id=None if fields.raw.get("env_id") is None else fields.words("env_id"),
+        episodes=fields.whole("episodes"),
+        steps=fields.whole("steps"),
+        returns=fields.numbers("returns"),
+        lengths=tuple(map(int, fields.numbers("lengths"))),
+    )
+    if not facts.returns or not len(facts.returns) == len(facts.lengths) == facts.episodes:
+        raise UserError(
+            f"{fields.where}: episodes is {facts.episodes}, with {len(facts.returns)} returns and "
+            f"{len(facts.lengths)} lengths, expected one of each per episode; restore the file or train again"
+        )
+    return facts
+
+
+def read_evaluation(text: str, where: str, stem: str | None = None) -> Evaluation:
+    """Read the JSON text of one evaluation; `stem` is its file's, which has to name the same query.
+
+    Raises:
+        UserError: not JSON, a missing field, a value of the wrong kind, lists of different lengths.
+    """
+    fields = _Fields.parse(text, where)
+    record = Evaluation(
+        query=fields.words("query"),
+        env_id=fields.words("env_id"),
+        seed=fields.whole("seed"),
+        returns=fields.numbers("returns"),
+        lengths=tuple(map(int, fields.numbers("lengths"))),
+        predicted_returns=fields.numbers("predicted_returns"),
+        mean=fields.number("mean"),
+        std=fields.number("std"),
+        normalized_mean=fields.maybe_number("normalized_mean"),
+        normalized_std=fields.maybe_number("normalized_std"),
+        plan_seconds=fields.number("plan_seconds"),
+        steps_per_second=fields.number("steps_per_second"),
+        versions=fields.versions("versions"),
+        trace=fields.numbers("trace") if fields.raw.get("trace") is not None else (),
+        converged=fields.maybe_number("converged"),
+        query_steps=fields.maybe_number("query_steps"),
+        y_star=fields.maybe_number("y_star"),
+    )
+    sizes = len(record.returns), len(record.lengths), len(record.predicted_returns)
+    if min(sizes) < 1 or len(set(sizes)) > 1:
+        raise UserError(
+            f"{where}: returns, lengths and predicted_returns have {', '.join(map(str, sizes))} values, "
+            "expected one of each per episode; evaluate again"
+        )
+    if stem is not None and stem != f"eval-{record.query}":
+        raise UserError(
+            f"{where}: query is {record.query!r}, expected that of the file's name; evaluate again"
+        )
+    return record
+
+
+def read_text(path: Path) -> str:
+    """A file's text; bytes that are no UTF-8 become marks, which JSON then refuses or shows."""
+    if not path.is_file():
+        raise UserError(
+            f"{path.parent} has no {path.name}, so it is no whole run; train again or give another folder"
+        )
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def is_number(value: Any) -> bool:
+    """Whether a JSON value is a number; true and false are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+@dataclass(frozen=True)
+class _Fields:
+    """A JSON object whose fields are taken out by the kind that they must have."""
+
+    raw: Mapping[str, Any]
+    where: str
+
+    @classmethod
+    def parse(cls, text: str, where: str) -> "_Fields":
+        try:
+            raw = json.loads(text)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise UserError(f"{where} is not JSON ({error}); restore the file or make it again") from None
+        if not isinstance(raw, dict):
+            raise UserError(f"{where} holds {type(raw).__name__}, expected an object; restore the file")
+        return cls(raw, where)
+
+    def _refuse(self, key: str, expected: str) -> UserError:
+        if key not in self.raw:
+            return UserError(f"{self.where} has no {key}, expected {expected}; make the file again")
+        value = re.sub(r"\s+", " ", repr(self.raw[key]))
+        shown = value if len(value) <= 60 else value[:57] + "..."
+        return UserError(f"{self.where}: {key} is {shown}, expected {expected}; make the file again")
+
+    def words(self, key: str) -> str:
+        value = self.raw.get(key)
+        if not isinstance(value, str) or not value:
+            raise self._refuse(key, "text")
+        return value
+
+    def number(self, key: str) -> float:
+        value = self.raw.get(key)
+        if not is_number(value) or not math.isfinite(value):  # type: ignore[arg-type]
+            raise self._refuse(key, "a finite number")
+        return float(value)  # type: ignore[arg-type]
+
+    def maybe_number(self, key: str) -> float | None:
+        return None if self.raw.get(key) is None else self.number(key)
+
+    def whole(self, key: str) -> int:
+        value = self.raw.get(key)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self._refuse(key, "a whole number")
+        return value
+
+    def numbers(self, key: str) -> tuple[float, ...]:
+        value = self.raw.get(key)
+        if not isinstance(value, list) or not all(is_number(item) and math.isfinite(item) for item in value):
+            raise self._refuse(key, "a list of finite numbers")
+        return tuple(map(float, value))
+
+    def versions(self, key: str) -> Mapping[str, str]:
+        value = self.raw.get(key)
+        if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+            raise self._refuse(key, "an object of version texts")
+        return dict(value)

@@ -1,0 +1,154 @@
+"""Every reward that is counted belongs to its own episode, and an environment that does not fit is refused."""
+
+import json
+
+import gymnasium
+import numpy as np
+import pytest
+import tiny
+from gymnasium.spaces import Box, Discrete
+
+import gac
+from gac.acting import evaluate as module
+from gac.errors import UserError
+
+TOY = "GacToy-v0"
+
+
+def length_of(seed):
+    """Steps of the toy's episode after a reset with this seed."""
+    return 2 + seed % 5
+
+
+class Toy(gymnasium.Env):
+    """Step t pays t + seed / 100; the length follows from the seed; a step beyond the end is an error."""
+
+    def __init__(self, width=tiny.OBSERVATION_DIM, bound=1.0, discrete=False, poison=False):
+        self.observation_space = Box(-100.0, 100.0, (width,), np.float32)
+        self.action_space = Discrete(2) if discrete else Box(-bound, bound, (tiny.ACTION_DIM,), np.float32)
+        self.poison = poison
+
+    def observed(self):
+        return np.full(self.observation_space.shape, 0.1 * self.time, np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.seed, self.time = seed, 0
+        return self.observed(), {}
+
+    def step(self, action):
+        if not self.time < length_of(self.seed):
+            raise AssertionError("stepped beyond the end")
+        self.time += 1
+        ended = self.time == length_of(self.seed)
+        reward = float("nan") if self.poison and ended else self.time + self.seed / 100
+        # Odd seeds end by the time limit, even ones by themselves.
+        return self.observed(), reward, ended and self.seed % 2 == 0, ended and self.seed % 2 == 1, {}
+
+
+@pytest.fixture(autouse=True)
+def toy():
+    gymnasium.register(TOY, Toy)
+    yield
+    del gymnasium.registry[TOY]
+
+
+@pytest.fixture
+def agent(trained):
+    return trained.agent
+
+
+@pytest.mark.parametrize(("most", "episodes"), [(100, 7), (4, 10), (1, 3)])
+def test_every_return_is_that_of_its_own_episode(most, episodes, agent, monkeypatch):
+    monkeypatch.setattr(module, "MOST_ENVIRONMENTS", most)
+    result = gac.evaluate(agent, TOY, query=gac.Prior(), episodes=episodes, seed=3)
+    lengths = [length_of(3 + i) for i in range(episodes)]
+    returns = [n * (n + 1) / 2 + n * (3 + i) / 100 for i, n in enumerate(lengths)]
+    assert result.lengths == tuple(lengths)
+    np.testing.assert_allclose(result.returns, returns, rtol=1e-6)
+    assert len(result.predicted_returns) == episodes
+    np.testing.assert_allclose([result.mean, result.std], [np.mean(returns), np.std(returns)], rtol=1e-6)
+
+
+def test_an_episode_does_not_depend_on_those_beside_it(agent, monkeypatch):
+    """Padding rows of ended episodes change nothing for those that go on."""
+    seen = []
+
+    class Watched(Toy):
+        def step(self, action):
+            seen.append((self.seed, self.time, np.array(action)))
+            return super().step(action)
+
+    gymnasium.register("GacWatched-v0", Watched)
+    try:
+        gac.evaluate(agent, "GacWatched-v0", query=gac.Exploit(), episodes=4, seed=0)
+    finally:
+        del gymnasium.registry["GacWatched-v0"]
+    assert len(seen) == sum(length_of(i) for i in range(4))
+    first = np.zeros((4, tiny.OBSERVATION_DIM), np.float32)
+    plan = agent.plan(first, gac.Exploit(), seed=0)
+    policy = agent.policy(plan)
+    for time in range(max(length_of(i) for i in range(4))):
+        actions = policy(np.full_like(first, np.float32(0.1 * time)))
+        for seed, when, action in seen:
+            if when == time:
+                np.testing.assert_allclose(action, actions[seed], atol=1e-5)
+
+
+def test_the_record_has_the_documented_fields(agent):
+    result = gac.evaluate(agent, TOY, query=gac.Target(120.0), episodes=2)
+    record = json.loads(result.to_json())
+    for key in ("query", "env_id", "seed", "returns", "lengths", "predicted_returns", "mean", "std"):
+        assert key in record
+    assert (record["query"], record["env_id"], record["y_star"]) == ("target", TOY, 120.0)
+    assert record["normalized_mean"] is None
+    assert record["normalized_std"] is None
+    assert set(record["versions"]) == {"gac", "jax", "gymnasium", "mujoco"}
+    assert record["versions"]["gac"] == gac.__version__
+    assert 0.0 <= record["converged"] <= 1.0
+    assert 0 < record["query_steps"] <= 1000
+    assert 1 < len(record["trace"]) <= module.TRACE_POINTS
+    assert record["plan_seconds"] > 0
+    assert record["steps_per_second"] > 0
+
+
+def test_the_prior_optimises_nothing(agent):
+    result = gac.evaluate(agent, TOY, query=gac.Prior(), episodes=2)
+    assert (result.trace, result.converged, result.query_steps, result.y_star) == ((), None, None, None)
+
+
+def test_a_seed_repeats_an_evaluation(agent):
+    one, same, other = (
+        gac.evaluate(agent, TOY, query=gac.Explore(), episodes=3, seed=seed) for seed in (1, 1, 2)
+    )
+    assert (one.returns, one.predicted_returns) == (same.returns, same.predicted_returns)
+    assert one.predicted_returns != other.predicted_returns
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"width": 4}, "observation space"),
+        ({"discrete": True}, "action space"),
+        ({"bound": 0.25}, "beyond"),
+        ({"poison": True}, "not finite"),
+    ],
+)
+def test_an_environment_that_does_not_fit_is_refused(options, said, agent):
+    gymnasium.register("GacOdd-v0", Toy, kwargs=options, disable_env_checker=True)
+    try:
+        with pytest.raises(UserError, match=said) as error:
+            gac.evaluate(agent, "GacOdd-v0", query=gac.Prior(), episodes=2)
+    finally:
+        del gymnasium.registry["GacOdd-v0"]
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_or_unnamed_environment_is_refused(agent):
+    with pytest.raises(UserError, match="cannot be made") as error:
+        gac.evaluate(agent, "NoSuchThing-v0", episodes=1)
+    assert "\n" not in str(error.value)
+    with pytest.raises(UserError, match="env_id"):
+        gac.evaluate(agent, episodes=1)
+    with pytest.raises(UserError, match="episodes"):
+        gac.evaluate(agent, TOY, episodes=0)

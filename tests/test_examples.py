@@ -1,0 +1,43 @@
+"""The examples run as they stand, only shorter."""
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+
+import gac
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def test_own_logs(tmp_path, capsys):
+    example = runpy.run_path(str(EXAMPLES / "own_logs.py"))
+    action = example["main"](str(tmp_path / "run"), updates="2")
+    assert action.shape == (1,)
+    assert np.isfinite(action).all()
+    assert "promises" in capsys.readouterr().out
+    assert gac.load(tmp_path / "run").facts.name == "own-logs"
+    assert example["make_logs"]().rewards is None
+
+
+def test_quickstart(tmp_path, capsys, monkeypatch):
+    """With made-up data of Hopper's sizes and the tiny configuration: the recipe takes a download's time."""
+    rng = np.random.default_rng(0)
+    data = gac.Episodes.from_arrays(
+        [0.1 * rng.normal(size=(6, 11)) for _ in range(8)],
+        [rng.uniform(-1.0, 1.0, (5, 3)) for _ in range(8)],
+        returns=rng.uniform(0.0, 100.0, 8),
+        env_id="Hopper-v5",
+    )
+    asked = []
+    monkeypatch.setattr(gac, "load_data", lambda name: asked.append(name) or data, raising=False)
+    monkeypatch.setattr(gac.presets, "fast", lambda: tiny.CONFIG)
+    scores = runpy.run_path(str(EXAMPLES / "quickstart.py"))["main"](str(tmp_path / "run"), "0.01", 2)
+    assert asked == ["hopper-medium-replay"]
+    assert len(scores.returns) == 2
+    assert scores.normalized_mean == pytest.approx(
+        np.mean(gac.normalized_score("Hopper-v5", scores.returns)), rel=1e-6
+    )
+    assert "achieved" in capsys.readouterr().out
