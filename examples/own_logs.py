@@ -1,4 +1,4 @@
-"""Your own logs, one return per episode, no rewards and no environment: python examples/own_logs.py [runs/own]"""
+"""Own logs: one return per episode, no rewards, no environment. Run: python examples/own_logs.py [FOLDER]"""
 
 import sys
 from dataclasses import replace

@@ -39,7 +39,7 @@ def base_config(args: Sequence[str]) -> Config:
     saved = Path(out) / "config.json" if out else None
     if saved is None or "--resume" not in args or not saved.exists():
         return commands.preset(name or "fast")
-    config = Config.from_json(saved.read_text(), str(saved))
+    config = Config.from_json(saved.read_text(encoding="utf-8", errors="replace"), str(saved))
     if name not in (None, config.preset):
         raise UserError(
             f"--preset is {name}, the run began from {config.preset}; leave out --preset with --resume"

@@ -12,6 +12,12 @@ import gac
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    """The presets compile for longer than the tests may take."""
+    monkeypatch.setattr(gac.presets, "fast", lambda: tiny.replace(tiny.CONFIG, heldout_fraction=0.0))
+
+
 def test_own_logs(tmp_path, capsys):
     example = runpy.run_path(str(EXAMPLES / "own_logs.py"))
     action = example["main"](str(tmp_path / "run"), updates="2")
@@ -33,7 +39,6 @@ def test_quickstart(tmp_path, capsys, monkeypatch):
     )
     asked = []
     monkeypatch.setattr(gac, "load_data", lambda name: asked.append(name) or data, raising=False)
-    monkeypatch.setattr(gac.presets, "fast", lambda: tiny.CONFIG)
     scores = runpy.run_path(str(EXAMPLES / "quickstart.py"))["main"](str(tmp_path / "run"), "0.01", 2)
     assert asked == ["hopper-medium-replay"]
     assert len(scores.returns) == 2

@@ -21,7 +21,7 @@ from gac.inference.queries import Exploit, Query, Target
 from gac.inference.solve import solve
 from gac.model.generator import PlanMemory
 from gac.model.joint import GAC
-from gac.records import DataFacts, read_facts
+from gac.records import DataFacts, read_facts, read_text
 
 MODEL_SCHEMA = "1"
 
@@ -129,7 +129,7 @@ def load(folder: str | Path) -> Agent:
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} holds no run (no config.json); give the folder that gac train --out wrote")
-    config = Config.from_json((folder / "config.json").read_text(), str(folder / "config.json"))
+    config = Config.from_json(read_text(folder / "config.json"), str(folder / "config.json"))
     path = folder / "model.safetensors"
     metadata = read_metadata(path)
     if metadata.get("schema_version") != MODEL_SCHEMA or "sizes" not in metadata:

@@ -13,6 +13,7 @@ from gac.config import Config
 from gac.data.episodes import Episodes
 from gac.errors import UserError
 from gac.files import read_metadata, read_tree, write_text, write_tree
+from gac.records import read_text
 from gac.training.update import TrainState
 
 STATE_SCHEMA = "1"
@@ -103,7 +104,7 @@ def read_state(
     Raises:
         UserError: another configuration, another data set, a newer schema, a damaged file.
     """
-    saved = Config.from_json((out / "config.json").read_text(), str(out / "config.json"))
+    saved = Config.from_json(read_text(out / "config.json"), str(out / "config.json"))
     if saved != config:
         raise UserError(
             f"{out} was trained with another configuration ({_difference(saved, config)}); "

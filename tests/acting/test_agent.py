@@ -13,7 +13,7 @@ from gac.config import Config
 from gac.errors import UserError
 from gac.files import read_tree, write_tree
 
-QUERIES = [gac.Exploit(), gac.Explore(), gac.Target(120.0), gac.Prior()]
+QUERIES = [gac.Exploit(kl_weight=0.01), gac.Explore(), gac.Target(120.0), gac.Prior()]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Every reward that is counted belongs to its own episode, and an environment that does not fit is refused."""
+"""Every reward counted belongs to its own episode; an environment that does not fit is refused."""
 
 import json
 

@@ -1,5 +1,6 @@
-"""The rolling context holds what training would have shown: the last M steps, and nothing before the first."""
+"""The rolling context is what training shows: the last M steps, and nothing before the first."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +13,7 @@ from gac.data.standardise import Standardiser
 from gac.errors import UserError
 from gac.model.generator import Generator
 
-STEPS, BATCH = 7, 3
+STEPS, BATCH = 5, 3
 
 
 @pytest.fixture(scope="module")
@@ -37,19 +38,20 @@ def observations():
     return np.random.default_rng(0).normal(size=(STEPS, BATCH, tiny.OBSERVATION_DIM)).astype(np.float32)
 
 
-@pytest.mark.parametrize("context", [1, 2, 4])
+@pytest.mark.parametrize("context", [1, 3])
 def test_the_rolling_context_is_the_window_of_training(
     context, generator, memory, standardiser, observations
 ):
     policy = Policy(generator, standardiser, memory, context, single=False)
     taken = np.stack([policy(observation) for observation in observations])
+    predict = eqx.filter_jit(generator)
     states = jnp.asarray(standardiser.standardise_observation(observations)).transpose(1, 0, 2)
     scaled = jnp.asarray(standardiser.standardise_action(taken)).transpose(1, 0, 2)
     for t in range(STEPS):
         window = slice(max(0, t + 1 - context), t + 1)
         shape = (BATCH, 1, window.stop - window.start)
         # The action at t is masked from its own prediction: what stands there does not matter.
-        mean, _ = generator(
+        mean, _ = predict(
             memory,
             states[:, None, window],
             scaled[:, None, window].at[:, :, -1].set(0.3),

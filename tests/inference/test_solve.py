@@ -43,14 +43,14 @@ def test_a_dearer_nat_keeps_exploit_nearer_to_the_prior(ask, monkeypatch):
     kept = []
     real = module._exploit
     monkeypatch.setattr(module, "_exploit", lambda *args: kept.append(real(*args)) or kept[-1])
-    for kl_weight in (0.01, 0.1, 10.0):
+    for kl_weight in (0.01, 10.0):
         epsilon, _, _, _ = ask(Exploit(kl_weight=kl_weight))
         np.testing.assert_array_equal(epsilon, kept[-1][0].mu)
     nats = [float(phi.kl().sum(axis=1).mean()) for phi, _, _ in kept]
     promised = [float(trace[np.isfinite(trace)][-1]) for _, _, trace in kept]
-    assert nats[0] > 1.5 * nats[1] > 1.5 * nats[2]
-    assert promised[0] > promised[1] > promised[2]
-    assert nats[2] < 0.05
+    assert nats[0] > 1.0
+    assert nats[1] < 0.05
+    assert promised[0] > promised[1] + 0.2
 
 
 def test_target_goes_where_it_is_sent(ask):
@@ -81,7 +81,9 @@ def test_the_prior_is_standard_normal_and_nothing_is_optimised(ask):
     assert trace.shape == (0,)
 
 
-@pytest.mark.parametrize("query", [Exploit(), Explore(), Target(0.0), Prior()], ids=lambda q: q.name)
+@pytest.mark.parametrize(
+    "query", [Exploit(kl_weight=0.01), Explore(), Target(0.0), Prior()], ids=lambda q: q.name
+)
 def test_a_seed_repeats_a_query(query, ask):
     np.testing.assert_array_equal(ask(query, seed=3)[0], ask(query, seed=3)[0])
     assert not np.array_equal(ask(query, seed=3)[0], ask(query, seed=4)[0])
