@@ -24,15 +24,24 @@ def draw(phi: Phi, pairs: int, key: PRNGKeyArray) -> Float[Array, "draws_batch n
 
 
 def exploit_objective(
-    model: GAC, s0: Float[Array, "batch obs"], kl_weight: float, pairs: int, fixed: PRNGKeyArray | None
+    model: GAC,
+    s0: Float[Array, "batch obs"],
+    kl_weight: float,
+    ceiling: Float[Array, ""],
+    pairs: int,
+    fixed: PRNGKeyArray | None,
 ) -> Objective:
-    r"""$E_q[\mu_\gamma(z_y)] - \lambda\, KL(q \| N(0, I))$: Eq. (2), held near the prior.
+    r"""$E_q[\min(\mu_\gamma(z_y), \hat y)] - \lambda\, KL(q \| N(0, I))$: Eq. (2), held near the prior.
 
     Its maximum is the mean-field approximation of $p(\epsilon)\, e^{\mu_\gamma / \lambda}$: a plan is as
     promising as it is likely, and promising all around, since the expectation is over q.
 
+    # Differs from the paper: the ceiling. Beyond the best return of the data the critic extrapolates,
+    # and what it adds there is no reason to leave the prior further.
+
     Args:
         s0: current states, standardised.
+        ceiling: y-hat, the best return of the data, standardised.
         kl_weight: lambda, in standard deviations of return per nat.
         pairs: mirrored pairs of draws.
         fixed: key of draws that stay the same at every step; None draws anew.
@@ -42,7 +51,8 @@ def exploit_objective(
 
     def objective(phi: Phi, key: PRNGKeyArray) -> Values:
         epsilon = draw(phi, pairs, key if fixed is None else fixed)
-        y = mean_over_draws(model.predicted_return(s0_draws, epsilon), batch)
+        predicted = model.predicted_return(s0_draws, epsilon)
+        y = mean_over_draws(jnp.minimum(predicted, ceiling), batch)
         return y - kl_weight * jnp.sum(phi.kl(), axis=-1), y
 
     return objective

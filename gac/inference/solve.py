@@ -46,7 +46,7 @@ def solve(
         case Prior():
             return jax.random.normal(draw_key, shape), None, np.zeros(0, np.float32)
         case Exploit(kl_weight=kl_weight):
-            phi, info, trace = _exploit(model, s0, kl_weight, infer_key)
+            phi, info, trace = _exploit(model, s0, kl_weight, jnp.asarray(returns.max()), infer_key)
             epsilon = phi.mu
         case Explore(quantile=quantile, delta_y=delta_y):
             high = jnp.asarray(returns[returns >= np.quantile(returns, quantile)])
@@ -62,7 +62,11 @@ def solve(
 
 @eqx.filter_jit
 def _exploit(
-    model: GAC, s0: Float[Array, "batch obs"], kl_weight: float, key: PRNGKeyArray
+    model: GAC,
+    s0: Float[Array, "batch obs"],
+    kl_weight: float,
+    ceiling: Float[Array, ""],
+    key: PRNGKeyArray,
 ) -> tuple[Phi, Info, Float[Array, "steps"]]:
     """Search with new draws at every step, then settle with fixed ones until it converges.
 
@@ -71,9 +75,9 @@ def _exploit(
     """
     search_key, settle_key = jax.random.split(key)
     phi = Phi.at_prior(s0.shape[0], model.config)
-    search = exploit_objective(model, s0, kl_weight, EXPLOIT_PAIRS, None)
+    search = exploit_objective(model, s0, kl_weight, ceiling, EXPLOIT_PAIRS, None)
     phi, found = infer(search, phi, optax.adam(LEARNING_RATE), SEARCH_STEPS, 0.0, search_key)
-    settle = exploit_objective(model, s0, kl_weight, EXPLOIT_PAIRS, settle_key)
+    settle = exploit_objective(model, s0, kl_weight, ceiling, EXPLOIT_PAIRS, settle_key)
     rest = MAX_STEPS - SEARCH_STEPS
     optimiser = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE / 2, rest))
     phi, info = infer(settle, phi, optimiser, rest, TOL, settle_key)
