@@ -53,7 +53,7 @@ def exploit_objective(
         epsilon = draw(phi, pairs, key if fixed is None else fixed)
         predicted = model.predicted_return(s0_draws, epsilon)
         y = mean_over_draws(jnp.minimum(predicted, ceiling), batch)
-        return y - kl_weight * jnp.sum(phi.kl(), axis=-1), y
+        return y - kl_weight * jnp.sum(phi.kl(), axis=-1), mean_over_draws(predicted, batch)
 
     return objective
 

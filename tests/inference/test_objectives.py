@@ -64,15 +64,25 @@ def test_means_are_taken_item_by_item():
 
 @pytest.mark.parametrize("kl_weight", [0.003, 0.5])
 def test_exploit_is_the_expected_return_less_the_weighted_kl(kl_weight, model, q, s0, kl, sampled_returns):
-    value, watched = exploit_objective(model, s0, kl_weight, 1000, KEY)(q, jax.random.key(9))
+    nowhere_near = jnp.asarray(1e6)
+    value, watched = exploit_objective(model, s0, kl_weight, nowhere_near, 1000, KEY)(q, jax.random.key(9))
     off = np.abs(np.asarray(watched) - sampled_returns.mean(axis=0))
     assert (off < 6 * standard_error(sampled_returns)).all()
     np.testing.assert_allclose(value, watched - kl_weight * kl, rtol=1e-4)
 
 
+def test_exploit_gains_nothing_beyond_the_ceiling(model, q, s0, kl, sampled_returns):
+    ceiling = float(np.median(sampled_returns))
+    value, watched = exploit_objective(model, s0, 0.003, jnp.asarray(ceiling), 1000, KEY)(q, KEY)
+    capped = np.minimum(sampled_returns, ceiling)
+    off = np.abs(np.asarray(value + 0.003 * kl) - capped.mean(axis=0))
+    assert (off < 6 * standard_error(sampled_returns)).all()
+    assert (np.asarray(watched) > np.asarray(value)).all()
+
+
 def test_draws_of_exploit_are_fixed_or_new_as_asked(model, q, s0):
     for fixed, same in ((KEY, True), (None, False)):
-        objective = exploit_objective(model, s0, 0.003, 2, fixed)
+        objective = exploit_objective(model, s0, 0.003, jnp.asarray(1e6), 2, fixed)
         one, other = (objective(q, jax.random.key(seed))[0] for seed in (5, 6))
         assert np.array_equal(one, other) is same
 
