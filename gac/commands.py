@@ -31,7 +31,7 @@ FileName = Annotated[Path | None, arg(metavar="FILE")]
 def demo(
     *,
     out: Path = DEMO_OUT,
-    minutes: float = 4.0,
+    minutes: float = 6.0,
     episodes: int = 100,
     seed: int = 0,
     overwrite: Switch = False,

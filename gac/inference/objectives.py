@@ -26,7 +26,7 @@ def draw(phi: Phi, pairs: int, key: PRNGKeyArray) -> Float[Array, "draws_batch n
 def exploit_objective(
     model: GAC,
     s0: Float[Array, "batch obs"],
-    kl_weight: float,
+    kl_weight: Float[Array, ""] | float,
     ceiling: Float[Array, ""],
     pairs: int,
     fixed: PRNGKeyArray | None,

@@ -46,7 +46,9 @@ def solve(
         case Prior():
             return jax.random.normal(draw_key, shape), None, np.zeros(0, np.float32)
         case Exploit(kl_weight=kl_weight):
-            phi, info, trace = _exploit(model, s0, kl_weight, jnp.asarray(returns.max()), infer_key)
+            phi, info, trace = _exploit(
+                model, s0, jnp.float32(kl_weight), jnp.asarray(returns.max()), infer_key
+            )
             epsilon = phi.mu
         case Explore(quantile=quantile, delta_y=delta_y):
             high = jnp.asarray(returns[returns >= np.quantile(returns, quantile)])
@@ -64,7 +66,7 @@ def solve(
 def _exploit(
     model: GAC,
     s0: Float[Array, "batch obs"],
-    kl_weight: float,
+    kl_weight: Float[Array, ""],
     ceiling: Float[Array, ""],
     key: PRNGKeyArray,
 ) -> tuple[Phi, Info, Float[Array, "steps"]]:
