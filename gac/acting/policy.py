@@ -2,7 +2,6 @@
 
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +21,7 @@ class Context(NamedTuple):
     valid: Bool[Array, "batch steps"]
 
 
-@eqx.filter_jit
+@jax.jit
 def act(
     generator: Generator,
     standardiser: Standardiser,
