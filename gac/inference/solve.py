@@ -33,7 +33,7 @@ def solve(
 
     Args:
         s0: current states, standardised.
-        returns: those of the data, standardised, for explore.
+        returns: those of the data, standardised; explore draws from them, exploit is capped at the best.
         target: y* of a target query, standardised; no other reads it.
 
     Returns:
@@ -72,7 +72,7 @@ def _exploit(
 ) -> tuple[Phi, Info, Float[Array, "steps"]]:
     """Search with new draws at every step, then settle with fixed ones until it converges.
 
-    With fixed draws alone a third of the plans end where just these draws are good. New ones make
+    With fixed draws alone plans end where just these draws are good (docs/research.md). New ones make
     the ascent follow the expectation itself, but never stand still.
     """
     search_key, settle_key = jax.random.split(key)

@@ -40,7 +40,9 @@ class Progress(NamedTuple):
 def fingerprint(episodes: Episodes) -> str:
     """SHA-256 of everything that training reads of the episodes."""
     digest = hashlib.sha256()
-    for array in (episodes.observations, episodes.actions, episodes.returns, episodes.lengths):
+    arrays = (episodes.observations, episodes.actions, episodes.returns, episodes.lengths)
+    final = () if episodes.final_observations is None else (episodes.final_observations,)
+    for array in arrays + final:
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 

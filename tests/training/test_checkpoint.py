@@ -59,7 +59,7 @@ def test_other_data_are_refused(saved):
     assert "other episodes" in refusal(saved, progress=other)
 
 
-@pytest.mark.parametrize("field", ["observations", "actions", "returns", "lengths"])
+@pytest.mark.parametrize("field", ["observations", "actions", "returns", "lengths", "final_observations"])
 def test_the_fingerprint_knows_every_array_that_training_reads(field):
     episodes = tiny.make_episodes()
     array = getattr(episodes, field).copy()
