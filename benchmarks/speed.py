@@ -48,7 +48,7 @@ def multiply_adds(c: ModelConfig, observation_dim: int, action_dim: int, windows
     """Multiply-adds of one forward pass of the ELBO of one trajectory, as the code carries it out.
 
     Matrix products and attention alone; softmax, norms and densities are left out. Cross-attention is
-    counted folded (`gac.model.generator.PlanMemory`), self-attention with the pairs that the mask hides.
+    counted folded (`gac.model.generator.PlanMemory`), self-attention with the pairs that causality allows.
     """
     d, n_z, s, a = c.embed_dim, c.latent_tokens, observation_dim, action_dim
     tokens = n_z + 1
@@ -63,7 +63,7 @@ def multiply_adds(c: ModelConfig, observation_dim: int, action_dim: int, windows
     remember = c.decoder_layers * (4 * n_z * d * d + n_z * d)
     tokens = 2 * c.context
     read_plan = 2 * tokens * d * c.heads * n_z
-    decoder_layer = tokens * 12 * d * d + 2 * tokens * tokens * d + read_plan
+    decoder_layer = tokens * 12 * d * d + tokens * (tokens + 1) * d + read_plan
     window = c.context * (s + a) * d + c.decoder_layers * decoder_layer + tokens * d * (s + a)
     return prior + critic + remember + windows * window
 

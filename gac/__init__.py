@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gac.acting.policy import Policy
     from gac.acting.scores import normalized_score
     from gac.config import Config, ModelConfig, PosteriorConfig, TrainingConfig
-    from gac.data import Episodes, load_data
+    from gac.data import Episodes, load_data, read_table
     from gac.errors import UserError
     from gac.inference.queries import Exploit, Explore, Prior, Target
     from gac.records import Evaluation
@@ -26,7 +26,7 @@ _HOMES = {
     "gac.acting.policy": ("Policy",),
     "gac.acting.scores": ("normalized_score",),
     "gac.config": ("Config", "ModelConfig", "PosteriorConfig", "TrainingConfig"),
-    "gac.data": ("Episodes", "load_data"),
+    "gac.data": ("Episodes", "load_data", "read_table"),
     "gac.errors": ("UserError",),
     "gac.inference.queries": ("Exploit", "Explore", "Prior", "Target"),
     "gac.records": ("Evaluation",),
@@ -55,6 +55,7 @@ __all__ = [
     "load_data",
     "normalized_score",
     "presets",
+    "read_table",
     "train",
 ]
 

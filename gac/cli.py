@@ -13,22 +13,23 @@ from typing import Any
 
 import tyro
 
-from gac import commands
+from gac import commands, data_commands
 from gac.config import Config
 from gac.errors import UserError
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": commands.demo,
-    "data": commands.data,
+    "data": data_commands.data,
     "train": commands.train,
     "evaluate": commands.evaluate,
     "report": commands.report,
 }
 DATA_COMMANDS: dict[str, Callable[..., None]] = {
-    "list": commands.data_list,
-    "make": commands.data_make,
-    "inspect": commands.data_inspect,
-    "convert": commands.data_convert,
+    "list": data_commands.data_list,
+    "make": data_commands.data_make,
+    "fetch": data_commands.data_fetch,
+    "inspect": data_commands.data_inspect,
+    "convert": data_commands.data_convert,
 }
 
 

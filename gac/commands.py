@@ -61,6 +61,7 @@ def train(
     updates: Count = None,
     resume: Switch = False,
     overwrite: Switch = False,
+    on_disk: Switch = False,
 ) -> None:
     """Train on a data set. Every field of the configuration is a flag; unset ones keep the preset's value.
 
@@ -72,6 +73,8 @@ def train(
         updates: Number of updates of the whole run, instead of minutes.
         resume: Go on from the run in the folder, whose configuration then is the start, not the preset's.
         overwrite: Replace an existing run in the folder.
+        on_disk: Leave the steps in the file and read each batch when it is due; without this flag, that is
+            done where memory is too small.
     """
     if minutes is not None and updates is not None:
         raise UserError(f"--minutes {minutes:g} and --updates {updates} are both given; give one of them")
@@ -80,7 +83,9 @@ def train(
     from gac.console import activity, training_progress
 
     with activity(f"reading {data}"):
-        episodes = gac.load_data(data)
+        episodes = gac.load_data(data, on_disk=on_disk or None)
+    if episodes.on_disk:
+        print(f"{data} stays on disk: {episodes.num_episodes} episodes, {episodes.num_steps} steps")
     try:
         with training_progress() as progress:
             gac.train(
@@ -97,6 +102,7 @@ def train(
         if not (out / "state.safetensors").exists():
             raise
         again = f"gac train {shlex.quote(data)} --out {shlex.quote(str(out))} --resume"
+        again += " --on-disk" if on_disk else ""
         raise KeyboardInterrupt(f"stopped, everything is saved; go on with: {again}") from None
     print(f"run: {out}")
 
@@ -134,8 +140,16 @@ def evaluate(
     with activity(f"loading {run}"):
         agent = gac.load(run)
     name = env_id or agent.env_id
+    if env_id is None and name is not None and ":" in name:
+        raise UserError(
+            f"{run} names the environment {name}, which would import a module that the data chose; "
+            f"give --env-id {name} if you trust it"
+        )
     if name is None:
-        raise UserError(f"{run} names no environment; give --env-id, such as --env-id Hopper-v5")
+        raise UserError(
+            f"{run} names no environment to play in; give --env-id ID (such as Hopper-v5), or act without "
+            "one in Python: agent.plan, agent.policy"
+        )
     aim = TARGETS.get(name.split("-")[0].lower()) if target is None else target
     queries = {each: make_query(each, aim) for each in (QUERIES if query == "all" else (query,))}
     records = []
@@ -162,79 +176,6 @@ def report(runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN...")],
         raise UserError("no run is given; try: gac report RUN --out report.html")
     write_report(list(runs), out)
     print(f"report: {out}")
-
-
-def data_list() -> None:
-    """List the data sets that a recipe makes here."""
-    from gac.data import list_data
-
-    for name, about in list_data().items():
-        print(f"{name:<28}{about}")
-
-
-def data_make(
-    name: Annotated[Positional[str], arg(metavar="NAME")], /, *, seed: int = 0, out: FileName = None
-) -> None:
-    """Make a data set by its recipe and cache it; the same seed gives the same data.
-
-    Args:
-        name: Name of a recipe; see gac data list.
-        seed: Seed of the recipe.
-        out: Also write the data set here, in D4RL's flat HDF5 layout.
-    """
-    from gac.console import activity
-    from gac.data import list_data, load_data, write_d4rl
-
-    if name not in list_data():
-        raise UserError(f"{name!r} is no recipe, expected one of {', '.join(list_data())}; see gac data list")
-    with activity(f"making {name}, seed {seed}"):
-        episodes = load_data(name, seed=seed)
-    if out is not None:
-        write_d4rl(episodes, out)
-    print(f"{out or name}: {episodes.num_episodes} episodes, {episodes.num_steps} steps")
-
-
-def data_inspect(data: DataName, /, *, seed: int = 0) -> None:
-    """Print what a data set holds: sizes, environment, ends, lengths and returns.
-
-    Args:
-        data: Name or path of a data set.
-        seed: Seed of the recipe, where the data set is made by one.
-    """
-    from gac.data import describe, format_description, load_data
-
-    print(format_description(describe(load_data(data, seed=seed))))
-
-
-def data_convert(
-    src: Annotated[Positional[str], arg(metavar="SRC")],
-    dst: Annotated[Positional[Path], arg(metavar="DST")],
-    /,
-    *,
-    seed: int = 0,
-) -> None:
-    """Write any data set as an HDF5 file in D4RL's flat layout.
-
-    Args:
-        src: Name or path of a data set.
-        dst: The file to write; it must not exist.
-        seed: Seed of the recipe, where the data set is made by one.
-    """
-    from gac.data import load_data, write_d4rl
-
-    episodes = load_data(src, seed=seed)
-    write_d4rl(episodes, dst)
-    print(f"{dst}: {episodes.num_episodes} episodes, {episodes.num_steps} steps")
-
-
-def data(
-    action: Annotated[Positional[Literal["list", "make", "inspect", "convert"]], arg(metavar="ACTION")], /
-) -> None:
-    """Data sets: list | make NAME | inspect DATA | convert SRC DST; each has its own --help.
-
-    Args:
-        action: One of list, make, inspect, convert.
-    """
 
 
 def preset(name: str) -> Config:

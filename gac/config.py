@@ -74,6 +74,10 @@ class TrainingConfig:
     """Windows per trajectory in an outer step."""
     warmup_steps: int = 200
     """Gradient steps over which outer_lr rises from zero."""
+    decay_steps: int = 2000
+    """outer_lr falls by 1 / sqrt(1 + gradient steps / this); 0 keeps it constant."""
+    visit_by_length: bool = True
+    """Visit episodes in proportion to their length, with weights that undo it, instead of all alike."""
     averaging: float = 0.999
     """Decay per gradient step of the average of theta that acts."""
     refit_every: int = 20

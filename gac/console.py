@@ -6,7 +6,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 PLAIN_SECONDS = 15.0
 """Seconds between lines where there is no terminal."""
@@ -87,3 +96,57 @@ def activity(words: str, console: Console | None = None) -> Iterator[None]:
     with Progress(SpinnerColumn(), TextColumn("{task.description}"), console=console, transient=True) as bar:
         bar.add_task(words, total=None)
         yield
+
+
+class DownloadLines:
+    """A `gac.data.download.Report` of plain lines, at most one in `PLAIN_SECONDS` about the progress."""
+
+    def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console or stderr_console()
+        self._clock = clock
+        self._said = clock()
+
+    def begin(self, url: str) -> None:
+        self.say(f"fetching {url}")
+
+    def progress(self, done: int, total: int | None) -> None:
+        if self._clock() - self._said >= PLAIN_SECONDS:
+            share = f" of {megabytes(total)}, {done / total:.0%}" if total else ""
+            self.say(f"fetched {megabytes(done)}{share}")
+
+    def say(self, line: str) -> None:
+        self._said = self._clock()
+        self._console.print(line, soft_wrap=True, markup=False)
+
+
+class _DownloadBar(DownloadLines):
+    """The same, with a bar in place of the lines about the progress."""
+
+    def __init__(self, console: Console, bar: Progress) -> None:
+        super().__init__(console)
+        self._bar = bar
+        self._task = bar.add_task("", total=None)
+
+    def begin(self, url: str) -> None:
+        super().begin(url)
+        self._bar.reset(self._task)
+
+    def progress(self, done: int, total: int | None) -> None:
+        self._bar.update(self._task, completed=done, total=total)
+
+
+@contextmanager
+def download_progress(console: Console | None = None) -> Iterator[DownloadLines]:
+    """Yield a `gac.data.download.Report`: a bar on a terminal, plain lines elsewhere."""
+    console = console or stderr_console()
+    if not console.is_terminal:
+        yield DownloadLines(console)
+        return
+    columns = BarColumn(bar_width=None), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, expand=True, transient=True) as bar:
+        yield _DownloadBar(console, bar)
+
+
+def megabytes(size: int) -> str:
+    """A number of bytes, to a tenth of a megabyte."""
+    return f"{size / 1e6:,.1f} MB"

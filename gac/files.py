@@ -1,7 +1,8 @@
 """Files that are whole or not there: atomic writes, arrays as safetensors, strict reading."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,18 +16,24 @@ from gac.errors import UserError
 Tree = TypeVar("Tree")
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write to a temporary name, flush, then rename: a kill leaves the old file or the new one."""
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary name to write to, flushed and then renamed: a kill leaves the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(partial, "wb") as file:
-            file.write(content)
-            file.flush()
+        yield partial
+        with open(partial, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file as a whole."""
+    with whole_file(path) as partial:
+        partial.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -38,7 +45,8 @@ def write_tree(path: Path, tree: Any, metadata: Mapping[str, str]) -> None:
     """The arrays of a tree as a safetensors file, each under its path in the tree."""
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
     arrays = {jax.tree_util.keystr(path): np.asarray(leaf, order="C") for path, leaf in leaves}
-    write_bytes(path, safetensors.numpy.save(arrays, dict(metadata)))
+    with whole_file(path) as partial:  # Array by array: as one string they would take their memory again.
+        safetensors.numpy.save_file(arrays, partial, dict(metadata))
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -77,5 +85,10 @@ def read_tree(path: Path, like: Tree) -> Tree:
             raise UserError(
                 f"{path}: array {name} is {array.dtype}{array.shape}, expected {leaf.dtype}{leaf.shape}"
             )
-    tree: Tree = jax.tree_util.tree_unflatten(structure, [jax.numpy.asarray(array) for array in arrays])
+    # An array that `like` keeps on the host stays there.
+    placed = [
+        array if isinstance(leaf, np.ndarray) else jax.numpy.asarray(array)
+        for array, (_, leaf) in zip(arrays, leaves, strict=True)
+    ]
+    tree: Tree = jax.tree_util.tree_unflatten(structure, placed)
     return tree

@@ -22,6 +22,13 @@ def paper() -> Config:
         posterior=PosteriorConfig(inner_steps=100, inner_lr=0.2365, inner_windows=16),
         # Table 6: 700 trajectories, k = 10, AdamW at 1e-3 with weight decay 2e-4.
         training=TrainingConfig(
-            batch_size=700, outer_steps=10, outer_lr=1e-3, weight_decay=2e-4, outer_windows=16
+            batch_size=700,
+            outer_steps=10,
+            outer_lr=1e-3,
+            weight_decay=2e-4,
+            outer_windows=16,
+            # The paper names neither.
+            decay_steps=0,
+            visit_by_length=False,
         ),
     )

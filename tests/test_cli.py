@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import tiny
 
 import gac
 from gac import cli, commands, console
@@ -25,6 +26,12 @@ FLAGS = [
 ]
 
 
+class Loaded(str):
+    """Stands for the episodes of a name."""
+
+    on_disk, num_episodes, num_steps = False, 3, 60
+
+
 @pytest.fixture
 def trained(monkeypatch):
     """Replace reading and training; the calls of `gac.train` are collected."""
@@ -33,7 +40,12 @@ def trained(monkeypatch):
     def train(data, config, **options):
         calls.append(SimpleNamespace(data=data, config=config, **options))
 
-    monkeypatch.setattr(gac, "load_data", lambda name, seed=0: name, raising=False)
+    def load_data(name, seed=0, on_disk=None):
+        data = Loaded(name)
+        data.on_disk = bool(on_disk)
+        return data
+
+    monkeypatch.setattr(gac, "load_data", load_data, raising=False)
     monkeypatch.setattr(gac, "train", train, raising=False)
     return calls
 
@@ -244,6 +256,24 @@ def test_ctrl_c_says_how_to_go_on(saved, capsys, trained, monkeypatch, tmp_path)
 # --- evaluation
 
 
+def test_steps_stay_on_disk_on_request_and_it_is_said(capsys, trained, tmp_path):
+    assert cli.main(["train", "data", "--out", str(tmp_path)]) == 0
+    assert "stays on disk" not in capsys.readouterr().out
+    assert cli.main(["train", "data", "--out", str(tmp_path), "--on-disk"]) == 0
+    assert [call.data.on_disk for call in trained] == [False, True]
+    assert "data stays on disk: 3 episodes, 60 steps" in capsys.readouterr().out
+
+
+def test_any_data_set_is_converted_to_one_that_can_stay_on_disk(capsys, tmp_path):
+    from gac.data import read_d4rl, write_d4rl
+
+    episodes, src, dst = tiny.make_episodes(), tmp_path / "src.hdf5", tmp_path / "dst.hdf5"
+    write_d4rl(episodes, src)
+    assert cli.main(["data", "convert", str(src), str(dst), "--contiguous"]) == 0
+    assert f"{dst}: 10 episodes, {episodes.num_steps} steps" in capsys.readouterr().out
+    assert read_d4rl(dst, on_disk=True).num_steps == episodes.num_steps
+
+
 def test_evaluation_writes_a_record_and_prints_a_table(capsys, run, tmp_path):
     copy = tmp_path / "deep" / "copy.json"
     assert cli.main(["evaluate", str(run.folder), "--episodes", "3", "--json", str(copy)]) == 0
@@ -285,6 +315,34 @@ def test_the_demo_tells_the_whole_story(monkeypatch, capsys, trained, run, tmp_p
     assert capsys.readouterr().out.splitlines()[-1] == f"report: {out / 'report.html'}"
 
 
+# --- data
+
+
+def test_inspect_prints_and_writes_what_it_found(capsys, monkeypatch, tmp_path):
+    import tiny
+
+    from gac.data import write_d4rl
+    from gac.report import data_page
+
+    monkeypatch.setattr(data_page, "render_data", lambda episodes, facts, found: found[0].what)
+    data, copy, page = (tmp_path / name for name in ("data.hdf5", "facts.json", "page.html"))
+    write_d4rl(tiny.make_episodes(), data)
+    assert cli.main(["data", "inspect", str(data), "--json", str(copy), "--html", str(page)]) == 0
+    out = capsys.readouterr().out
+    facts = json.loads(copy.read_text())
+    worst = facts["findings"][0]
+    assert worst["severity"] == "problem"
+    assert f"problem: {worst['what']}" in out
+    assert page.read_text() == worst["what"]
+    assert out.splitlines()[-2:] == [f"json: {copy}", f"html: {page}"]
+    assert facts["episodes"] == 10
+
+
+def test_inspect_refuses_in_one_line(capsys, tmp_path):
+    assert "does not exist" in refused(capsys, "data", "inspect", tmp_path / "none.hdf5")
+    assert "--html" in refused(capsys, "data", "inspect", "hopper-medium", "--html")
+
+
 # --- progress
 
 
@@ -311,3 +369,33 @@ def test_remaining_time():
     assert console.remaining(60, 0.25) == "3:00"
     assert console.remaining(5, 0) == "-:--"
     assert console.remaining(5, 1.5) == "0:00"
+
+
+# --- conversion
+
+
+def test_convert_reads_a_table_by_the_columns_that_are_named(capsys, tmp_path):
+    log, scores, out = tmp_path / "log.csv", tmp_path / "scores.csv", tmp_path / "log.hdf5"
+    log.write_text("run,t,heat,flow,valve\na,0,1,2,3\na,1,4,5,6\n")
+    scores.write_text("run,yield\na,7.5\n")
+    words = ["data", "convert", log, out, "--episode", "run", "--step", "t", "--observations", "flow, heat"]
+    words += ["--actions", "valve", "--scores", scores, "--score", "yield", "--env-id", "Plant-v0"]
+    assert cli.main([str(word) for word in words]) == 0
+    assert f"{out}: 1 episodes, 2 steps" in capsys.readouterr().out
+    data = gac.load_data(str(out))
+    assert data.observations.tolist() == [[2.0, 1.0], [5.0, 4.0]]
+    assert (data.returns.tolist(), data.env_id) == ([7.5], "Plant-v0")
+    assert "--observations" in refused(capsys, "data", "convert", log, tmp_path / "other.hdf5")
+    assert "--score is for a table" in refused(capsys, "data", "convert", out, tmp_path / "x", "--score", "y")
+
+
+def test_convert_writes_a_minari_set(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "sets"))
+    log = tmp_path / "log.csv"
+    log.write_text("episode,obs_0,act_0,reward\n1,1,2,3\n1,4,5,6\n")
+    assert "no final observations" in refused(capsys, "data", "convert", log, "minari/mine/log-v0")
+    data = gac.Episodes.from_arrays([[[1.0], [2.0], [3.0]]], [[[4.0], [5.0]]], [[6.0, 7.0]])
+    gac.data.write_d4rl(data, tmp_path / "log.hdf5")
+    assert cli.main(["data", "convert", str(tmp_path / "log.hdf5"), "minari/mine/log-v0"]) == 0
+    assert gac.load_data("minari/mine/log-v0").returns.tolist() == [13.0]
+    assert not (tmp_path / "minari").exists()

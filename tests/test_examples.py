@@ -20,12 +20,13 @@ def short(monkeypatch):
 
 def test_own_logs(tmp_path, capsys):
     example = runpy.run_path(str(EXAMPLES / "own_logs.py"))
-    action = example["main"](str(tmp_path / "run"), updates="2")
-    assert action.shape == (1,)
-    assert np.isfinite(action).all()
-    assert "promises" in capsys.readouterr().out
-    assert gac.load(tmp_path / "run").facts.name == "own-logs"
-    assert example["make_logs"]().rewards is None
+    achieved = example["main"](str(tmp_path / "run"), updates="2")
+    assert 0.0 < achieved <= 100.0
+    said = capsys.readouterr().out
+    assert "the plan promises" in said
+    assert f"yielded {achieved:.1f}" in said
+    facts = gac.load(tmp_path / "run").facts
+    assert (facts.name, facts.env_id, facts.episodes) == (str(tmp_path / "run.csv"), None, 200)
 
 
 def test_quickstart(tmp_path, capsys, monkeypatch):

@@ -10,9 +10,11 @@ from gymnasium.spaces import Box
 from jaxtyping import Float
 from numpy import ndarray
 
+import gac.envs  # noqa: F401 - registers the mazes
 from gac import __version__
 from gac.acting.agent import Agent, Plan
 from gac.acting.scores import normalized_score
+from gac.data.goals import join
 from gac.errors import UserError
 from gac.inference.queries import Exploit, Query, Target
 from gac.records import Evaluation
@@ -23,7 +25,7 @@ TRACE_POINTS = 100
 
 
 def make_environments(env_id: str, count: int, agent: Agent) -> list[gymnasium.Env[Any, Any]]:
-    """Make `count` environments and check that their spaces fit the agent.
+    """Make `count` environments, Gymnasium's or those of `gac.envs`; check that their spaces fit the agent.
 
     Raises:
         UserError: an unknown id, a missing dependency, spaces of another kind or size, actions of
@@ -33,6 +35,7 @@ def make_environments(env_id: str, count: int, agent: Agent) -> list[gymnasium.E
         environments = [gymnasium.make(env_id) for _ in range(count)]
     except (gymnasium.error.Error, ImportError) as error:
         raise UserError(f"environment {env_id!r} cannot be made ({' '.join(str(error).split())})") from None
+    environments = [join(env) for env in environments]
     spaces = environments[0].observation_space, environments[0].action_space
     wanted = ("observation", agent.observation_dim), ("action", agent.action_dim)
     for (what, size), space in zip(wanted, spaces, strict=True):

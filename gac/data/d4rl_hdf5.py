@@ -2,188 +2,307 @@
 
 import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
 from numpy import ndarray
 
-from gac.data.episodes import Episodes, episode_returns
+from gac.data import d4rl_maze
+from gac.data.d4rl_catalogue import by_file
+from gac.data.episodes import SHORTEST, Episodes, episode_returns
+from gac.data.hdf5_columns import (
+    FLAGS,
+    FLOATS,
+    STEPS,
+    Ends,
+    blocks_of,
+    flagged_rows,
+    map_floats,
+    not_mappable,
+    open_d4rl,
+    read_ends,
+    read_final_observations,
+    read_floats,
+    reading,
+    whole_file,
+)
+from gac.data.mazes import DEFAULT_CUT
+from gac.data.memory import available_memory, gigabytes
 from gac.errors import UserError
 
-_FLOATS = {"observations": 2, "actions": 2, "rewards": 1, "returns": 1, "next_observations": 2}
-_FLAGS = ("terminals", "timeouts")
-_REQUIRED = ("observations", "actions", *_FLAGS)
-_PER_EPISODE = "returns"
+IN_MEMORY_COPIES = 4
+"""Copies of the steps at the peak of training in memory: raw, in the model's units, and on the way."""
 
 
-def read_d4rl(path: str | os.PathLike[str]) -> Episodes:
-    """Read a file in D4RL's flat layout.
+def read_d4rl(
+    path: str | os.PathLike[str],
+    cut: str | None = None,
+    on_disk: bool | None = None,
+    *,
+    name: str | None = None,
+) -> Episodes:
+    """Read a file in D4RL's flat layout, or one of D4RL's own files.
 
     `observations (N, S)`, `actions (N, A)`, `terminals (N,)`, `timeouts (N,)`, and `rewards (N,)` or
-    `returns (E,)`; `next_observations (N, S)` and the attribute `env_id` where they exist; anything else
-    in the file is left alone. An episode ends where either flag is set. The rows after the last flag are
-    an episode that the recording cut off: the return of the whole is unknown, so they are left out with a
-    warning, unless `returns` has an entry for them. In D4RL's own maze2d files `timeouts` mark reached
-    goals, not the ends of episodes.
+    `returns (E,)`; `final_observations (E, S)` or `next_observations (N, S)`, and the attribute `env_id`,
+    where they exist; anything else in the file is left alone. An episode ends where either flag is set. The
+    rows after the last flag are an episode that the recording cut off: the return of the whole is unknown,
+    so they are left out with a warning, unless `returns` has an entry for them.
+
+    D4RL's names of environments become Gymnasium's: `hopper-medium-v2` is `Hopper-v4`. A file without
+    `env_id` but with D4RL's own name, such as `hopper_medium-v2.hdf5`, gets the one of that name.
+
+    D4RL's own maze2d files, known by `infos/goal` beside observations of width 4, or by their name where
+    they have no `env_id`, hold one endless run: see `gac.data.d4rl_maze`. Episodes of one step in files
+    with D4RL's own names are left out with a warning; elsewhere, and on disk, they are an error.
+
+    Args:
+        path: The file.
+        cut: How the endless run of a maze becomes episodes, one of `gac.data.mazes.CUTS`; by the horizon
+            unless given. Other files have episodes of their own and take none.
+        on_disk: Leave the steps in the file, and read what is needed when it is needed: contiguous float32
+            data sets alone allow it, and D4RL's own mazes never do. Unless said, this is done where
+            training in memory would need more (`IN_MEMORY_COPIES` times the steps) than is available.
+        name: What to call the data; the path unless given.
 
     Raises:
         UserError: no such file, not HDF5 or damaged, a missing or misshapen data set, no end of an
-            episode, or what `Episodes` refuses.
+            episode, a `cut` for a file that is none of D4RL's mazes, steps that must stay on disk and
+            cannot, or what `Episodes` refuses.
     """
     path = Path(path)
-    columns, env_id = _read_columns(path)
-    _check_rows(columns, path)
-    done = columns["terminals"] | columns["timeouts"]
-    ends = np.flatnonzero(done)
-    if len(ends) == 0:
-        raise UserError(f"{path} marks no end of an episode; set terminals or timeouts at each last step")
-    rest = len(done) - 1 - int(ends[-1])
-    returns = columns.get("returns")
-    cut_off_has_return = returns is not None and len(returns) == len(ends) + 1
-    if rest and cut_off_has_return:
-        ends = np.append(ends, len(done) - 1)
-        columns["timeouts"][-1] = True
-    elif rest:
+    called = name or str(path)
+    with open_d4rl(path) as (file, kind):
+        if kind.is_maze:
+            _check_maze_in_memory(path, on_disk)
+            return d4rl_maze.episodes(_maze_columns(file, path), cut or DEFAULT_CUT, kind.env_id, called)
+        if cut is not None:
+            raise UserError(
+                f"{path} has episodes of its own and cannot be cut by {cut}; only D4RL's own maze2d files "
+                "can: leave out the cut"
+            )
+        return _episodes(file, path, called, kind.env_id, _stays_on_disk(file, path, on_disk))
+
+
+def _episodes(file: h5py.File, path: Path, name: str, env_id: str | None, on_disk: bool) -> Episodes:
+    """The episodes that the flags mark."""
+    ends = read_ends(file, path)
+    if ends.left_out:
         warnings.warn(
-            f"{path}: the last {rest} steps are an unfinished episode and are left out", stacklevel=2
+            f"{name}: the last {ends.left_out} steps are an unfinished episode and are left out", stacklevel=3
         )
-    rows = slice(0, int(ends[-1]) + 1)
-    lengths = np.diff(ends, prepend=-1).astype(np.int32)
-    rewards = columns["rewards"][rows] if "rewards" in columns else None
-    following = columns.get("next_observations")
+    rows: Any = slice(0, int(ends.rows[-1]) + 1)
+    lengths = np.diff(ends.rows, prepend=-1).astype(np.int32)
+    final = read_final_observations(file, ends)
+    returns = read_floats(file["returns"]) if "returns" in file else None
+    whole = lengths >= SHORTEST
+    # A person can mend a file of their own, but not D4RL's.
+    if not on_disk and not whole.all() and by_file(path.name):
+        warnings.warn(
+            f"{name}: {(~whole).sum()} episodes of a single step are left out, which hold no transition",
+            stacklevel=3,
+        )
+        rows, lengths = np.flatnonzero(np.repeat(whole, lengths)), lengths[whole]
+        ends = Ends(ends.rows[whole], ends.terminated[whole], ends.truncated[whole], ends.left_out)
+        final = None if final is None else final[whole]
+        returns = None if returns is None else returns[whole]
+    steps = {
+        key: (map_floats(file[key], path) if on_disk else read_floats(file[key]))[rows]
+        for key in STEPS
+        if key in file
+    }
+    rewards = steps.get("rewards")
     return Episodes(
-        observations=columns["observations"][rows],
-        actions=columns["actions"][rows],
+        observations=steps["observations"],
+        actions=steps["actions"],
         rewards=rewards,
-        returns=episode_returns(rewards, returns, lengths, str(path)),
+        returns=episode_returns(rewards, returns, lengths, name),
         lengths=lengths,
-        terminated=columns["terminals"][ends],
-        truncated=columns["timeouts"][ends],
-        final_observations=None if following is None else following[ends],
+        terminated=ends.terminated,
+        truncated=ends.truncated,
+        final_observations=final,
         env_id=env_id,
-        name=str(path),
+        name=name,
     )
 
 
-def write_d4rl(episodes: Episodes, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Write episodes in the layout that `read_d4rl` reads.
+def _maze_columns(file: h5py.File, path: Path) -> dict[str, ndarray]:
+    """What `d4rl_maze.episodes` cuts."""
+    columns = {key: read_floats(file[key]) for key in d4rl_maze.REQUIRED}
+    if "timeouts" in file:
+        columns["timeouts"] = np.zeros(len(columns["rewards"]), bool)
+        columns["timeouts"][flagged_rows(file, "timeouts", path)] = True
+    return columns
 
-    `returns` is written only where there are no rewards, `next_observations` only where the state after
-    the last action is known. The file appears whole or not at all.
+
+def _check_maze_in_memory(path: Path, on_disk: bool | None) -> None:
+    if on_disk:
+        raise UserError(
+            f"{path} is one endless run, which is cut in memory and cannot stay on disk; "
+            f"write its episodes with gac data convert {path} NEW.hdf5 --contiguous"
+        )
+
+
+def _stays_on_disk(file: h5py.File, path: Path, asked: bool | None) -> bool:
+    """Whether to leave the steps in the file; an error where they must stay there and cannot."""
+    if asked is False:
+        return False
+    needed = IN_MEMORY_COPIES * 4 * sum(file[key].size for key in STEPS if key in file)
+    fits, obstacle = needed <= (available := available_memory()), not_mappable(file)
+    if asked is None and fits:
+        return False
+    if obstacle is None:
+        return True
+    trouble = "cannot stay on disk"
+    if not fits:
+        trouble = f"needs {gigabytes(needed)} of memory, {gigabytes(available)} are available"
+    raise UserError(
+        f"{path} {trouble}; its {obstacle}, expected contiguous float32 to leave it on disk; "
+        f"write it again with gac data convert {path} NEW.hdf5 --contiguous"
+    )
+
+
+def write_d4rl(
+    episodes: Episodes, path: str | os.PathLike[str], *, overwrite: bool = False, contiguous: bool = False
+) -> None:
+    """Write episodes in the layout that `read_d4rl` reads, block by block.
+
+    `returns` is written only where there are no rewards, and the states after the last actions only where
+    they are known. The file appears whole or not at all.
 
     Args:
         episodes: What to write.
         path: The file to write; its folder must exist.
         overwrite: Replace a file that is there.
+        contiguous: Uncompressed, so that the steps can stay on disk when it is read, and with
+            `final_observations` instead of D4RL's `next_observations`, a second copy of every state.
 
     Raises:
         UserError: the file exists, or cannot be written.
     """
     path = Path(path)
+    _check_new(path, overwrite)
+    with whole_file(path) as temporary:
+        _write(temporary, _columns(episodes, contiguous), episodes.env_id, contiguous)
+
+
+def unpack_d4rl(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Write a file in D4RL's layout again, contiguous, however large it is: a block at a time.
+
+    D4RL's own files, which fit in memory, are written as the episodes that `read_d4rl` makes of them.
+
+    Returns:
+        The number of episodes and of steps that `read_d4rl` finds in the new file.
+
+    Raises:
+        UserError: `path` exists or cannot be written, or what `read_d4rl` raises of `source`.
+    """
+    source, path = Path(source), Path(path)
+    _check_new(path, overwrite=False)
+    with open_d4rl(source) as (file, kind):
+        if kind.is_maze or by_file(source.name):
+            episodes = read_d4rl(source, on_disk=False)
+            write_d4rl(episodes, path, contiguous=True)
+        else:
+            episodes = _unpack(file, source, path, kind.env_id)
+    return episodes.num_episodes, episodes.num_steps
+
+
+def _unpack(file: h5py.File, source: Path, path: Path, env_id: str | None) -> Episodes:
+    """Copy block by block; the episodes of the new file, checked before it gets its name."""
+    with whole_file(path) as temporary:
+        with reading(source):
+            ends = read_ends(file, source)
+            final = read_final_observations(file, ends)
+        columns = [_copied(file, key, source) for key in (*STEPS, "returns", *FLAGS) if key in file]
+        columns += [] if final is None else [_whole("final_observations", final)]
+        _write(temporary, columns, env_id, contiguous=True)
+        with h5py.File(temporary, "r") as written:
+            return _episodes(written, temporary, str(source), env_id, on_disk=True)
+
+
+class _Column(NamedTuple):
+    """A data set to be written: its name, and the rows of any slice."""
+
+    key: str
+    shape: tuple[int, ...]
+    dtype: Any
+    block: Callable[[slice], ndarray]
+
+
+def _columns(e: Episodes, contiguous: bool) -> Iterator[_Column]:
+    """The data sets of episodes."""
+    ends = e.starts + e.lengths - 1
+
+    def of_step(values: ndarray) -> Callable[[slice], ndarray]:
+        """Flags, given by episode, at the last steps; elsewhere not set."""
+
+        def block(rows: slice) -> ndarray:
+            flags, inside = np.zeros(rows.stop - rows.start, bool), _inside(ends, rows)
+            flags[ends[inside] - rows.start] = values[inside]
+            return flags
+
+        return block
+
+    yield _whole("observations", e.observations)
+    yield _whole("actions", e.actions)
+    yield _whole("returns", e.returns) if e.rewards is None else _whole("rewards", e.rewards)
+    for key, flags in (("terminals", e.terminated), ("timeouts", e.truncated)):
+        yield _Column(key, (e.num_steps,), np.bool_, of_step(flags))
+    if (final := e.final_observations) is None:
+        return
+
+    def following(rows: slice) -> ndarray:
+        """The next row, or the final state."""
+        states, inside = (
+            np.empty((rows.stop - rows.start, e.observation_dim), np.float32),
+            _inside(ends, rows),
+        )
+        after = e.observations[rows.start + 1 : rows.stop + 1]
+        states[: len(after)] = after
+        states[ends[inside] - rows.start] = final[inside]
+        return states
+
+    if contiguous:
+        yield _whole("final_observations", final)
+    else:
+        yield _Column("next_observations", e.observations.shape, np.float32, following)
+
+
+def _inside(ends: ndarray, rows: slice) -> slice:
+    """Episodes that end in a slice of rows."""
+    return slice(*np.searchsorted(ends, (rows.start, rows.stop)))
+
+
+def _whole(key: str, array: ndarray) -> _Column:
+    return _Column(key, array.shape, array.dtype, array.__getitem__)
+
+
+def _copied(file: h5py.File, key: str, source: Path) -> _Column:
+    """A data set of another file, floats as float32 and flags as bool."""
+    dataset = file[key]
+
+    def block(rows: slice) -> ndarray:
+        with reading(source):
+            return read_floats(dataset, rows) if key in FLOATS else np.asarray(dataset[rows]).astype(bool)
+
+    return _Column(key, dataset.shape, np.float32 if key in FLOATS else np.bool_, block)
+
+
+def _write(path: Path, columns: Iterable[_Column], env_id: str | None, contiguous: bool) -> None:
+    packing: dict[str, Any] = {"chunks": True, "compression": "gzip", "compression_opts": 1, "shuffle": True}
+    with h5py.File(path, "w") as file:
+        for key, shape, dtype, block in columns:
+            dataset = file.create_dataset(key, shape, dtype, **({} if contiguous else packing))
+            for rows in blocks_of(dataset):
+                dataset[rows] = block(rows)
+        if env_id is not None:
+            file.attrs["env_id"] = env_id
+
+
+def _check_new(path: Path, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         raise UserError(f"{path} exists, expected a new file; delete it or choose another name")
-    ends = episodes.starts + episodes.lengths - 1
-    columns: dict[str, ndarray] = {"observations": episodes.observations, "actions": episodes.actions}
-    if episodes.rewards is None:
-        columns["returns"] = episodes.returns
-    else:
-        columns["rewards"] = episodes.rewards
-    for key, flags in (("terminals", episodes.terminated), ("timeouts", episodes.truncated)):
-        columns[key] = np.zeros(episodes.num_steps, bool)
-        columns[key][ends] = flags
-    if episodes.final_observations is not None:
-        columns["next_observations"] = np.roll(episodes.observations, -1, axis=0)
-        columns["next_observations"][ends] = episodes.final_observations
-    with _whole_file(path) as temporary, h5py.File(temporary, "w") as file:
-        for key, column in columns.items():
-            file.create_dataset(
-                key, data=column, chunks=True, compression="gzip", compression_opts=1, shuffle=True
-            )
-        if episodes.env_id is not None:
-            file.attrs["env_id"] = episodes.env_id
-
-
-@contextmanager
-def _whole_file(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, moved there if all goes well and deleted if not."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be written ({_reason(error)}); give a file in a folder that exists"
-        ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _read_columns(path: Path) -> tuple[dict[str, ndarray], str | None]:
-    """The known data sets as float32 and bool arrays, and the environment id."""
-    if not path.is_file():
-        state = "is not a file" if path.exists() else "does not exist"
-        raise UserError(f"{path} {state}, expected an HDF5 file in D4RL's layout; check the path")
-    try:
-        with h5py.File(path, "r") as file:
-            missing = [key for key in _REQUIRED if key not in file]
-            if missing:
-                raise UserError(
-                    f"{path} has no {' or '.join(missing)} (it has: {', '.join(sorted(file)) or 'nothing'}), "
-                    "expected D4RL's flat layout; add what is missing"
-                )
-            known = [key for key in (*_FLOATS, *_FLAGS) if key in file]
-            columns = {key: _read_column(file[key], key, path) for key in known}
-            return columns, _text(file.attrs.get("env_id"), path)
-    except (OSError, RuntimeError) as error:
-        raise UserError(
-            f"{path} is no HDF5 file, or a damaged one ({_reason(error)}), expected D4RL's layout; "
-            "fetch or make it again"
-        ) from None
-
-
-def _read_column(dataset: Any, key: str, path: Path) -> ndarray:
-    if not isinstance(dataset, h5py.Dataset):
-        raise UserError(f"{path}: {key} is a group, expected a flat data set; flatten it")
-    rank = _FLOATS.get(key, 1)
-    if len(dataset.shape or ()) != rank:
-        raise UserError(f"{path}: {key} has shape {dataset.shape}, expected rank {rank}; reshape it")
-    if dataset.dtype.kind not in ("fiu" if key in _FLOATS else "fiub"):
-        raise UserError(f"{path}: {key} has dtype {dataset.dtype}, expected numbers; convert it")
-    values = np.asarray(dataset[()])
-    if key in _FLOATS:
-        with np.errstate(over="ignore"):
-            return values.astype(np.float32)
-    if not np.isin(values, (0, 1)).all():
-        raise UserError(f"{path}: {key} holds values other than 0 and 1, expected flags; convert it to bool")
-    return values.astype(bool)
-
-
-def _check_rows(columns: dict[str, ndarray], path: Path) -> None:
-    steps = len(columns["observations"])
-    for key, column in columns.items():
-        if key != _PER_EPISODE and len(column) != steps:
-            raise UserError(
-                f"{path}: {key} has {len(column)} rows, expected {steps} as in observations; write it again"
-            )
-    following = columns.get("next_observations")
-    if following is not None and following.shape != columns["observations"].shape:
-        raise UserError(f"{path}: next_observations has another width than observations; write it again")
-
-
-def _text(value: Any, path: Path) -> str | None:
-    """An HDF5 attribute as text: h5py gives str or bytes, by how it was written."""
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    if value is not None and not isinstance(value, str):
-        raise UserError(f"{path}: attribute env_id is {value!r}, expected text; write it again")
-    return value or None
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.splitlines()[0]
-    return (str(error).splitlines() or [type(error).__name__])[0]

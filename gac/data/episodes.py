@@ -1,5 +1,6 @@
 """Episodes and their returns: ragged data, held flat."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,12 +10,14 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
 from numpy import ndarray
 
+from gac.data.blocks import blocks, first_not_finite, totals
 from gac.errors import UserError
 
 SHORTEST = 2
 """Fewest steps of an episode: one transition that the model can learn from."""
 
 _RETURN_TOLERANCE = 1e-3
+_VALUES = ("observations", "actions", "rewards", "final_observations", "returns")
 
 
 class Episode(NamedTuple):
@@ -146,6 +149,11 @@ class Episodes:
         """Width A of an action."""
         return int(self.actions.shape[1])
 
+    @property
+    def on_disk(self) -> bool:
+        """Whether the steps stay in the file that they were read from and are read when needed."""
+        return isinstance(self.observations, np.memmap)
+
     @cached_property
     def starts(self) -> Int64[ndarray, "episodes"]:
         """Row of each episode's first step."""
@@ -184,11 +192,15 @@ class Episodes:
             raise UserError(
                 f"no episode of {self.name} is selected, expected one or more; widen the selection"
             )
-        rows = np.concatenate([np.arange(self.lengths[i]) + self.starts[i] for i in chosen])
+        starts, ends = self.starts[chosen], self.starts[chosen] + self.lengths[chosen]
+
+        def rows(array: ndarray) -> ndarray:
+            return np.concatenate([array[a:b] for a, b in zip(starts, ends, strict=True)])
+
         return Episodes(
-            observations=self.observations[rows],
-            actions=self.actions[rows],
-            rewards=None if self.rewards is None else self.rewards[rows],
+            observations=rows(self.observations),
+            actions=rows(self.actions),
+            rewards=None if self.rewards is None else rows(self.rewards),
             returns=self.returns[chosen],
             lengths=self.lengths[chosen],
             terminated=self.terminated[chosen],
@@ -218,11 +230,10 @@ def episode_returns(
     return _reward_sums(rewards, lengths).astype(np.float32)
 
 
-def _reward_sums(rewards: ndarray, lengths: ndarray) -> ndarray:
-    """float64 sums; cumulative differences, since `reduceat` misreads empty episodes."""
-    total = np.concatenate([[0.0], np.cumsum(rewards, dtype=np.float64)])
+def _reward_sums(rewards: ndarray, lengths: ndarray, sizes: bool = False) -> ndarray:
+    """float64 sums, of sizes on request; differences of totals, as `reduceat` misreads empty episodes."""
     ends = np.minimum(np.cumsum(lengths, dtype=np.int64), len(rewards))
-    return np.diff(total[np.concatenate([[0], ends])])
+    return np.diff(totals(rewards, np.concatenate([[0], ends]), np.abs if sizes else np.asarray))
 
 
 def _numbers(values: Any, rank: int, what: str, name: str) -> ndarray:
@@ -336,17 +347,18 @@ def _check_layout(e: Episodes) -> None:
 
 def _check_values(e: Episodes) -> None:
     """Finite numbers, an end to every episode, returns that are the sums of the rewards."""
-    episode_of_row = np.repeat(np.arange(e.num_episodes), e.lengths)
-    for key in ("observations", "actions", "rewards", "final_observations", "returns"):
+    for key in _VALUES:
         array = getattr(e, key)
-        if array is None or np.isfinite(array).all():
+        place = None if array is None else first_not_finite(array)
+        if place is None:
             continue
-        place = tuple(np.argwhere(~np.isfinite(array))[0])
-        i = episode_of_row[place[0]] if len(array) == e.num_steps else place[0]
-        where = f", step {place[0] - e.starts[i]}" if len(array) == e.num_steps else ""
+        i, where = place[0], ""
+        if len(array) == e.num_steps:
+            i = int(np.searchsorted(e.starts, place[0], side="right")) - 1
+            where = f", step {place[0] - e.starts[i]}"
         raise UserError(
-            f"episode {i} of {e.name} has {key} {array[place]}{where}, expected finite float32; "
-            "drop the episode"
+            f"episode {i} of {e.name} has {key} {array[place]}{where}, {_not_finite(e)}, "
+            "expected finite float32; drop such episodes"
         )
     endless = ~(e.terminated | e.truncated)
     if endless.any():
@@ -355,7 +367,7 @@ def _check_values(e: Episodes) -> None:
     if e.rewards is None:
         return
     sums = _reward_sums(e.rewards, e.lengths)
-    scale = np.maximum(1.0, _reward_sums(np.abs(e.rewards), e.lengths))
+    scale = np.maximum(1.0, _reward_sums(e.rewards, e.lengths, sizes=True))
     wrong = np.abs(sums - e.returns) > _RETURN_TOLERANCE * scale
     if wrong.any():
         i = int(np.argmax(wrong))
@@ -363,3 +375,18 @@ def _check_values(e: Episodes) -> None:
             f"episode {i} of {e.name} has return {e.returns[i]:g}, but its rewards add up to {sums[i]:g}; "
             "give one of the two, or correct them"
         )
+
+
+def _not_finite(e: Episodes) -> str:
+    """How many values are not finite, in how many episodes and in which arrays."""
+    counts, holders = Counter[str](), set[int]()
+    for key in _VALUES:
+        array, before = getattr(e, key), 0
+        for block in [] if array is None else blocks(array):
+            rows = before + np.argwhere(~np.isfinite(block))[:, 0]
+            of_step = len(array) == e.num_steps
+            counts[key] += len(rows)
+            holders.update(np.searchsorted(e.starts, rows, side="right") - 1 if of_step else rows)
+            before += len(block)
+    where = ", ".join(f"{count:,} in {key}" for key, count in counts.items() if count)
+    return f"the first value of {counts.total():,} in {len(holders):,} episodes ({where})"

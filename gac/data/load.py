@@ -1,16 +1,21 @@
-"""From a name or a path to episodes."""
+"""From a name or a path to episodes, and from episodes to a file or a Minari set."""
 
 import dataclasses
 import difflib
 import os
 from pathlib import Path
 
-from gac.data import recipes
+from gac.data import d4rl_catalogue, recipes
 from gac.data.d4rl_hdf5 import read_d4rl, write_d4rl
 from gac.data.episodes import Episodes
+from gac.data.fetch import load_fetched
+from gac.data.mazes import CUTS
+from gac.data.minari_sets import PREFIX, is_minari, read_minari, write_minari
+from gac.data.tables import is_table, read_table
 from gac.errors import UserError
 
 _SUFFIXES = (".hdf5", ".h5")
+_CUT = ":cut="
 
 
 def cache_folder() -> Path:
@@ -19,36 +24,113 @@ def cache_folder() -> Path:
     return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "gac"
 
 
+def fetched_folder() -> Path:
+    """Where D4RL's own files are kept."""
+    return cache_folder() / "d4rl"
+
+
 def list_data() -> dict[str, str]:
     """The names that `load_data` makes by itself, each with a line about it."""
     return {name: recipe.about for name, recipe in recipes.RECIPES.items()}
 
 
-def load_data(name_or_path: str | os.PathLike[str], seed: int = 0) -> Episodes:
-    """Episodes from a recipe's name (made once, then cached) or from a file in D4RL's layout.
+def load_data(name_or_path: str | os.PathLike[str], seed: int = 0, on_disk: bool | None = None) -> Episodes:
+    """Episodes from a recipe, from D4RL's own files, from a Minari set, or from a file of yours.
 
     Args:
-        name_or_path: A name of `list_data`, or the path of an `.hdf5` file.
-        seed: Seed of a recipe; a file has none and ignores it.
+        name_or_path: A name of `list_data`, made once; `d4rl/` and the name of a D4RL set, such as
+            `d4rl/hopper-medium-v2`, fetched once; `minari/` and the id of a Minari data set; the path of an
+            `.hdf5` file in D4RL's layout, or that of a table whose columns have the usual names
+            (`read_table`). The endless run of a maze takes `:cut=horizon` (the default), `:cut=subgoal` or
+            `:cut=success` at the end of its name: see `gac.data.mazes.cut`.
+        seed: Seed of a recipe; other data has none and ignores it.
+        on_disk: Leave the steps of an HDF5 file there, as `read_d4rl` says; nothing else can stay on disk.
 
     Raises:
-        UserError: neither a known name nor a file, or what `read_d4rl` refuses.
+        UserError: neither a known name nor a file, a cut that is unknown or for what is no maze, what
+            cannot stay on disk and is asked to, or what `gac.data.fetch` or the readers refuse.
+    """
+    full = os.fspath(name_or_path)
+    text, how = _without_cut(full)
+    if text in recipes.RECIPES:
+        _check_in_memory(full, on_disk)
+        return _cached(full, text, seed, how)
+    if is_minari(text) or is_table(text):
+        if how is not None:
+            raise UserError(f"{text} has episodes of its own and cannot be cut by {how}; leave out the cut")
+        _check_in_memory(text, on_disk)
+        return read_minari(text.removeprefix(PREFIX)) if is_minari(text) else read_table(text)
+    if text.startswith(d4rl_catalogue.PREFIX) and not text.endswith(_SUFFIXES):
+        return read_d4rl(_fetched(text), how, on_disk, name=full)
+    if Path(text).is_file() or text.endswith(_SUFFIXES):
+        return read_d4rl(text, how, on_disk, name=full)
+    near = difflib.get_close_matches(text, [*recipes.RECIPES, *d4rl_catalogue.CATALOGUE], n=1)
+    hint = f"did you mean {near[0]}?" if near else f"give one of {', '.join(recipes.RECIPES)}, or a file"
+    raise UserError(f"{text!r} is neither a name of gac data list nor a file; {hint}")
+
+
+def write_data(episodes: Episodes, name_or_path: str | os.PathLike[str], *, contiguous: bool = False) -> None:
+    """Write episodes as a new Minari set, if that is what the name means, else as a new HDF5 file.
+
+    Args:
+        episodes: What to write.
+        name_or_path: `minari/` and the id of the Minari set, or the path of the file.
+        contiguous: Lay the file out so that its steps can stay on disk: see `write_d4rl`.
+
+    Raises:
+        UserError: what `check_target`, `write_minari` or `write_d4rl` refuses.
     """
     text = os.fspath(name_or_path)
-    if text in recipes.RECIPES:
-        return _cached(text, seed)
-    if Path(text).is_file() or text.endswith(_SUFFIXES):
-        return read_d4rl(text)
-    near = difflib.get_close_matches(text, recipes.RECIPES, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"give one of {', '.join(recipes.RECIPES)}, or a file"
-    raise UserError(f"{text!r} is neither a data set made here nor an HDF5 file; {hint}")
+    check_target(text, contiguous=contiguous)
+    if is_minari(text):
+        write_minari(episodes, text.removeprefix(PREFIX))
+    else:
+        write_d4rl(episodes, text, contiguous=contiguous)
 
 
-def _cached(name: str, seed: int) -> Episodes:
-    path = cache_folder() / f"{name}-seed{seed}-{recipes.fingerprint(name)}.hdf5"
+def check_target(name_or_path: str | os.PathLike[str], *, contiguous: bool) -> None:
+    """Refuse what no data set can be written to, before any work is done for it.
+
+    Raises:
+        UserError: the name of a table, or a contiguous Minari set.
+    """
+    text = os.fspath(name_or_path)
+    if is_table(text):
+        raise UserError(f"{text} is the name of a table, expected a new .hdf5 file or {PREFIX}ID; rename it")
+    if contiguous and is_minari(text):
+        raise UserError(f"{text} is a Minari set, and only an HDF5 file can be contiguous; leave that out")
+
+
+def _without_cut(text: str) -> tuple[str, str | None]:
+    """A name without its `:cut=…`, and what that says; a file that is called so is a file."""
+    name, mark, how = text.rpartition(_CUT)
+    if not mark or Path(text).exists():
+        return text, None
+    if how not in CUTS:
+        raise UserError(f"{text!r}: the cut is {how!r}, expected one of {', '.join(CUTS)}")
+    return name, how
+
+
+def _check_in_memory(name: str, on_disk: bool | None) -> None:
+    if on_disk:
+        raise UserError(
+            f"{name} is no HDF5 file and cannot stay on disk; "
+            f"write one with gac data convert {name} FILE.hdf5 --contiguous"
+        )
+
+
+def _fetched(name: str) -> Path:
+    from gac.console import DownloadLines  # rich, which only a download needs
+
+    # Lines, not a bar: whoever reads data may show progress of their own.
+    return load_fetched(name, fetched_folder(), DownloadLines())
+
+
+def _cached(full: str, recipe: str, seed: int, how: str | None) -> Episodes:
+    path = cache_folder() / f"{recipe}-seed{seed}-{recipes.fingerprint(recipe, how)}.hdf5"
     if path.exists():
         try:
-            return _named(read_d4rl(path), name)
+            return read_d4rl(path, on_disk=False, name=full)
         except UserError:
             pass  # A cache is disposable: a damaged file is made again.
     try:
@@ -57,11 +139,6 @@ def _cached(name: str, seed: int) -> Episodes:
         raise UserError(
             f"{path.parent} cannot be made ({error.strerror}); set GAC_CACHE to a folder"
         ) from None
-    episodes = recipes.make(name, seed)
+    episodes = recipes.make(recipe, seed, how)
     write_d4rl(episodes, path, overwrite=True)
-    return episodes
-
-
-def _named(episodes: Episodes, name: str) -> Episodes:
-    """The file knows its path, the user the recipe's name."""
-    return dataclasses.replace(episodes, name=name)
+    return dataclasses.replace(episodes, name=full)

@@ -1,4 +1,6 @@
-"""Recipes: data sets in the likeness of D4RL's, made here from bundled snapshots of a SAC run.
+"""Recipes: data sets in the likeness of D4RL's, made here.
+
+The robots' come from bundled snapshots of a SAC run, the mazes' (`gac.data.maze_recipe`) from a controller.
 
 Source: J. Fu, A. Kumar, O. Nachum, G. Tucker, S. Levine, *D4RL: Datasets for Deep Data-Driven
 Reinforcement Learning*, arXiv 2004.07219. The snapshots come from recipes/train_behaviour.py and
@@ -6,10 +8,6 @@ recipes/bundle.py.
 """
 
 import hashlib
-import os
-import subprocess
-import sys
-import tempfile
 import zlib
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,15 +17,13 @@ from typing import Literal
 import numpy as np
 from safetensors import safe_open
 
-from gac.data import rollout
+from gac.data import maze_recipe, rollout, workers
 from gac.data.episodes import Episodes, episode_returns
+from gac.data.maze_recipe import MAZE_RECIPES, MazeRecipe
+from gac.data.mazes import DEFAULT_CUT, check_cut
 from gac.errors import UserError
 
-WORKERS = 2
-"""Processes that share the jobs; the data does not depend on it."""
-
 _SNAPSHOTS = Path(__file__).parent / "snapshots"
-_ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,7 @@ class Recipe:
     """Environments per job; those under way when the steps are done finish their episode."""
 
 
-RECIPES = {
+RECIPES: dict[str, Recipe | MazeRecipe] = {
     "hopper-medium": Recipe(
         about="Hopper-v5, 250k steps of one SAC policy stopped at about a third of expert return",
         robot="hopper",
@@ -65,22 +61,26 @@ RECIPES = {
         jobs=4,
         envs=8,
     ),
+    **MAZE_RECIPES,
 }
 
 
-def make(name: str, seed: int = 0) -> Episodes:
+def make(name: str, seed: int = 0, cut: str | None = None) -> Episodes:
     """Make a data set; the same bytes for a seed, on one machine with the same packages.
 
     Args:
         name: A key of `RECIPES`.
         seed: 0 or more.
+        cut: How the runs of a maze become episodes, one of `gac.data.mazes.CUTS`; their default unless given.
 
     Raises:
-        UserError: an unknown name or a negative seed.
+        UserError: an unknown name or cut, a negative seed, a cut for what is no maze.
     """
-    _require(name, seed)
-    env_id, jobs = _jobs(name, seed)
-    parts = _run(jobs)
+    recipe = _require(name, seed, cut)
+    if isinstance(recipe, MazeRecipe):
+        return maze_recipe.make(name, recipe, seed, cut or DEFAULT_CUT)
+    env_id, jobs = _jobs(name, recipe, seed)
+    parts = workers.run(rollout, jobs)
     flat = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     return Episodes(
         observations=flat["observations"],
@@ -96,33 +96,44 @@ def make(name: str, seed: int = 0) -> Episodes:
     )
 
 
-def fingerprint(name: str) -> str:
-    """A short hash of all that a recipe's data depends on but the seed: a cache file's name.
+def fingerprint(name: str, cut: str | None = None) -> str:
+    """A short hash of all that `make`'s data depends on but the seed: a cache file's name.
 
     Raises:
-        UserError: an unknown name.
+        UserError: an unknown name or cut, a cut for what is no maze.
     """
-    _require(name, 0)
-    recipe = RECIPES[name]
-    packages = [f"{package} {version(package)}" for package in ("gymnasium", "mujoco", "numpy")]
-    source = Path(rollout.__file__).read_bytes() + _bundle(recipe).read_bytes()
-    return hashlib.sha256(source + repr((recipe, packages)).encode()).hexdigest()[:12]
+    recipe = _require(name, 0, cut)
+    files, packages = [Path(rollout.__file__)], ["gymnasium", "mujoco", "numpy"]
+    if isinstance(recipe, MazeRecipe):
+        files += maze_recipe.SOURCES
+        packages += ["gymnasium-robotics"]
+        cut = cut or DEFAULT_CUT
+    else:
+        files += [_bundle(recipe)]
+    source = b"".join(file.read_bytes() for file in files)
+    versions = [f"{package} {version(package)}" for package in packages]
+    return hashlib.sha256(source + repr((recipe, cut, versions)).encode()).hexdigest()[:12]
 
 
-def _require(name: str, seed: int) -> None:
+def _require(name: str, seed: int, cut: str | None) -> Recipe | MazeRecipe:
     if name not in RECIPES:
         raise UserError(f"{name!r} is no recipe, expected one of {', '.join(RECIPES)}; see gac data list")
     if seed < 0:
         raise UserError(f"seed is {seed}, expected 0 or more; choose another")
+    recipe = RECIPES[name]
+    if cut is not None:
+        if not isinstance(recipe, MazeRecipe):
+            raise UserError(f"{name} has episodes of its own and cannot be cut by {cut}; leave out the cut")
+        check_cut(cut)
+    return recipe
 
 
 def _bundle(recipe: Recipe) -> Path:
     return _SNAPSHOTS / f"{recipe.robot}.safetensors"
 
 
-def _jobs(name: str, seed: int) -> tuple[str, list[rollout.Job]]:
+def _jobs(name: str, recipe: Recipe, seed: int) -> tuple[str, list[rollout.Job]]:
     """The environment, and jobs that share the steps equally among the recipe's policies."""
-    recipe = RECIPES[name]
     bundle = _bundle(recipe)
     with safe_open(bundle, framework="np") as file:
         metadata = file.metadata()
@@ -142,39 +153,3 @@ def _jobs(name: str, seed: int) -> tuple[str, list[rollout.Job]]:
         )
         for step, part in seeded
     ]
-
-
-def _run(jobs: list[rollout.Job], workers: int = WORKERS) -> list[dict[str, np.ndarray]]:
-    """Do jobs in worker processes; results in the jobs' order.
-
-    Plain subprocesses, since those of multiprocessing import the caller's script again, which breaks
-    scripts without a `__main__` guard.
-    """
-    # -P: without it, Python puts this folder first in the path, and its inspect.py hides the library's.
-    command = [sys.executable, "-P", rollout.__file__]
-    with tempfile.TemporaryDirectory(prefix="gac-") as folder:
-        outs = [f"{folder}/{i}.npz" for i in range(len(jobs))]
-        shares = [list(zip(jobs, outs, strict=True))[i::workers] for i in range(workers)]
-        running: list[subprocess.Popen[str]] = []
-        try:
-            for i, share in enumerate(shares):
-                with open(f"{folder}/{i}.json", "w+") as work, open(f"{folder}/{i}.log", "w") as log:
-                    work.write(rollout.encode(share))
-                    work.seek(0)
-                    environment = os.environ | _ONE_THREAD
-                    running.append(
-                        subprocess.Popen(command, stdin=work, stderr=log, text=True, env=environment)
-                    )
-            for i, process in enumerate(running):
-                if process.wait():
-                    raise RuntimeError(f"a worker failed: {Path(folder, f'{i}.log').read_text()[-2000:]}")
-        finally:
-            for process in running:
-                process.kill()
-                process.wait()
-        return [_load(out) for out in outs]
-
-
-def _load(path: str) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as arrays:
-        return dict(arrays)

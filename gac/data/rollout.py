@@ -5,7 +5,8 @@ Imports nothing of gac: a worker starts in a fraction of a second, without JAX.
 
 import json
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -138,20 +139,15 @@ def _flat(records: list[_Record]) -> dict[str, ndarray]:
     }
 
 
-def encode(jobs: list[tuple[Job, str]]) -> str:
-    """Jobs and the file that each writes, for a worker's standard input."""
-    return json.dumps([{"job": asdict(job), "out": out} for job, out in jobs])
-
-
-def main() -> None:
-    """Do the jobs on standard input; each writes an .npz file."""
+def serve(job_type: Callable[..., Any], play: Callable[[Any], dict[str, ndarray]]) -> None:
+    """Do the jobs that `gac.data.workers` put on standard input; each writes an .npz file."""
     for each in json.load(sys.stdin):
-        arrays: dict[str, Any] = {**play(Job(**each["job"]))}
+        arrays: dict[str, Any] = {**play(job_type(**each["job"]))}
         np.savez(each["out"], **arrays)
 
 
 if __name__ == "__main__":
     try:
-        main()
+        serve(Job, play)
     except KeyboardInterrupt:
         sys.exit(130)

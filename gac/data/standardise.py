@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy import ndarray
 
+from gac.data.blocks import extremes, moments
 from gac.data.episodes import Episodes
 
 _SMALLEST_STD = 1e-6
@@ -31,11 +32,12 @@ class Standardiser(NamedTuple):
     @classmethod
     def fit(cls, episodes: Episodes) -> "Standardiser":
         """Moments of the states and returns, range of the actions."""
-        observations, actions, returns = episodes.observations, episodes.actions, episodes.returns
-        low, high = actions.min(axis=0), actions.max(axis=0)
+        returns = episodes.returns
+        mean, std = moments(episodes.observations)
+        low, high = extremes(episodes.actions)
         return cls(
-            observation_mean=observations.mean(axis=0, dtype=np.float64).astype(np.float32),
-            observation_std=_scale(observations.std(axis=0, dtype=np.float64)),
+            observation_mean=mean.astype(np.float32),
+            observation_std=_scale(std),
             action_middle=((low + high) / 2).astype(np.float32),
             action_half_range=np.maximum((high - low) / 2, np.float32(_SMALLEST_STD)),
             return_mean=np.asarray(returns.mean(dtype=np.float64), np.float32),

@@ -41,15 +41,16 @@ class DeviceEpisodes(NamedTuple):
         return self.starts.shape[0]
 
 
-def to_device(episodes: Episodes, standardiser: Standardiser) -> DeviceEpisodes:
-    """Standardise episodes and lay them out for gathering."""
+def to_device(
+    episodes: Episodes, standardiser: Standardiser, rows_in_all: int | None = None
+) -> DeviceEpisodes:
+    """Standardise episodes and lay them out for gathering; more rows, if asked for, follow empty."""
     observation_dim = episodes.observation_dim
     starts = np.asarray(episodes.starts) + np.arange(episodes.num_episodes)
-    rows = np.zeros(
-        (episodes.num_steps + episodes.num_episodes, observation_dim + episodes.action_dim), np.float32
-    )
+    used = episodes.num_steps + episodes.num_episodes
+    rows = np.zeros((rows_in_all or used, observation_dim + episodes.action_dim), np.float32)
     ends = starts + episodes.lengths
-    is_step = np.ones(len(rows), bool)
+    is_step = np.arange(len(rows)) < used
     is_step[ends] = False
     rows[is_step, :observation_dim] = standardiser.standardise_observation(episodes.observations)
     rows[is_step, observation_dim:] = standardiser.standardise_action(episodes.actions)

@@ -29,7 +29,6 @@ def exploit_objective(
     kl_weight: Float[Array, ""] | float,
     ceiling: Float[Array, ""],
     pairs: int,
-    fixed: PRNGKeyArray | None,
 ) -> Objective:
     r"""$E_q[\min(\mu_\gamma(z_y), \hat y)] - \lambda\, KL(q \| N(0, I))$: Eq. (2), held near the prior.
 
@@ -43,15 +42,13 @@ def exploit_objective(
         s0: current states, standardised.
         ceiling: y-hat, the best return of the data, standardised.
         kl_weight: lambda, in standard deviations of return per nat.
-        pairs: mirrored pairs of draws.
-        fixed: key of draws that stay the same at every step; None draws anew.
+        pairs: mirrored pairs of draws, new at every step.
     """
     batch = s0.shape[0]
     s0_draws = jnp.tile(s0, (2 * pairs, 1))
 
     def objective(phi: Phi, key: PRNGKeyArray) -> Values:
-        epsilon = draw(phi, pairs, key if fixed is None else fixed)
-        predicted = model.predicted_return(s0_draws, epsilon)
+        predicted = model.predicted_return(s0_draws, draw(phi, pairs, key))
         y = mean_over_draws(jnp.minimum(predicted, ceiling), batch)
         return y - kl_weight * jnp.sum(phi.kl(), axis=-1), mean_over_draws(predicted, batch)
 
@@ -59,15 +56,14 @@ def exploit_objective(
 
 
 def return_objective(
-    model: GAC, s0: Float[Array, "batch obs"], y_plus: Float[Array, "batch"], pairs: int, fixed: PRNGKeyArray
+    model: GAC, s0: Float[Array, "batch obs"], y_plus: Float[Array, "batch"], pairs: int
 ) -> Objective:
     r"""$E_q[\log p_\gamma(y^+ | z_y)] - KL(q \| N(0, I))$, Eq. (3); `y_plus` standardised."""
     batch = s0.shape[0]
     s0_draws, y_draws = jnp.tile(s0, (2 * pairs, 1)), jnp.tile(y_plus, 2 * pairs)
 
     def objective(phi: Phi, key: PRNGKeyArray) -> Values:
-        del key
-        z_y, _ = model.prior(s0_draws, draw(phi, pairs, fixed))
+        z_y, _ = model.prior(s0_draws, draw(phi, pairs, key))
         log_p_y = mean_over_draws(model.critic.log_prob(y_draws, z_y), batch)
         y = mean_over_draws(model.critic.mean(z_y), batch)
         return log_p_y - jnp.sum(phi.kl(), axis=-1), y

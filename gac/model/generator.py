@@ -5,7 +5,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 
 from gac.config import ModelConfig
 from gac.model.gaussian import Sigma
@@ -73,11 +73,21 @@ class DecoderBlock(eqx.Module):
         self,
         x: Float[Array, "batch windows tokens dim"],
         memory: PlanMemory,
-        mask: Bool[Array, "batch windows tokens tokens"],
+        valid: Bool[Array, "batch windows tokens"],
     ) -> Float[Array, "batch windows tokens dim"]:
-        x = x + self.out(self_attention(self.qkv(normalise(x)), self.heads, mask))
+        x = x + self.out(self_attention(self.qkv(normalise(x)), self.heads, valid))
         x = x + self.read_plan(normalise(x), memory)
         return x + self.feed_forward(normalise(x))
+
+
+def interleave(
+    first: Shaped[Array, "batch windows steps *rest"], second: Shaped[Array, "batch windows acted *rest"]
+) -> Shaped[Array, "batch windows tokens *rest"]:
+    """`first_0, second_0, first_1, second_1, …`; the last of `second` may be missing."""
+    steps, pairs = first.shape[2], second.shape[2]
+    paired = jnp.stack([first[:, :, :pairs], second], axis=3)
+    paired = paired.reshape(*first.shape[:2], 2 * pairs, *first.shape[3:])
+    return paired if pairs == steps else jnp.concatenate([paired, first[:, :, pairs:]], axis=2)
 
 
 class Generator(eqx.Module):
@@ -114,19 +124,12 @@ class Generator(eqx.Module):
         actions: Float[Array, "batch windows acted act"],
         valid: Bool[Array, "batch windows steps"],
     ) -> Float[Array, "batch windows tokens out"]:
-        """Head outputs of all state tokens, then of all action tokens.
-
-        The tokens are interleaved by the mask, not by their places: slices of one kind stay
-        contiguous, and without a step index the order means nothing to the layers.
-        """
-        steps, acted = states.shape[2], actions.shape[2]
-        x = jnp.concatenate([self.state_token(states), self.action_token(actions)], axis=2)
-        time = jnp.concatenate([2 * jnp.arange(steps), 2 * jnp.arange(acted) + 1])
-        causal = (time[:, None] >= time[None, :])[None, None]
-        seen = jnp.concatenate([valid, valid[:, :, :acted]], axis=2)[:, :, None, :]
-        mask = causal & (seen | jnp.eye(steps + acted, dtype=bool)[None, None])
+        """Head outputs of the tokens `s_0, a_0, s_1, …`."""
+        acted = actions.shape[2]
+        x = interleave(self.state_token(states), self.action_token(actions))
+        seen = interleave(valid, valid[:, :, :acted])
         for block, layer_memory in zip(self.blocks, memory, strict=True):
-            x = block(x, layer_memory, mask)
+            x = block(x, layer_memory, seen)
         return self.head(normalise(x))
 
     def __call__(
@@ -144,9 +147,9 @@ class Generator(eqx.Module):
             actions: a_t, scaled to [-1, 1].
             valid: False for padding, which nothing attends to.
         """
-        steps, action_dim = actions.shape[2:]
+        action_dim = actions.shape[3]
         out = self._decode(memory, states, actions, valid)
-        return out[:, :, :steps, :action_dim], states + out[:, :, steps:, action_dim:]
+        return out[:, :, 0::2, :action_dim], states + out[:, :, 1::2, action_dim:]
 
     def act(
         self,
@@ -164,4 +167,4 @@ class Generator(eqx.Module):
         """
         out = self._decode(memory, states[:, None], actions[:, None], valid[:, None])
         action_dim = self.sigma_a.log_value.shape[0]
-        return out[:, 0, states.shape[1] - 1, :action_dim]
+        return out[:, 0, -1, :action_dim]

@@ -1,18 +1,15 @@
-"""The figures of a report: one function each, from a run to a matplotlib Figure.
+"""The figures of a report: one function each, from a run to a matplotlib Figure."""
 
-Nothing here touches pyplot, so no global figure is left behind and no display is needed.
-"""
-
-from collections.abc import Callable, Sequence
-from typing import Any, ParamSpec
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import MaxNLocator
 
+from gac.report.drawing import HALF, WIDE, Span, density, make_figure, nothing, printable, span_of
 from gac.report.runs import Run, labels
 from gac.report.style import DARK, DATA, LIGHT, Theme, colour, marker
 
@@ -28,12 +25,7 @@ __all__ = [
     "training_health",
 ]
 
-HALF, WIDE = (5.6, 4.1), (11.2, 4.3)
-"""Inches: figures of half a page's width are drawn at their own size, so that 10 points stay 10 points."""
-
 DASHES = ("-", "--", "-.", ":")
-Span = tuple[float, float]
-P = ParamSpec("P")
 
 
 def objective_curves(runs: Sequence[Run], theme: Theme = LIGHT) -> Figure:
@@ -66,7 +58,7 @@ def return_distributions(run: Run, theme: Theme = LIGHT, span: Span | None = Non
         theme: Colours of the figure.
         span: Limits of the return axis, raw; those of `achieved_span` unless given.
     """
-    return _figure(HALF, theme, lambda figure: _draw_distributions(figure, run, theme, span))
+    return make_figure(HALF, theme, lambda figure: _draw_distributions(figure, run, theme, span))
 
 
 def predicted_against_achieved(run: Run, theme: Theme = LIGHT, span: Span | None = None) -> Figure:
@@ -77,7 +69,7 @@ def predicted_against_achieved(run: Run, theme: Theme = LIGHT, span: Span | None
         theme: Colours of the figure.
         span: Limits of both axes, raw; those of `promised_span` unless given.
     """
-    return _figure(HALF, theme, lambda figure: _draw_promises(figure, run, theme, span))
+    return make_figure(HALF, theme, lambda figure: _draw_promises(figure, run, theme, span))
 
 
 def inference_dynamics(run: Run, theme: Theme = LIGHT, span: Span | None = None) -> Figure:
@@ -88,7 +80,7 @@ def inference_dynamics(run: Run, theme: Theme = LIGHT, span: Span | None = None)
         theme: Colours of the figure.
         span: Limits of the return axis, raw; matplotlib's own unless given.
     """
-    return _figure(HALF, theme, lambda figure: _draw_dynamics(figure, run, theme, span))
+    return make_figure(HALF, theme, lambda figure: _draw_dynamics(figure, run, theme, span))
 
 
 def readme_figure(run: Run, theme: Theme = LIGHT) -> Figure:
@@ -99,57 +91,25 @@ def readme_figure(run: Run, theme: Theme = LIGHT) -> Figure:
         _draw_distributions(left, run, theme, None)
         _draw_promises(right, run, theme, None)
 
-    return _figure(WIDE, theme, draw)
+    return make_figure(WIDE, theme, draw)
 
 
 def achieved_span(runs: Sequence[Run]) -> Span:
     """Limits that hold every return of the data and of the queries, raw."""
-    return _span([value for run in runs for value in _achieved(run)])
+    return span_of([value for run in runs for value in _achieved(run)])
 
 
 def promised_span(runs: Sequence[Run]) -> Span:
     """Limits that hold every predicted and achieved return of the queries, raw."""
     records = [record for run in runs for record in run.queries]
-    return _span([value for record in records for value in (*record.returns, *record.predicted_returns)])
+    return span_of([value for record in records for value in (*record.returns, *record.predicted_returns)])
 
 
 def dynamics_span(runs: Sequence[Run]) -> Span:
     """Limits that hold every trace and every achieved mean return, raw."""
     records = [record for run in runs for record in run.queries]
     data = [float(np.mean(run.data.returns)) for run in runs]
-    return _span([*data, *(value for record in records for value in (*record.trace, record.mean))])
-
-
-def density(
-    values: Sequence[float], at: Float[np.ndarray, "grid"], floor: float
-) -> Float[np.ndarray, "grid"]:
-    """Gaussian kernel density with Silverman's bandwidth, scaled to a peak of 1.
-
-    Args:
-        values: The sample; one value is enough.
-        at: Where to evaluate it.
-        floor: Least bandwidth, so that equal or few values give a bump that can be seen.
-    """
-    sample = np.asarray(values, dtype=np.float64)
-    quartiles = np.percentile(sample, [25, 75])
-    spreads = [spread for spread in (sample.std(), (quartiles[1] - quartiles[0]) / 1.34) if spread > 0]
-    bandwidth = max(0.9 * min(spreads, default=0.0) * len(sample) ** -0.2, floor)
-    # Bins keep the cost independent of the sample's size; they are far narrower than the kernel.
-    counts, edges = np.histogram(sample, bins=1024)
-    centres = (edges[:-1] + edges[1:]) / 2
-    kernel = np.exp(-0.5 * np.square((at[:, None] - centres[None, :]) / bandwidth))
-    heights: Float[np.ndarray, "grid"] = kernel @ counts.astype(np.float64)
-    peak = float(heights.max())
-    return heights / peak if peak > 0 else heights
-
-
-def _figure(size: tuple[float, float], theme: Theme, draw: Callable[[FigureBase], None]) -> Figure:
-    """A figure in a theme; the settings hold while it is drawn and, through its artists, when it is saved."""
-    with theme.context():
-        figure = Figure(figsize=size, layout="constrained")
-        FigureCanvasAgg(figure)
-        draw(figure)
-    return figure
+    return span_of([*data, *(value for record in records for value in (*record.trace, record.mean))])
 
 
 def _curves(runs: Sequence[Run], panels: dict[str, str], theme: Theme) -> Figure:
@@ -162,10 +122,10 @@ def _curves(runs: Sequence[Run], panels: dict[str, str], theme: Theme) -> Figure
             axis.set_xlabel("update")
         if len(runs) > 1:
             handles = [axes.flat[0].plot([], [], **_run_style(place, theme))[0] for place in range(len(runs))]
-            names = [_printable(name) for name in labels(runs)]
+            names = [printable(name) for name in labels(runs)]
             figure.legend(handles, names, loc="outside upper left", ncols=min(len(runs), 3))
 
-    return _figure(HALF, theme, draw)
+    return make_figure(HALF, theme, draw)
 
 
 def _draw_metric(axis: Axes, runs: Sequence[Run], key: str, theme: Theme) -> None:
@@ -192,7 +152,7 @@ def _draw_metric(axis: Axes, runs: Sequence[Run], key: str, theme: Theme) -> Non
         axis.annotate("data", fontsize=8, color=theme.muted, **at)
         shown.append(wanted)
     if not shown:
-        _nothing(axis, "not recorded", theme)
+        nothing(axis, "not recorded", theme)
         return
     if key in ("active_dims", "inner_steps"):
         axis.set_ylim(0, 1.08 * max(shown) or 1)
@@ -246,7 +206,7 @@ def _draw_distributions(figure: FigureBase, run: Run, theme: Theme, span: Span |
     top.set_yticks([])
     top.spines["left"].set_visible(False)
     top.set_ylabel("density, peak = 1", color=theme.muted, fontsize=9)
-    strip.set_yticks(range(len(samples)), [_printable(name) for name in samples])
+    strip.set_yticks(range(len(samples)), [printable(name) for name in samples])
     for tick, name in zip(strip.get_yticklabels(), samples, strict=True):
         tick.set_color(colour(name))
         tick.set_fontweight("bold")
@@ -261,7 +221,7 @@ def _draw_distributions(figure: FigureBase, run: Run, theme: Theme, span: Span |
 def _draw_promises(figure: FigureBase, run: Run, theme: Theme, span: Span | None) -> None:
     axis = figure.subplots()
     if not run.queries:
-        return _nothing(axis, "no query was evaluated", theme)
+        return nothing(axis, "no query was evaluated", theme)
     low, high = span or promised_span([run])
     axis.fill_between([low, high], [low, high], [high, high], color=theme.muted, alpha=0.07, linewidth=0)
     axis.plot([low, high], [low, high], color=theme.muted, linewidth=1, linestyle=(0, (4, 3)))
@@ -277,7 +237,7 @@ def _draw_promises(figure: FigureBase, run: Run, theme: Theme, span: Span | None
             edgecolors=theme.paper,
             linewidths=1.4,
             zorder=4,
-            label=_printable(record.query),
+            label=printable(record.query),
             **style,
         )
     axis.set(xlim=(low, high), ylim=(low, high), xlabel="predicted return", ylabel="achieved return")
@@ -304,12 +264,12 @@ def _draw_dynamics(figure: FigureBase, run: Run, theme: Theme, span: Span | None
     axis = figure.subplots()
     traced = [record for record in run.queries if len(record.trace) > 1]
     if not traced:
-        return _nothing(axis, "no query has a recorded trace", theme)
+        return nothing(axis, "no query has a recorded trace", theme)
     for record in traced:
         # Queries record different numbers of steps; shares of the whole put their ends in one place.
         share = np.linspace(0, 100, len(record.trace))
         axis.plot(
-            share, record.trace, color=colour(record.query), linewidth=1.8, label=_printable(record.query)
+            share, record.trace, color=colour(record.query), linewidth=1.8, label=printable(record.query)
         )
         axis.plot(
             [100, 106], [record.trace[-1], record.mean], color=colour(record.query), linewidth=1, alpha=0.6
@@ -342,28 +302,5 @@ def _legend(figure: FigureBase, axis: Axes) -> None:
     figure.legend(handles, names, loc="outside upper left", ncols=4, handletextpad=0.4, columnspacing=1.4)
 
 
-def _nothing(axis: Axes, words: str, theme: Theme) -> None:
-    axis.text(0.5, 0.5, words, transform=axis.transAxes, ha="center", va="center", color=theme.muted)
-    axis.set_yticks([])
-    axis.grid(visible=False)
-
-
 def _achieved(run: Run) -> list[float]:
     return [*run.data.returns, *(value for record in run.queries for value in record.returns)]
-
-
-def _span(values: Sequence[float]) -> Span:
-    """Limits with a margin around all values; a unit interval around a single one."""
-    low, high = (min(values), max(values)) if values else (0.0, 1.0)
-    margin = 0.05 * (high - low) or 0.5
-    return low - margin, high + margin
-
-
-def _printable(text: str) -> str:
-    """A name from a file as the figures' font can show it, and not longer than there is room for."""
-    kept = "".join(
-        character if character.isprintable() and ord(character) < 256 else "?" for character in text
-    )
-    # A leading underscore would drop the name from a legend.
-    kept = kept if not kept.startswith("_") else f" {kept}"
-    return kept if len(kept) <= 32 else f"{kept[:29]}..."

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import equinox as eqx
+import jax
 import numpy as np
 
 from gac.config import Config
+from gac.data.blocks import blocks
 from gac.data.episodes import Episodes
 from gac.errors import UserError
 from gac.files import read_metadata, read_tree, write_text, write_tree
@@ -43,7 +45,8 @@ def fingerprint(episodes: Episodes) -> str:
     arrays = (episodes.observations, episodes.actions, episodes.returns, episodes.lengths)
     final = () if episodes.final_observations is None else (episodes.final_observations,)
     for array in arrays + final:
-        digest.update(np.ascontiguousarray(array).data)
+        for block in blocks(array):
+            digest.update(np.ascontiguousarray(block).data)
     return digest.hexdigest()
 
 
@@ -127,7 +130,10 @@ def read_state(
 
 def _arrays(state: TrainState) -> TrainState:
     """The arrays alone; the key is left out, as it follows from the seed."""
-    arrays: TrainState = eqx.filter(state._replace(key=None), eqx.is_array)  # type: ignore[arg-type]
+    arrays: TrainState = eqx.filter(
+        state._replace(key=None),  # type: ignore[arg-type]
+        lambda leaf: isinstance(leaf, (jax.Array, np.ndarray)),
+    )
     return arrays
 
 

@@ -21,7 +21,10 @@ from gac.data.windows import DeviceEpisodes, to_device
 from gac.errors import UserError
 from gac.records import DataFacts
 from gac.training.checkpoint import Progress, check_config, claim_folder, fingerprint, read_state, write_state
-from gac.training.update import TrainState, heldout_elbo, init_state, update
+from gac.training.interrupt import interrupt_later
+from gac.training.on_disk import Program, on_disk
+from gac.training.update import TrainState, all_finite, heldout_elbo, init_state, update
+from gac.training.visits import make_visits
 
 LOG_EVERY = 10
 DEFAULT_MINUTES = 15.0
@@ -38,25 +41,45 @@ def split_episodes(
     return np.sort(order[heldout:]), np.sort(order[:heldout])
 
 
+def in_memory(
+    episodes: Episodes,
+    standardiser: Standardiser,
+    config: Config,
+    train_index: Int[ndarray, "train"],
+    heldout_index: Int[ndarray, "heldout"],
+) -> tuple[DeviceEpisodes, TrainState, Program, Program]:
+    """Data and posteriors on the device: an update is one compiled program, with nothing left to the host.
+
+    Returns:
+        The data, the first state, and the programs `update` and `heldout_elbo` of the two.
+    """
+    observation_dim, longest = episodes.observation_dim, int(episodes.lengths.max())
+    scale = float(episodes.lengths.mean())
+    visits = make_visits(train_index, episodes.lengths[train_index], config.training)
+    heldout = jnp.asarray(heldout_index)
+    return (
+        to_device(episodes, standardiser),
+        init_state(config, observation_dim, episodes.action_dim, episodes.num_episodes),
+        eqx.filter_jit(lambda state, data: update(state, data, visits, config, scale, observation_dim)),
+        eqx.filter_jit(
+            lambda state, data: heldout_elbo(state, data, heldout, config, longest, observation_dim)
+        ),
+    )
+
+
 class Trainer:
     """One run: the data on the device, the compiled programs, the state; `run` moves it forward."""
 
     def __init__(self, episodes: Episodes, config: Config, out: Path) -> None:
         self.episodes, self.config, self.out = episodes, config, out
         self.standardiser = Standardiser.fit(episodes)
-        self.data: DeviceEpisodes = to_device(episodes, self.standardiser)
         self.train_index, self.heldout_index = split_episodes(episodes.num_episodes, config)
-        observation_dim, longest = episodes.observation_dim, int(episodes.lengths.max())
-        scale = float(episodes.lengths.mean())
-        train_index, heldout_index = jnp.asarray(self.train_index), jnp.asarray(self.heldout_index)
-        self._update = eqx.filter_jit(
-            lambda state, data: update(state, data, train_index, config, scale, observation_dim)
-        )
-        self._heldout = eqx.filter_jit(
-            lambda state, data: heldout_elbo(state, data, heldout_index, config, longest, observation_dim)
-        )
-        self.state: TrainState = init_state(
-            config, observation_dim, episodes.action_dim, episodes.num_episodes
+        # Two places for the data and the posteriors, the same results: see each for what it keeps where.
+        place = on_disk if episodes.on_disk else in_memory
+        self.data: Any
+        self.state: TrainState
+        self.data, self.state, self._update, self._heldout = place(
+            episodes, self.standardiser, config, self.train_index, self.heldout_index
         )
         self.progress = Progress(seconds=0.0, data=fingerprint(episodes))
 
@@ -66,16 +89,19 @@ class Trainer:
         Raises:
             UserError: NaN or infinity, with the trajectory named; the last good state is written.
         """
-        state, on_device = self._update(self.state, self.data)
-        metrics: dict[str, Any] = jax.device_get(on_device)
-        if not metrics["finite"].all() or not metrics["finite_theta"]:
+        # Posteriors on the host change in place: Ctrl-C must not leave them half changed.
+        with interrupt_later():
+            state, on_device = self._update(self.state, self.data)
+            metrics: dict[str, Any] = jax.device_get(on_device)
+            if finite := all_finite(metrics):
+                self.state = state
+        if not finite:
             self.save()
             bad = self._bad(metrics)
             raise UserError(
                 f"training met a value that is not finite in {bad} at update {int(self.state.update) + 1}; "
                 f"the last good state is in {self.out}; lower --outer-lr or --inner-lr, or look at {bad}"
             )
-        self.state = state
         return metrics
 
     def _bad(self, metrics: dict[str, Any]) -> str:
@@ -94,7 +120,8 @@ class Trainer:
         }
         line["trajectories_per_second"] = min(training.batch_size, len(self.train_index)) / seconds
         if number % training.heldout_every == 0 and len(self.heldout_index):
-            self.state, value = self._heldout(self.state, self.data)
+            with interrupt_later():
+                self.state, value = self._heldout(self.state, self.data)
             line["heldout_elbo"] = float(value)
         return line
 
@@ -153,7 +180,7 @@ def train(
     """Learn the joint distribution of trajectories and returns, section 2 of the method.
 
     Args:
-        data: episodes, each with one return.
+        data: episodes, each with one return; steps that are on disk stay there, with the same result.
         config: a preset, perhaps with fields replaced.
         out: folder of the run.
         minutes: wall-clock minutes of this call, compilation included; 15 when neither is given.
@@ -188,7 +215,7 @@ def train(
         return trainer.agent()
     try:
         trainer.run(DEFAULT_MINUTES if minutes is None else minutes, updates, progress or (lambda *_: None))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, UserError):
         trainer.save()
         raise
     return trainer.agent()

@@ -2,10 +2,16 @@
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Int
+from numpy import ndarray
 
+from gac.data.blocks import row_blocks
 from gac.model.joint import Phi
 from gac.model.prior import BaseNoise
+
+WHOLE_BYTES = 2**26
+"""Size of a bank up to which the step is taken at once: that needs several times its memory."""
 
 
 def refit_base(base: BaseNoise, bank: Phi, train_index: Int[Array, "train"]) -> tuple[BaseNoise, Phi]:
@@ -39,3 +45,44 @@ def refit_base(base: BaseNoise, bank: Phi, train_index: Int[Array, "train"]) -> 
     matrix, offset = base.matrix @ (axes * scale[None]), base.offset + base.matrix @ centre
     new_base = eqx.tree_at(lambda layer: (layer.matrix, layer.offset), base, (matrix, offset))
     return new_base, Phi(new_mu.reshape(shape), new_log_sigma.reshape(shape))
+
+
+_refit_at_once = eqx.filter_jit(refit_base)
+
+
+def refit_on_host(base: BaseNoise, bank: Phi, train_index: Int[ndarray, "train"]) -> BaseNoise:
+    """`refit_base` for a bank of NumPy arrays, which is carried along in place.
+
+    Up to WHOLE_BYTES it is the same computation, to the bit; beyond, sums run block by block, and the result
+    is the same but for rounding and the signs of the axes.
+    """
+    mu, log_sigma = (np.asarray(leaf).reshape(len(leaf), -1) for leaf in bank)
+    if mu.nbytes + log_sigma.nbytes <= WHOLE_BYTES:
+        on_device = Phi(jnp.asarray(bank.mu), jnp.asarray(bank.log_sigma))
+        base, carried = _refit_at_once(base, on_device, jnp.asarray(train_index))
+        mu[:], log_sigma[:] = (np.asarray(leaf).reshape(mu.shape) for leaf in carried)
+        return base
+    centre, axes, scale = _aggregated(mu, log_sigma, train_index)
+    for rows in row_blocks(len(mu), mu[:1].nbytes):
+        variance = np.exp(2.0 * log_sigma[rows]) @ (axes * axes)
+        mu[rows] = (mu[rows] - centre) @ axes / scale
+        log_sigma[rows] = 0.5 * np.log(variance) - np.log(scale)
+    matrix, offset = base.matrix @ (axes * scale), base.offset + base.matrix @ centre
+    moved: BaseNoise = eqx.tree_at(lambda layer: (layer.matrix, layer.offset), base, (matrix, offset))
+    return moved
+
+
+def _aggregated(mu: ndarray, log_sigma: ndarray, train_index: ndarray) -> tuple[ndarray, ndarray, ndarray]:
+    """Centre, axes and standard deviations along them of the aggregated posterior, block by block."""
+    latent, count, drawn = mu.shape[1], len(train_index), np.zeros(len(mu), bool)
+    drawn[train_index] = True
+    centre, variance, scatter = np.zeros(latent), np.zeros(latent), np.zeros((latent, latent))
+    for rows in row_blocks(len(mu), mu[:1].nbytes):
+        centre += mu[rows][drawn[rows]].sum(axis=0, dtype=np.float64) / count
+    for rows in row_blocks(len(mu), mu[:1].nbytes):
+        centred = mu[rows][drawn[rows]] - centre.astype(np.float32)
+        scatter += centred.T @ centred / count
+        variance += np.exp(2.0 * log_sigma[rows][drawn[rows]]).sum(axis=0, dtype=np.float64) / count
+    second_moments, axes = np.linalg.eigh(scatter)
+    scale = np.sqrt(second_moments + variance @ (axes * axes))
+    return centre.astype(np.float32), axes.astype(np.float32), scale.astype(np.float32)

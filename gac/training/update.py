@@ -1,6 +1,6 @@
 """One update: local inference, global steps, write-back, all in one compiled program."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -13,7 +13,9 @@ from gac.data.windows import DeviceEpisodes, chunk_of_all_windows, sample_window
 from gac.inference.posterior import Batch, fit_posterior, load_batch
 from gac.model.gaussian import kl_to_standard_normal
 from gac.model.joint import GAC, ElboTerms, Phi, elbo
+from gac.model.prior import BaseNoise
 from gac.training.refit import refit_base
+from gac.training.visits import Visits, visited
 
 ACTIVE_NATS = 0.02
 HELDOUT_STEPS = 100
@@ -34,12 +36,21 @@ class TrainState(NamedTuple):
     key: PRNGKeyArray
 
 
+def learning_rate(config: TrainingConfig) -> optax.Schedule:
+    """A short warm-up, then a slow decay that needs no horizon: training may stop at any time."""
+
+    def rate(count: Int[Array, ""]) -> Float[Array, ""]:
+        warm = config.outer_lr * jnp.minimum(1.0, count / config.warmup_steps)
+        return warm * jax.lax.rsqrt(1.0 + count / config.decay_steps) if config.decay_steps else warm
+
+    return rate
+
+
 def make_optimiser(config: TrainingConfig) -> optax.GradientTransformation:
-    """AdamW on theta with a clipped gradient and a short warm-up."""
-    rate = optax.linear_schedule(0.0, config.outer_lr, config.warmup_steps)
+    """AdamW on theta with a clipped gradient."""
     return optax.chain(
         optax.clip_by_global_norm(config.grad_clip),
-        optax.adamw(rate, b2=0.99, weight_decay=config.weight_decay, mask=_decayed),
+        optax.adamw(learning_rate(config), b2=0.99, weight_decay=config.weight_decay, mask=_decayed),
     )
 
 
@@ -64,54 +75,89 @@ def init_state(config: Config, observation_dim: int, action_dim: int, num_episod
     )
 
 
-def batch_index(
-    train_index: Int[Array, "train"], batch_size: int, update: Int[Array, ""], key: PRNGKeyArray
-) -> Int[Array, "batch"]:
-    """Episodes of an update: every epoch is a new permutation, a function of the update's number."""
-    batch_size = min(batch_size, train_index.shape[0])
-    per_epoch = train_index.shape[0] // batch_size
-    epoch, place = update // per_epoch, update % per_epoch
-    order = jax.random.permutation(jax.random.fold_in(key, epoch), train_index)
-    return jax.lax.dynamic_slice_in_dim(order, place * batch_size, batch_size)
-
-
 def global_loss(
-    theta: GAC, phi: Phi, batch: Batch, data: DeviceEpisodes, config: Config, scale: float, key: PRNGKeyArray
+    theta: GAC,
+    phi: Phi,
+    batch: Batch,
+    data: DeviceEpisodes,
+    config: Config,
+    scale: float,
+    weight: Float[Array, "batch"],
+    key: PRNGKeyArray,
 ) -> tuple[Float[Array, ""], ElboTerms]:
     """Negative mean ELBO in theta, phi fixed.
 
     `scale` is one constant for all trajectories: dividing each by its own length would weigh
-    log p(y) and the KL of short episodes more, and these are the bad ones.
+    log p(y) and the KL of short episodes more, and these are the bad ones. `weight` only undoes that
+    some trajectories are visited more often than others.
     """
     window_key, noise_key = jax.random.split(key)
     windows = sample_windows(
         data, batch.index, window_key, config.training.outer_windows, config.model.context, batch.s0.shape[1]
     )
     terms = elbo(theta, phi, windows, batch.s0, batch.y, noise_key)
-    return -jnp.mean(terms.log_p_tau + terms.log_p_y) / scale, terms
+    return -jnp.mean(weight * (terms.log_p_tau + terms.log_p_y)) / scale, terms
 
 
 def update(
     state: TrainState,
     data: DeviceEpisodes,
-    train_index: Int[Array, "train"],
+    visits: Visits,
     config: Config,
     scale: float,
     observation_dim: int,
 ) -> tuple[TrainState, dict[str, Array]]:
-    """Section "Learning" of the method for one batch of trajectories.
+    """Section "Learning" of the method: draw a batch of trajectories, learn from it, refit when due.
 
     Args:
-        train_index: the episodes that may be drawn; the others are held out.
+        visits: the episodes that may be drawn, the others being held out; their rates sum to the batch size.
         scale: constant that divides every trajectory's ELBO, the mean length of an episode.
 
     Returns:
         The next state and the diagnostics of the update.
     """
     training = config.training
-    order_key, update_key = jax.random.split(state.key)
+    order_key, _ = jax.random.split(state.key)
+    batch_size = min(training.batch_size, visits.index.shape[0])
+    index, weight = visited(visits, batch_size, state.update, order_key)
+    state, metrics = learn(state, data, index, weight, config, scale, observation_dim)
+
+    # Closed-form step of the prior's first layer; a change of coordinates for everything else.
+    base, bank = jax.lax.cond(
+        state.update % training.refit_every == 0,
+        lambda base, bank: refit_base(base, bank, visits.index),
+        lambda base, bank: (base, bank),
+        state.theta.prior.base,
+        state.bank,
+    )
+    return with_base(state, base)._replace(bank=bank), metrics
+
+
+def with_base(state: TrainState, base: BaseNoise) -> TrainState:
+    """The state with another first layer of the prior, in theta and in its average alike."""
+    theta, averaged = (
+        eqx.tree_at(lambda tree: tree.prior.base, tree, base) for tree in (state.theta, state.averaged)
+    )
+    return state._replace(theta=theta, averaged=averaged)
+
+
+def learn(
+    state: TrainState,
+    data: DeviceEpisodes,
+    index: Int[Array, "batch"],
+    weight: Float[Array, "batch"],
+    config: Config,
+    scale: float,
+    observation_dim: int,
+) -> tuple[TrainState, dict[str, Array]]:
+    """Local inference, global steps and write-back for the trajectories at `index` of data and bank.
+
+    What it draws follows from the key and the update's number, not from `index`: so data and bank may
+    hold the batch alone, and the result is the same.
+    """
+    training = config.training
+    _, update_key = jax.random.split(state.key)
     inner_key, outer_key, prior_key = jax.random.split(jax.random.fold_in(update_key, state.update), 3)
-    index = batch_index(train_index, training.batch_size, state.update, order_key)
     batch = load_batch(data, index, observation_dim)
 
     # Local inference: ascend the ELBO in phi from the stored phi*, theta fixed.
@@ -124,7 +170,7 @@ def update(
     def global_step(carry, key):  # type: ignore[no-untyped-def]
         theta, averaged, optimiser_state = carry
         (_, terms), gradient = jax.value_and_grad(global_loss, has_aux=True)(
-            theta, phi, batch, data, config, scale, key
+            theta, phi, batch, data, config, scale, weight, key
         )
         with jax.numpy_dtype_promotion("standard"):
             updates, optimiser_state = optimiser.update(gradient, optimiser_state, theta)
@@ -139,45 +185,44 @@ def update(
 
     # Write back phi*, the start of the next visit.
     bank = jax.tree.map(lambda leaf, new: leaf.at[index].set(new), state.bank, phi)
-    metrics = diagnostics(theta, phi, batch, terms, prior_key)
-
-    # Closed-form step of the prior's first layer; a change of coordinates for everything else.
-    base, bank = jax.lax.cond(
-        (state.update + 1) % training.refit_every == 0,
-        lambda base, bank: refit_base(base, bank, train_index),
-        lambda base, bank: (base, bank),
-        theta.prior.base,
-        bank,
-    )
-    theta, averaged = (eqx.tree_at(lambda tree: tree.prior.base, tree, base) for tree in (theta, averaged))
+    metrics = diagnostics(theta, phi, batch, terms, weight, prior_key)
     metrics["inner_steps"] = jnp.mean(info.steps.astype(jnp.float32))
     next_state = TrainState(theta, averaged, optimiser_state, bank, state.update + 1, state.key)
     return next_state, metrics
 
 
-def diagnostics(theta: GAC, phi: Phi, batch: Batch, terms: ElboTerms, key: PRNGKeyArray) -> dict[str, Array]:
-    """What is logged of an update: means over the batch, nats and standardised returns."""
-    per_dimension = jnp.mean(kl_to_standard_normal(phi.mu, phi.log_sigma), axis=0)
+def diagnostics(
+    theta: GAC, phi: Phi, batch: Batch, terms: ElboTerms, weight: Float[Array, "batch"], key: PRNGKeyArray
+) -> dict[str, Array]:
+    """What is logged of an update: means over all episodes, estimated from the batch."""
+    nats = kl_to_standard_normal(phi.mu, phi.log_sigma)
+    per_dimension = jnp.mean(weight[:, None, None] * nats, axis=0)
     prior_y = theta.predicted_return(batch.s0, jax.random.normal(key, phi.mu.shape))
     error = theta.predicted_return(batch.s0, phi.mu) - batch.y
     # One bad trajectory spoils theta, and theta all others: only the first bad step tells them apart.
     finite = jnp.isfinite(terms.elbo)
     first_bad_step = jnp.argmin(finite.all(axis=1))
+    second_moment = jnp.mean(phi.mu**2 + jnp.exp(2.0 * phi.log_sigma), axis=(1, 2))
     return {
-        "elbo": jnp.mean(terms.elbo),
-        "log_p_tau": jnp.mean(terms.log_p_tau),
-        "log_p_y": jnp.mean(terms.log_p_y),
-        "kl": jnp.mean(terms.kl),
+        "elbo": jnp.mean(weight[None] * terms.elbo),
+        "log_p_tau": jnp.mean(weight[None] * terms.log_p_tau),
+        "log_p_y": jnp.mean(weight[None] * terms.log_p_y),
+        "kl": jnp.mean(weight[None] * terms.kl),
         "kl_per_token": jnp.sum(per_dimension, axis=-1),
         "active_dims": jnp.sum(per_dimension > ACTIVE_NATS),
-        "posterior_second_moment": jnp.mean(phi.mu**2 + jnp.exp(2.0 * phi.log_sigma)),
-        "return_error": jnp.sqrt(jnp.mean(error**2)),
+        "posterior_second_moment": jnp.mean(weight * second_moment),
+        "return_error": jnp.sqrt(jnp.mean(weight * error**2)),
         "prior_return_mean": jnp.mean(prior_y),
         "prior_return_std": jnp.std(prior_y),
         "finite": finite[first_bad_step],
         "finite_theta": jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(theta)]).all(),
         "index": batch.index,
     }
+
+
+def all_finite(metrics: dict[str, Any]) -> bool:
+    """Whether the trajectories and the weights of an update stayed finite."""
+    return bool(metrics["finite"].all() and metrics["finite_theta"])
 
 
 def exact_elbo(

@@ -1,12 +1,13 @@
 """Every reward counted belongs to its own episode; an environment that does not fit is refused."""
 
+import dataclasses
 import json
 
 import gymnasium
 import numpy as np
 import pytest
 import tiny
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Dict, Discrete
 
 import gac
 from gac.acting import evaluate as module
@@ -152,3 +153,26 @@ def test_an_unknown_or_unnamed_environment_is_refused(agent):
         gac.evaluate(agent, episodes=1)
     with pytest.raises(UserError, match="episodes"):
         gac.evaluate(agent, TOY, episodes=0)
+
+
+def test_a_goal_environment_is_played_joined(agent):
+    class Goals(Toy):
+        def __init__(self):
+            super().__init__()
+            part = Box(-100.0, 100.0, (1,), np.float32)
+            self.observation_space = Dict(observation=part, achieved_goal=part, desired_goal=part)
+
+        def observed(self):
+            return {key: np.full(1, 0.1 * self.time, np.float32) for key in self.observation_space}
+
+    gymnasium.register("GacGoals-v0", Goals)
+    try:
+        result = gac.evaluate(agent, "GacGoals-v0", query=gac.Prior(), episodes=2)
+    finally:
+        del gymnasium.registry["GacGoals-v0"]
+    assert result == dataclasses.replace(
+        gac.evaluate(agent, TOY, query=gac.Prior(), episodes=2),
+        env_id="GacGoals-v0",
+        plan_seconds=result.plan_seconds,
+        steps_per_second=result.steps_per_second,
+    )

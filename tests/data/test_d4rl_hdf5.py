@@ -105,7 +105,7 @@ def test_d4rls_variants_are_read(tmp_path):
         file.attrs["env_id"] = np.bytes_(b"hopper-medium-v2")
         file["infos/qpos"] = np.zeros((5, 3))
     episodes = read_d4rl(path)
-    assert episodes.env_id == "hopper-medium-v2"
+    assert episodes.env_id == "Hopper-v4"
     np.testing.assert_array_equal(episodes.lengths, [3, 2])
     np.testing.assert_array_equal(episodes.returns, [3, 2])
     np.testing.assert_array_equal(episodes.terminated, [True, False])
@@ -124,6 +124,32 @@ def test_an_unfinished_last_episode_with_a_return_is_kept(tmp_path):
     episodes = read_d4rl(path)
     np.testing.assert_array_equal(episodes.returns, [7, 8])
     np.testing.assert_array_equal(episodes.truncated, [False, True])
+
+
+def test_a_file_with_d4rls_own_name_has_the_environment_of_that_name(tmp_path):
+    assert read_d4rl(raw(tmp_path / "walker2d_medium_replay-v2.hdf5")).env_id == "Walker2d-v4"
+    assert read_d4rl(raw(tmp_path / "mine.hdf5")).env_id is None
+    named = raw(tmp_path / "hopper_medium-v2.hdf5")
+    with h5py.File(named, "a") as file:
+        file.attrs["env_id"] = "Hopper-v5"
+    assert read_d4rl(named).env_id == "Hopper-v5"
+
+
+def test_without_next_observations_the_final_states_are_unknown(tmp_path):
+    assert read_d4rl(raw(tmp_path / "x.hdf5")).final_observations is None
+    following = np.arange(20.0).reshape(5, 4) + 100
+    episodes = read_d4rl(raw(tmp_path / "y.hdf5", next_observations=following))
+    np.testing.assert_array_equal(episodes.final_observations, following[[2, 4]])
+
+
+def test_episodes_of_one_step_in_d4rls_own_files_are_left_out_with_a_warning(tmp_path):
+    changes = {"terminals": np.array([1, 0, 1, 1, 0], bool), "next_observations": np.ones((5, 4))}
+    with pytest.warns(UserWarning, match="3 episodes of a single step are left out"):
+        episodes = read_d4rl(raw(tmp_path / "hopper_random-v2.hdf5", **changes))
+    np.testing.assert_array_equal(episodes.lengths, [2])
+    np.testing.assert_array_equal(episodes.observations[:, 0], [4, 8])
+    np.testing.assert_array_equal(episodes.terminated, [True])
+    assert len(episodes.final_observations) == 1
 
 
 MISTAKES = {

@@ -16,7 +16,7 @@ def made(monkeypatch):
     """Replaces the recipes' work; lists the seeds that were made."""
     seeds = []
 
-    def make(name, seed):
+    def make(name, seed, cut):
         seeds.append(seed)
         return Episodes.from_arrays([np.full((3, 2), seed)], [np.ones((3, 1))], [np.ones(3)], name=name)
 
@@ -31,6 +31,12 @@ def test_a_recipe_is_made_once_per_seed(cache, made):
     np.testing.assert_array_equal(first.observations, again.observations)
     assert other.observations[0, 0] == 1
     assert len(list(cache.iterdir())) == 2
+
+
+def test_every_cut_of_a_maze_is_made_once(cache, made):
+    names = [f"maze2d-umaze{cut}" for cut in (":cut=subgoal", "", ":cut=horizon", ":cut=success")]
+    assert [load_data(name).name for name in names * 2] == names * 2
+    assert len(made) == len(list(cache.iterdir())) == 3
 
 
 def test_a_damaged_cache_file_is_made_again(cache, made):
@@ -71,6 +77,12 @@ def test_a_path_is_read(tmp_path, name):
     assert load_data(str(tmp_path / name)).name == str(tmp_path / name)
 
 
+def test_a_file_whose_name_looks_like_a_cut_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_d4rl(Episodes.from_arrays([np.ones((3, 2))], [np.ones((3, 1))], [np.ones(3)]), "a:cut=horizon")
+    assert load_data("a:cut=horizon").num_steps == 3
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -78,6 +90,10 @@ def test_a_path_is_read(tmp_path, name):
         ("nonsense", "give one of hopper-medium, "),
         ("none.hdf5", "does not exist"),
         ("", "neither"),
+        ("d4rl/hopper-meduim-v2", "did you mean d4rl/hopper-medium-v2"),
+        ("d4lr/hopper-medium-v2", "did you mean d4rl/hopper-medium-v2"),
+        ("d4rl/maze2d-umaze-v1:cut=goal", "the cut is 'goal', expected one of horizon, subgoal, success"),
+        ("hopper-medium:cut=horizon", "has episodes of its own and cannot be cut"),
     ],
 )
 def test_an_unknown_name_is_answered(name, message):

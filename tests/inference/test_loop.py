@@ -98,3 +98,22 @@ def test_every_step_has_randomness_of_its_own_and_the_key_repeats_it():
     assert len(np.unique(info.trace)) == 9
     np.testing.assert_array_equal(info.trace, again.trace)
     assert not np.array_equal(info.trace, other.trace)
+
+
+def noisy(phi, key):
+    """The quadratic with a random slope at every step: its values never stand still."""
+    slope = 0.1 * jax.random.normal(key, SHAPE)
+    value, watched = quadratic(phi, key)
+    return value + jnp.sum(slope * phi.mu, axis=(1, 2)), watched
+
+
+def test_an_objective_with_noise_converges_with_its_rate_and_not_before():
+    program = jax.jit(
+        lambda phi, rate, key: infer(noisy, phi, optax.adam(rate), 400, 1e-4, key), static_argnums=1
+    )
+    falling = optax.cosine_decay_schedule(0.1, 400)
+    phi, info = program(start(), falling, jax.random.key(0))
+    assert bool(info.converged.all())
+    assert int(info.steps.min()) > 200
+    np.testing.assert_allclose(phi.mu, CENTRE, atol=0.5)
+    assert not bool(program(start(), lambda count: 0.1, jax.random.key(0))[1].converged.any())

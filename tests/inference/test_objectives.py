@@ -65,7 +65,7 @@ def test_means_are_taken_item_by_item():
 @pytest.mark.parametrize("kl_weight", [0.003, 0.5])
 def test_exploit_is_the_expected_return_less_the_weighted_kl(kl_weight, model, q, s0, kl, sampled_returns):
     nowhere_near = jnp.asarray(1e6)
-    value, watched = exploit_objective(model, s0, kl_weight, nowhere_near, 1000, KEY)(q, jax.random.key(9))
+    value, watched = exploit_objective(model, s0, kl_weight, nowhere_near, 1000)(q, KEY)
     off = np.abs(np.asarray(watched) - sampled_returns.mean(axis=0))
     assert (off < 6 * standard_error(sampled_returns)).all()
     np.testing.assert_allclose(value, watched - kl_weight * kl, rtol=1e-4)
@@ -73,24 +73,28 @@ def test_exploit_is_the_expected_return_less_the_weighted_kl(kl_weight, model, q
 
 def test_exploit_gains_nothing_beyond_the_ceiling(model, q, s0, kl, sampled_returns):
     ceiling = float(np.median(sampled_returns))
-    value, watched = exploit_objective(model, s0, 0.003, jnp.asarray(ceiling), 1000, KEY)(q, KEY)
+    value, watched = exploit_objective(model, s0, 0.003, jnp.asarray(ceiling), 1000)(q, KEY)
     capped = np.minimum(sampled_returns, ceiling)
     off = np.abs(np.asarray(value + 0.003 * kl) - capped.mean(axis=0))
     assert (off < 6 * standard_error(sampled_returns)).all()
     assert (np.asarray(watched) > np.asarray(value)).all()
 
 
-def test_draws_of_exploit_are_fixed_or_new_as_asked(model, q, s0):
-    for fixed, same in ((KEY, True), (None, False)):
-        objective = exploit_objective(model, s0, 0.003, jnp.asarray(1e6), 2, fixed)
-        one, other = (objective(q, jax.random.key(seed))[0] for seed in (5, 6))
-        assert np.array_equal(one, other) is same
+def test_every_key_has_draws_of_its_own(model, q, s0):
+    y = jnp.zeros(BATCH)
+    for objective in (
+        exploit_objective(model, s0, 0.003, jnp.asarray(1e6), 2),
+        return_objective(model, s0, y, 2),
+    ):
+        one, again, other = (np.asarray(objective(q, jax.random.key(seed))[0]) for seed in (5, 5, 6))
+        np.testing.assert_array_equal(one, again)
+        assert (one != other).all()
 
 
 def test_the_return_objective_is_eq_3(model, q, s0, kl, sampled_returns):
     y_plus = np.asarray([-1.0, 0.0, 2.0])
     log_p_y = -0.5 * (((y_plus - sampled_returns) / SIGMA_Y) ** 2 + np.log(2 * np.pi * SIGMA_Y**2))
-    value, watched = return_objective(model, s0, jnp.asarray(y_plus, jnp.float32), 1000, KEY)(q, KEY)
+    value, watched = return_objective(model, s0, jnp.asarray(y_plus, jnp.float32), 1000)(q, KEY)
     off = np.abs(np.asarray(value) - (log_p_y.mean(axis=0) - kl))
     assert (off < 6 * standard_error(log_p_y)).all()
     assert (np.abs(watched - sampled_returns.mean(axis=0)) < 6 * standard_error(sampled_returns)).all()

@@ -13,7 +13,7 @@ from gac import files
 from gac.errors import UserError
 from gac.training import offline
 from gac.training.offline import split_episodes, train
-from gac.training.update import batch_index
+from gac.training.visits import make_visits, visited
 
 FILES = ["config.json", "data.json", "metrics.jsonl", "model.safetensors", "state.safetensors"]
 
@@ -37,7 +37,10 @@ def next_batch(trainer):
     """The episodes of the next update."""
     order_key, _ = jax.random.split(trainer.state.key)
     size = trainer.config.training.batch_size
-    return batch_index(jnp.asarray(trainer.train_index), size, trainer.state.update, order_key).tolist()
+    visits = make_visits(
+        trainer.train_index, trainer.episodes.lengths[trainer.train_index], trainer.config.training
+    )
+    return visited(visits, size, trainer.state.update, order_key)[0].tolist()
 
 
 def test_a_run_leaves_what_the_documentation_names(trained):

@@ -1,35 +1,18 @@
 """One update: the right episodes, the right rows written back, and a model that learns what it is shown."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import tiny
 
+from gac.config import TrainingConfig
 from gac.inference.posterior import load_batch
 from gac.model.joint import Phi
 from gac.training import update as module
-from gac.training.update import batch_index, exact_elbo, global_loss
-
-
-def test_an_epoch_visits_every_episode_once_in_an_order_of_its_own():
-    train = jnp.asarray([1, 3, 4, 6, 7, 9, 12, 13], jnp.int32)
-    key = jax.random.key(0)
-    epochs = []
-    for epoch in range(3):
-        updates = [batch_index(train, 4, jnp.int32(2 * epoch + i), key) for i in range(2)]
-        epochs.append(tuple(np.concatenate(updates).tolist()))
-        assert sorted(epochs[-1]) == train.tolist()
-    assert len(set(epochs)) == 3
-    np.testing.assert_array_equal(batch_index(train, 4, jnp.int32(3), key), epochs[1][4:])
-
-
-def test_a_batch_larger_than_the_data_takes_it_all_and_a_remainder_waits():
-    train, key = jnp.asarray([2, 5, 8], jnp.int32), jax.random.key(0)
-    assert sorted(batch_index(train, 50, jnp.int32(0), key).tolist()) == [2, 5, 8]
-    first = [set(batch_index(train, 2, jnp.int32(i), key).tolist()) for i in range(20)]
-    assert all(len(batch) == 2 for batch in first)
-    assert set.union(*first) == {2, 5, 8}
+from gac.training.update import exact_elbo, global_loss, learning_rate
 
 
 def test_only_the_rows_of_the_batch_are_written_back(trainer):
@@ -86,10 +69,26 @@ def test_every_trajectory_weighs_alike_in_the_loss(trainer):
     index = jnp.arange(4, dtype=jnp.int32)
     batch = load_batch(data, index, tiny.OBSERVATION_DIM)
     phi = Phi.at_prior(4, config.model)
-    loss, terms = eqx.filter_jit(global_loss)(state.theta, phi, batch, data, config, 5.0, jax.random.key(0))
+    weight = jnp.asarray([1.0, 0.5, 2.0, 1.0])
     assert len(set(data.lengths[index].tolist())) > 1
-    expected = -np.sum(np.asarray(terms.log_p_tau + terms.log_p_y)) / (4 * 5.0)
-    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    for given in (jnp.ones(4), weight):
+        loss, terms = eqx.filter_jit(global_loss)(
+            state.theta, phi, batch, data, config, 5.0, given, jax.random.key(0)
+        )
+        expected = -np.sum(np.asarray(given * (terms.log_p_tau + terms.log_p_y))) / (4 * 5.0)
+        np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+def test_the_rate_of_theta_warms_up_then_falls_unless_it_is_to_stay():
+    base = TrainingConfig(outer_lr=1e-3, warmup_steps=100, weight_decay=0.0, decay_steps=1000)
+
+    def rates(config, steps):
+        return [float(learning_rate(config)(jnp.int32(step))) for step in steps]
+
+    np.testing.assert_allclose(rates(base, (0, 50)), [0.0, 0.5e-3 / np.sqrt(1.05)], rtol=1e-5)
+    np.testing.assert_allclose(rates(base, (3000, 8000)), [0.5e-3, 1e-3 / 3.0], rtol=1e-5)
+    constant = dataclasses.replace(base, decay_steps=0)
+    np.testing.assert_allclose(rates(constant, (3000, 10**6)), 1e-3, rtol=1e-6)
 
 
 def test_the_exact_elbo_does_not_depend_on_the_chunks(trainer, monkeypatch):

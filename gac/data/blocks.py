@@ -1,0 +1,97 @@
+"""Passes over arrays that may be larger than memory, a block of rows at a time."""
+
+import mmap
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int64
+from numpy import ndarray
+
+BLOCK_BYTES = 2**24
+"""Size of a block: large enough that reading is sequential, small beside any memory."""
+
+
+def row_blocks(rows: int, row_bytes: int) -> Iterator[slice]:
+    """Slices that cover so many rows in order, each of about BLOCK_BYTES."""
+    step = max(1, BLOCK_BYTES // max(1, row_bytes))
+    for first in range(0, rows, step):
+        yield slice(first, min(first + step, rows))
+
+
+def blocks(array: ndarray) -> Iterator[ndarray]:
+    """The rows of an array, in order, as views; of a mapped array no more than one stays in memory."""
+    for rows in row_blocks(len(array), array.nbytes // max(1, len(array))):
+        yield array[rows]
+        release(array)
+
+
+def evenly_spaced(rows: int, most: int) -> Int64[ndarray, "sample"]:
+    """Numbers of at most so many rows, the first and the last among them; all rows where there are few."""
+    return np.linspace(0, rows - 1, min(rows, most)).astype(np.int64)
+
+
+def release(array: ndarray) -> None:
+    """Give back the memory that the pages of a mapped array take; the system's cache keeps what it can.
+
+    Pages that were read would otherwise count as this process's own until memory runs short.
+    """
+    owner = array.base
+    while isinstance(owner, ndarray):
+        owner = owner.base
+    if isinstance(owner, mmap.mmap):
+        owner.madvise(mmap.MADV_DONTNEED)
+
+
+def first_not_finite(array: ndarray) -> tuple[int, ...] | None:
+    """Place of the first NaN or infinity."""
+    before = 0
+    for block in blocks(array):
+        finite = np.isfinite(block)
+        if not finite.all():
+            row, *rest = (int(i) for i in np.argwhere(~finite)[0])
+            return (before + row, *rest)
+        before += len(block)
+    return None
+
+
+def totals(
+    values: Float32[ndarray, "rows"],
+    ends: Int64[ndarray, "ends"],
+    of: Callable[[ndarray], ndarray],
+) -> Float64[ndarray, "ends"]:
+    """Sums of `of(values[:end])`, in float64 and in order, for ends that never fall."""
+    sums, before, total = np.zeros(len(ends)), 0, 0.0
+    for block in blocks(values):
+        running = np.cumsum(np.concatenate([[total], of(block)]), dtype=np.float64)
+        inside = slice(*np.searchsorted(ends, (before, before + len(block)), side="right"))
+        sums[inside] = running[ends[inside] - before]
+        before, total = before + len(block), float(running[-1])
+    return sums
+
+
+def moments(
+    array: Float32[ndarray, "rows width"],
+) -> tuple[Float64[ndarray, "width"], Float64[ndarray, "width"]]:
+    r"""Mean and standard deviation of each column, in one pass and in float64.
+
+    The sums of squares about the mean of n and m rows join as
+    $Q = Q_n + Q_m + \delta^2 \frac{nm}{n+m}$, with $\delta$ the difference of the two means: nothing
+    large is ever subtracted.
+    """
+    count, mean, squares = 0, np.zeros(array.shape[1]), np.zeros(array.shape[1])
+    for block in blocks(array):
+        own_mean = block.mean(axis=0, dtype=np.float64)
+        own_squares = np.square(block - own_mean).sum(axis=0)
+        total, delta = count + len(block), own_mean - mean
+        squares += own_squares + delta**2 * (count * len(block) / total)
+        mean = mean + delta * (len(block) / total)
+        count = total
+    return mean, np.sqrt(squares / count)
+
+
+def extremes(
+    array: Float32[ndarray, "rows width"],
+) -> tuple[Float32[ndarray, "width"], Float32[ndarray, "width"]]:
+    """Least and greatest value of each column."""
+    pairs = [(block.min(axis=0), block.max(axis=0)) for block in blocks(array)]
+    return np.min([low for low, _ in pairs], axis=0), np.max([high for _, high in pairs], axis=0)

@@ -1,0 +1,61 @@
+"""What is known about the environment of a data set: the bounds of its actions, the map of its maze."""
+
+import warnings
+from dataclasses import dataclass
+
+import gymnasium
+import numpy as np
+from jaxtyping import Float64, Int
+from numpy import ndarray
+
+from gac.data.step_facts import Bounds
+from gac.envs import maze_map, target
+from gac.envs.layouts import CELL_MIDDLE
+
+_MAZE = "maze2d"
+
+
+@dataclass(frozen=True)
+class Maze:
+    """A maze in the frame of its observations, whose first two entries are the position (x, y)."""
+
+    walls: Int[ndarray, "x y"]
+    """1 where cell (i, j) is a wall, 0 where it is free."""
+    offset: float
+    """The middle of cell (i, j) is at (i, j) plus this, in both axes."""
+    target: Float64[ndarray, "2"]
+    """The point around which reward is given."""
+
+
+def action_bounds(env_id: str | None) -> Bounds | None:
+    """Lowest and highest action of an environment, each `(A,)`, raw.
+
+    Returns:
+        None where the id is unknown, the environment cannot be made here, or its actions are no flat box.
+    """
+    # Only registered ids: others may name a module, which nobody asked to import.
+    if env_id is None or env_id not in gymnasium.registry:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            environment = gymnasium.make(env_id)
+    except Exception:
+        # Whatever an environment lacks here, its data can be looked at; the facts say whose bounds they use.
+        return None
+    space = environment.action_space
+    environment.close()
+    if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
+        return None
+    return space.low.astype(np.float64), space.high.astype(np.float64)
+
+
+def is_maze(env_id: str | None) -> bool:
+    """Whether the first two entries of the states are a place in a plane, to draw paths in."""
+    return (env_id or "").split("/")[-1].lower().startswith(_MAZE)
+
+
+def maze_of(env_id: str | None) -> Maze | None:
+    """The map of an environment; None where it is no maze, or one whose map is unknown."""
+    walls, goal = maze_map(env_id), target(env_id)
+    return None if walls is None or goal is None else Maze(walls, CELL_MIDDLE, goal)

@@ -1,0 +1,64 @@
+"""Jobs in worker processes, for the recipes."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+WORKERS = 2
+"""Processes that share the jobs; the results do not depend on it."""
+
+_ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
+_ROOT = Path(__file__).parents[2]
+
+
+def run(module: ModuleType, jobs: Sequence[Any], workers: int = WORKERS) -> list[dict[str, ndarray]]:
+    """Do jobs in worker processes; results in the jobs' order.
+
+    Plain subprocesses, since those of multiprocessing import the caller's script again, which breaks
+    scripts without a `__main__` guard.
+
+    Args:
+        module: What runs as a script, and there calls `gac.data.rollout.serve`.
+        jobs: Dataclasses of what JSON can hold.
+        workers: Number of processes.
+    """
+    # -P: without it, Python puts this folder first in the path, and its inspect.py hides the library's.
+    command = [sys.executable, "-P", str(module.__file__)]
+    # The gac of this process, installed or not.
+    path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+    environment = os.environ | _ONE_THREAD | {"PYTHONPATH": path}
+    with tempfile.TemporaryDirectory(prefix="gac-") as folder:
+        outs = [f"{folder}/{i}.npz" for i in range(len(jobs))]
+        work = [{"job": asdict(job), "out": out} for job, out in zip(jobs, outs, strict=True)]
+        running: list[subprocess.Popen[str]] = []
+        try:
+            for i in range(workers):
+                with open(f"{folder}/{i}.json", "w+") as share, open(f"{folder}/{i}.log", "w") as log:
+                    json.dump(work[i::workers], share)
+                    share.seek(0)
+                    running.append(
+                        subprocess.Popen(command, stdin=share, stderr=log, text=True, env=environment)
+                    )
+            for i, process in enumerate(running):
+                if process.wait():
+                    raise RuntimeError(f"a worker failed: {Path(folder, f'{i}.log').read_text()[-2000:]}")
+        finally:
+            for process in running:
+                process.kill()
+                process.wait()
+        return [_load(out) for out in outs]
+
+
+def _load(path: str) -> dict[str, ndarray]:
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)

@@ -1,0 +1,19 @@
+"""Environments of our own; importing this registers them with Gymnasium, and loads no simulator."""
+
+import gymnasium
+
+from gac.envs.layouts import LAYOUTS, maze_map, target
+
+__all__ = ["LAYOUTS", "maze_map", "target"]
+
+for _size, _layout in LAYOUTS.items():
+    _env_id = f"maze2d-{_size}-v1"
+    if _env_id not in gymnasium.registry:
+        gymnasium.register(
+            _env_id,
+            entry_point="gac.envs.maze2d:Maze2D",
+            max_episode_steps=_layout.horizon,
+            # The checker would cost more than the step; the tests run it instead.
+            disable_env_checker=True,
+            kwargs={"size": _size},
+        )

@@ -1,0 +1,88 @@
+"""A pass in blocks says what a pass over the whole array says, whatever the size of a block."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gac.data import blocks as module
+from gac.data.blocks import blocks, extremes, first_not_finite, moments, release, row_blocks, totals
+
+ROWS = st.integers(1, 40)
+BLOCK_ROWS = st.integers(1, 50)
+
+
+def noise(rows, width=3, seed=0):
+    return np.random.default_rng(seed).normal(5.0, 2.0, size=(rows, width)).astype(np.float32)
+
+
+def in_blocks(monkeypatch, array, rows):
+    monkeypatch.setattr(module, "BLOCK_BYTES", rows * array[:1].nbytes)
+
+
+@given(rows=st.integers(0, 40), row_bytes=st.integers(0, 9), block=st.integers(1, 50))
+def test_slices_cover_every_row_once(rows, row_bytes, block):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(module, "BLOCK_BYTES", block)
+        found = list(row_blocks(rows, row_bytes))
+    assert [i for part in found for i in range(part.start, part.stop)] == list(range(rows))
+    assert all((part.stop - part.start) * row_bytes <= max(block, row_bytes) for part in found)
+
+
+@given(rows=ROWS, block=BLOCK_ROWS, seed=st.integers(0, 99))
+def test_moments_and_extremes_are_numpys(rows, block, seed):
+    array = noise(rows, seed=seed)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        in_blocks(monkeypatch, array, block)
+        mean, std = moments(array)
+        low, high = extremes(array)
+    np.testing.assert_allclose(mean, array.mean(axis=0, dtype=np.float64), rtol=1e-12)
+    np.testing.assert_allclose(std, array.std(axis=0, dtype=np.float64), rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal([low, high], [array.min(axis=0), array.max(axis=0)])
+    assert low.dtype == np.float32
+
+
+def test_a_spread_far_below_the_mean_is_not_lost(monkeypatch):
+    array = np.float32(1e6) + noise(1000)
+    in_blocks(monkeypatch, array, 7)
+    np.testing.assert_allclose(moments(array)[1], array.std(axis=0, dtype=np.float64), rtol=1e-6)
+
+
+def test_moments_of_one_block_are_numpys_to_the_bit():
+    array = noise(1000)
+    mean, std = moments(array)
+    np.testing.assert_array_equal(mean, array.mean(axis=0, dtype=np.float64))
+    np.testing.assert_array_equal(std, array.std(axis=0, dtype=np.float64))
+
+
+@given(rows=ROWS, block=BLOCK_ROWS, data=st.data())
+def test_totals_are_cumulative_sums_to_the_bit(rows, block, data):
+    values = noise(rows, 1)[:, 0]
+    ends = np.sort(np.asarray(data.draw(st.lists(st.integers(0, rows), max_size=9)), np.int64))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        in_blocks(monkeypatch, values, block)
+        found = totals(values, ends, np.abs)
+    whole = np.concatenate([[0.0], np.cumsum(np.abs(values), dtype=np.float64)])
+    np.testing.assert_array_equal(found, whole[ends])
+
+
+@given(rows=ROWS, block=BLOCK_ROWS, data=st.data())
+def test_the_first_value_that_is_not_finite_is_found(rows, block, data):
+    array = noise(rows)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        in_blocks(monkeypatch, array, block)
+        assert first_not_finite(array) is None
+        places = data.draw(st.lists(st.tuples(st.integers(0, rows - 1), st.integers(0, 2)), min_size=1))
+        for place in places:
+            array[place] = data.draw(st.sampled_from([np.nan, np.inf]))
+        assert first_not_finite(array) == min(places)
+
+
+def test_a_mapped_array_is_the_same_after_its_pages_are_given_back(tmp_path):
+    array = noise(5000)
+    array.tofile(tmp_path / "array")
+    mapped = np.memmap(tmp_path / "array", np.float32, "r").reshape(array.shape)[10:]
+    np.testing.assert_array_equal(np.concatenate(list(blocks(mapped))), array[10:])
+    release(mapped)
+    np.testing.assert_array_equal(mapped, array[10:])
+    release(array)

@@ -1,0 +1,35 @@
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from gac.data import maze_rollout, recipes, rollout, workers
+
+HOPPER = str(recipes._SNAPSHOTS / "hopper.safetensors")
+JOBS = {
+    rollout: [rollout.Job("Hopper-v5", HOPPER, 5000, 50, 2, [seed]) for seed in range(3)],
+    maze_rollout: [maze_rollout.Job("umaze", 50, [seed]) for seed in range(3)],
+}
+
+
+@pytest.mark.parametrize("module", list(JOBS))
+def test_results_come_in_the_jobs_order_whatever_the_number_of_workers(module):
+    here = [module.play(job) for job in JOBS[module]]
+    for count in (1, 4):
+        there = workers.run(module, JOBS[module], count)
+        for left, right in zip(here, there, strict=True):
+            assert left.keys() == right.keys()
+            assert all(left[key].tobytes() == right[key].tobytes() for key in left)
+
+
+def test_a_worker_that_fails_says_why():
+    job = dataclasses.replace(JOBS[rollout][0], env_id="NoSuchEnvironment-v0")
+    with pytest.raises(RuntimeError, match="NoSuchEnvironment"):
+        workers.run(rollout, [job])
+
+
+def test_a_worker_starts_without_jax():
+    script = "import sys, gac.data.maze_rollout; assert 'jax' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
