@@ -35,6 +35,8 @@ class Settings:
     """Environment steps."""
     every: int = 5_000
     """Steps between snapshots."""
+    steps_per_update: int = 1
+    """Environment steps per gradient step: more of them is more data for the same arithmetic."""
 
 
 class Snapshots(BaseCallback):
@@ -73,7 +75,13 @@ def main(settings: Settings) -> None:
         "versions": {p: version(p) for p in packages},
     }
     (settings.out / "training.json").write_text(json.dumps(record, indent=2) + "\n")
-    model = SAC("MlpPolicy", settings.env_id, seed=settings.seed, policy_kwargs={"net_arch": [256, 256]})
+    model = SAC(
+        "MlpPolicy",
+        settings.env_id,
+        seed=settings.seed,
+        train_freq=settings.steps_per_update,
+        policy_kwargs={"net_arch": [256, 256]},
+    )
     model.learn(settings.total_steps, callback=Snapshots(settings))
 
 

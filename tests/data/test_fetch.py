@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 from loopback import serving
+from maze_file import SUBGOAL_EVERY, write_maze
 
 from gac.data import d4rl_catalogue, load_data
 from gac.data.download import file_sha256
@@ -185,8 +186,6 @@ def test_load_data_fetches_once_and_reads(site, monkeypatch, tmp_path, capsys):
 
 
 def test_load_data_cuts_a_maze_as_its_name_says(site, monkeypatch, tmp_path):
-    from test_d4rl_maze import SUBGOAL_EVERY, write_maze
-
     monkeypatch.setenv("GAC_CACHE", str(tmp_path / "cache"))
     maze = "d4rl/maze2d-umaze-v1"
     know(monkeypatch, maze, site)

@@ -15,6 +15,7 @@ from gymnasium.spaces import Box, Dict, Discrete, Tuple
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from minari.data_collector import EpisodeBuffer
+from toy_spaces import Toy
 
 from gac.data import Episodes, load_data, minari_sets, read_minari, write_data, write_minari
 from gac.errors import UserError
@@ -24,21 +25,11 @@ ENV = "GacToySet-v0"
 FIELDS = [field.name for field in dataclasses.fields(Episodes) if field.name not in ("env_id", "name")]
 
 
-class Toy(gymnasium.Env):
-    def __init__(self, goals=False, width=4):
-        own = Box(-1.0, 1.0, (width,), np.float64)
-        goal = Box(-9.0, 9.0, (1,), np.float64)
-        self.observation_space = (
-            Dict({"observation": own, "achieved_goal": goal, "desired_goal": goal}) if goals else own
-        )
-        self.action_space = Box(-0.5, 0.5, (2,), np.float32)
-
-
 @pytest.fixture(autouse=True)
 def sets(tmp_path, monkeypatch):
     """A folder of this test's own for minari, and an environment that Gymnasium knows."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "sets"))
-    gymnasium.register(ENV, "test_minari_sets:Toy", max_episode_steps=9)
+    gymnasium.register(ENV, "toy_spaces:Toy", max_episode_steps=9)
     yield tmp_path / "sets"
     del gymnasium.registry[ENV]
 
@@ -176,7 +167,7 @@ def test_what_minari_cannot_hold_is_refused(sets):
     assert "has no rewards, and Minari needs one per step" in refused(write_minari, without, ID)
     without = dataclasses.replace(episodes, final_observations=None)
     assert "has no final observations" in refused(write_minari, without, ID)
-    gymnasium.register("GacWide-v0", "test_minari_sets:Toy", kwargs={"width": 5})
+    gymnasium.register("GacWide-v0", "toy_spaces:Toy", kwargs={"width": 5})
     try:
         message = refused(write_minari, dataclasses.replace(episodes, env_id="GacWide-v0"), ID)
     finally:
