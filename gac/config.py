@@ -76,6 +76,8 @@ class TrainingConfig:
     """Gradient steps over which outer_lr rises from zero."""
     decay_steps: int = 2000
     """outer_lr falls by 1 / sqrt(1 + gradient steps / this); 0 keeps it constant."""
+    return_tilt: float = 0.5
+    """The generator learns from an episode exp(this y) times as much, y in standard deviations; 0: alike."""
     visit_by_length: bool = True
     """Visit episodes in proportion to their length, with weights that undo it, instead of all alike."""
     averaging: float = 0.999

@@ -27,8 +27,9 @@ def paper() -> Config:
             outer_lr=1e-3,
             weight_decay=2e-4,
             outer_windows=16,
-            # The paper names neither.
+            # The paper names none of these.
             decay_steps=0,
+            return_tilt=0.0,
             visit_by_length=False,
         ),
     )

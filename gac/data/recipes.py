@@ -61,6 +61,38 @@ RECIPES: dict[str, Recipe | MazeRecipe] = {
         jobs=4,
         envs=8,
     ),
+    "walker2d-medium": Recipe(
+        about="Walker2d-v5, 250k steps of one SAC policy at about the return of D4RL's walker2d-medium",
+        robot="walker2d",
+        policies="medium",
+        steps=250_000,
+        jobs=4,
+        envs=16,
+    ),
+    "walker2d-medium-replay": Recipe(
+        about="Walker2d-v5, 300k steps of the policies that SAC passes through on the way to medium",
+        robot="walker2d",
+        policies="replay",
+        steps=300_000,
+        jobs=4,
+        envs=8,
+    ),
+    "halfcheetah-medium": Recipe(
+        about="HalfCheetah-v5, 250k steps of one SAC policy at about the return of D4RL's halfcheetah-medium",
+        robot="halfcheetah",
+        policies="medium",
+        steps=250_000,
+        jobs=4,
+        envs=16,
+    ),
+    "halfcheetah-medium-replay": Recipe(
+        about="HalfCheetah-v5, 200k steps of the policies that SAC passes through on the way to medium",
+        robot="halfcheetah",
+        policies="replay",
+        steps=200_000,
+        jobs=4,
+        envs=4,
+    ),
     **MAZE_RECIPES,
 }
 

@@ -55,7 +55,8 @@ def in_memory(
     """
     observation_dim, longest = episodes.observation_dim, int(episodes.lengths.max())
     scale = float(episodes.lengths.mean())
-    visits = make_visits(train_index, episodes.lengths[train_index], config.training)
+    y = standardiser.standardise_return(episodes.returns[train_index])
+    visits = make_visits(train_index, episodes.lengths[train_index], y, config.training)
     heldout = jnp.asarray(heldout_index)
     return (
         to_device(episodes, standardiser),

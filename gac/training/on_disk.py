@@ -14,7 +14,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Int, PRNGKeyArray
 from numpy import ndarray
 
 from gac.config import Config, ModelConfig
@@ -33,7 +33,7 @@ from gac.training.update import (
     learn,
     with_base,
 )
-from gac.training.visits import Visits, make_visits, visited
+from gac.training.visits import Visit, Visits, make_visits, visited
 
 _visited = jax.jit(visited, static_argnums=1)
 
@@ -41,7 +41,7 @@ Program = Callable[[TrainState, Any], tuple[TrainState, Any]]
 """`(state, data) -> (state, what came of it)`."""
 
 
-Batch = tuple[Int[ndarray, "batch"], Float[Array, "batch"], DeviceEpisodes]
+Batch = tuple[Int[ndarray, "batch"], Visit, DeviceEpisodes]
 
 
 class DiskEpisodes:
@@ -76,7 +76,7 @@ class DiskEpisodes:
         self._ahead: tuple[int, Future[Batch]] | None = None
 
     def batch(self, update: int) -> Batch:
-        """Places in the data of an update's episodes, their weights, and these episodes alone.
+        """Places in the data of an update's episodes, their visit by places in the batch, and the batch.
 
         Raises:
             UserError: the file is no longer what it was.
@@ -89,9 +89,10 @@ class DiskEpisodes:
 
     def _batch(self, update: int) -> Batch:
         number = jnp.asarray(update, jnp.int32)
-        drawn, weight = _visited(self._visits, self._batch_size, number, self._order_key)
-        index = np.asarray(drawn)
-        return index, weight, self.read(index, self._most_rows)
+        visit = _visited(self._visits, self._batch_size, number, self._order_key)
+        index = np.asarray(visit.index)
+        places = jnp.arange(len(index), dtype=jnp.int32)
+        return index, visit._replace(index=places), self.read(index, self._most_rows)
 
     def read(self, index: Int[ndarray, "batch"], rows: int | None = None) -> DeviceEpisodes:
         """The episodes at `index` alone, with room for so many rows."""
@@ -158,17 +159,18 @@ def on_disk(
     scale, batch_size = float(episodes.lengths.mean()), config.training.batch_size
     state = init_state(config, observation_dim, episodes.action_dim, num_episodes=0)
     state = state._replace(bank=bank_on_host(episodes.num_episodes, config.model))
-    visits = make_visits(train_index, episodes.lengths[train_index], config.training)
+    y = standardiser.standardise_return(episodes.returns[train_index])
+    visits = make_visits(train_index, episodes.lengths[train_index], y, config.training)
     data = DiskEpisodes(episodes, standardiser, visits, batch_size, state.key)
     learn_batch = eqx.filter_jit(
-        lambda state, data, index, weight: learn(state, data, index, weight, config, scale, observation_dim)
+        lambda state, data, visit: learn(state, data, visit, config, scale, observation_dim)
     )
 
     def update(state: TrainState, data: DiskEpisodes) -> tuple[TrainState, dict[str, Any]]:
         number = int(state.update)
-        index, weight, batch = data.batch(number)
+        index, visit, batch = data.batch(number)
         own = state._replace(bank=_take(state.bank, index))
-        learned, on_device = learn_batch(own, batch, jnp.arange(len(index), dtype=jnp.int32), weight)
+        learned, on_device = learn_batch(own, batch, visit)
         metrics = jax.device_get(on_device) | {"index": index}
         if not all_finite(metrics):
             return state, metrics

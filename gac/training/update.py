@@ -15,7 +15,7 @@ from gac.model.gaussian import kl_to_standard_normal
 from gac.model.joint import GAC, ElboTerms, Phi, elbo
 from gac.model.prior import BaseNoise
 from gac.training.refit import refit_base
-from gac.training.visits import Visits, visited
+from gac.training.visits import Visit, Visits, visited
 
 ACTIVE_NATS = 0.02
 HELDOUT_STEPS = 100
@@ -82,21 +82,23 @@ def global_loss(
     data: DeviceEpisodes,
     config: Config,
     scale: float,
-    weight: Float[Array, "batch"],
+    visit: Visit,
     key: PRNGKeyArray,
 ) -> tuple[Float[Array, ""], ElboTerms]:
-    """Negative mean ELBO in theta, phi fixed.
+    """Negative mean ELBO in theta, phi fixed, with the generator's term tilted towards good episodes.
 
     `scale` is one constant for all trajectories: dividing each by its own length would weigh
-    log p(y) and the KL of short episodes more, and these are the bad ones. `weight` only undoes that
+    log p(y) and the KL of short episodes more, and these are the bad ones. `visit.weight` only undoes that
     some trajectories are visited more often than others.
+
+    # Differs from the paper: `visit.tilt`, see `gac.training.visits.return_tilt`.
     """
     window_key, noise_key = jax.random.split(key)
     windows = sample_windows(
         data, batch.index, window_key, config.training.outer_windows, config.model.context, batch.s0.shape[1]
     )
     terms = elbo(theta, phi, windows, batch.s0, batch.y, noise_key)
-    return -jnp.mean(weight * (terms.log_p_tau + terms.log_p_y)) / scale, terms
+    return -jnp.mean(visit.weight * (visit.tilt * terms.log_p_tau + terms.log_p_y)) / scale, terms
 
 
 def update(
@@ -119,8 +121,8 @@ def update(
     training = config.training
     order_key, _ = jax.random.split(state.key)
     batch_size = min(training.batch_size, visits.index.shape[0])
-    index, weight = visited(visits, batch_size, state.update, order_key)
-    state, metrics = learn(state, data, index, weight, config, scale, observation_dim)
+    visit = visited(visits, batch_size, state.update, order_key)
+    state, metrics = learn(state, data, visit, config, scale, observation_dim)
 
     # Closed-form step of the prior's first layer; a change of coordinates for everything else.
     base, bank = jax.lax.cond(
@@ -144,20 +146,20 @@ def with_base(state: TrainState, base: BaseNoise) -> TrainState:
 def learn(
     state: TrainState,
     data: DeviceEpisodes,
-    index: Int[Array, "batch"],
-    weight: Float[Array, "batch"],
+    visit: Visit,
     config: Config,
     scale: float,
     observation_dim: int,
 ) -> tuple[TrainState, dict[str, Array]]:
-    """Local inference, global steps and write-back for the trajectories at `index` of data and bank.
+    """Local inference, global steps and write-back for the trajectories at `visit.index` of data and bank.
 
-    What it draws follows from the key and the update's number, not from `index`: so data and bank may
+    What it draws follows from the key and the update's number, not from that index: so data and bank may
     hold the batch alone, and the result is the same.
     """
     training = config.training
     _, update_key = jax.random.split(state.key)
     inner_key, outer_key, prior_key = jax.random.split(jax.random.fold_in(update_key, state.update), 3)
+    index = visit.index
     batch = load_batch(data, index, observation_dim)
 
     # Local inference: ascend the ELBO in phi from the stored phi*, theta fixed.
@@ -170,7 +172,7 @@ def learn(
     def global_step(carry, key):  # type: ignore[no-untyped-def]
         theta, averaged, optimiser_state = carry
         (_, terms), gradient = jax.value_and_grad(global_loss, has_aux=True)(
-            theta, phi, batch, data, config, scale, weight, key
+            theta, phi, batch, data, config, scale, visit, key
         )
         with jax.numpy_dtype_promotion("standard"):
             updates, optimiser_state = optimiser.update(gradient, optimiser_state, theta)
@@ -185,7 +187,7 @@ def learn(
 
     # Write back phi*, the start of the next visit.
     bank = jax.tree.map(lambda leaf, new: leaf.at[index].set(new), state.bank, phi)
-    metrics = diagnostics(theta, phi, batch, terms, weight, prior_key)
+    metrics = diagnostics(theta, phi, batch, terms, visit.weight, prior_key)
     metrics["inner_steps"] = jnp.mean(info.steps.astype(jnp.float32))
     next_state = TrainState(theta, averaged, optimiser_state, bank, state.update + 1, state.key)
     return next_state, metrics

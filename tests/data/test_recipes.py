@@ -37,7 +37,9 @@ def jobs_of(name):
     return recipes._jobs(name, recipes.RECIPES[name], 0)
 
 
-@pytest.mark.parametrize("name", ["hopper-medium", "hopper-medium-replay", "maze2d-umaze"])
+@pytest.mark.parametrize(
+    "name", ["hopper-medium", "walker2d-medium-replay", "halfcheetah-medium", "maze2d-umaze"]
+)
 def test_a_seed_gives_the_same_bytes_and_another_seed_others(small, name):
     first, again, other = make(name, 0), make(name, 0), make(name, 1)
     assert first.num_steps >= 600
@@ -45,10 +47,11 @@ def test_a_seed_gives_the_same_bytes_and_another_seed_others(small, name):
     assert not same(first, other)
 
 
-def test_replay_has_all_earlier_policies_in_equal_shares_and_medium_one():
-    env_id, replay = jobs_of("hopper-medium-replay")
-    _, medium = jobs_of("hopper-medium")
-    assert env_id == "Hopper-v5"
+@pytest.mark.parametrize("robot", ["Hopper", "Walker2d", "HalfCheetah"])
+def test_replay_has_all_earlier_policies_in_equal_shares_and_medium_one(robot):
+    env_id, replay = jobs_of(f"{robot.lower()}-medium-replay")
+    _, medium = jobs_of(f"{robot.lower()}-medium")
+    assert env_id == f"{robot}-v5"
     assert len({job.snapshot for job in medium}) == 1
     assert len({job.snapshot for job in replay}) == len(replay) >= 12
     assert max(job.snapshot for job in replay) < medium[0].snapshot
@@ -114,8 +117,8 @@ def test_mistakes_are_answered(name, seed, message):
         make(name, seed)
 
 
-def test_the_bundle_is_small():
-    assert sum(path.stat().st_size for path in recipes._SNAPSHOTS.iterdir()) < 2_500_000
+def test_the_bundles_are_small():
+    assert all(path.stat().st_size < 2_500_000 for path in recipes._SNAPSHOTS.iterdir())
 
 
 @pytest.mark.slow

@@ -37,10 +37,10 @@ def next_batch(trainer):
     """The episodes of the next update."""
     order_key, _ = jax.random.split(trainer.state.key)
     size = trainer.config.training.batch_size
-    visits = make_visits(
-        trainer.train_index, trainer.episodes.lengths[trainer.train_index], trainer.config.training
-    )
-    return visited(visits, size, trainer.state.update, order_key)[0].tolist()
+    episodes = trainer.episodes.select(trainer.train_index)
+    y = trainer.standardiser.standardise_return(episodes.returns)
+    visits = make_visits(trainer.train_index, episodes.lengths, y, trainer.config.training)
+    return visited(visits, size, trainer.state.update, order_key).index.tolist()
 
 
 def test_a_run_leaves_what_the_documentation_names(trained):

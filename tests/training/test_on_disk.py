@@ -76,18 +76,22 @@ def reader(path, trained, batch_size=3):
     train_index = np.asarray([0, 2, 3, 5, 6, 8, 9], np.int32)
     episodes = read_d4rl(path, on_disk=True)
     training = dataclasses.replace(tiny.CONFIG.training, batch_size=batch_size)
-    visits = make_visits(train_index, episodes.lengths[train_index], training)
-    return DiskEpisodes(episodes, trained.agent.standardiser, visits, batch_size, jax.random.key(7))
+    standardiser = trained.agent.standardiser
+    y = standardiser.standardise_return(episodes.returns[train_index])
+    visits = make_visits(train_index, episodes.lengths[train_index], y, training)
+    return DiskEpisodes(episodes, standardiser, visits, batch_size, jax.random.key(7))
 
 
 def test_batches_are_those_of_training_in_memory_in_any_order_of_asking(path, trained):
     data = reader(path, trained)
     key, _ = jax.random.split(jax.random.key(7))
     for update in (0, 1, 2, 5, 1):
-        index, weight, batch = data.batch(update)
+        index, visit, batch = data.batch(update)
         expected = visited(data._visits, 3, jnp.int32(update), key)
-        np.testing.assert_array_equal(index, expected[0])
-        np.testing.assert_allclose(weight, expected[1], rtol=1e-6)
+        np.testing.assert_array_equal(index, expected.index)
+        np.testing.assert_array_equal(visit.index, range(3))
+        np.testing.assert_allclose(visit.weight, expected.weight, rtol=1e-6)
+        np.testing.assert_allclose(visit.tilt, expected.tilt, rtol=1e-6)
         alone = to_device(trained.episodes.select(index), trained.agent.standardiser)
         np.testing.assert_array_equal(batch.rows[: len(alone.rows)], alone.rows)
         assert tiny.same(batch[1:], alone[1:])

@@ -13,6 +13,7 @@ from gac.inference.posterior import load_batch
 from gac.model.joint import Phi
 from gac.training import update as module
 from gac.training.update import exact_elbo, global_loss, learning_rate
+from gac.training.visits import Visit
 
 
 def test_only_the_rows_of_the_batch_are_written_back(trainer):
@@ -63,19 +64,20 @@ def test_diagnostics_are_finite_and_add_up(trainer):
     assert metrics["inner_steps"] == trainer.config.posterior.inner_steps
 
 
-def test_every_trajectory_weighs_alike_in_the_loss(trainer):
-    """Not by its own length: the loss is the mean of whole ELBOs, over one constant."""
+def test_no_trajectory_weighs_by_its_own_length_in_the_loss(trainer):
+    """The loss is the mean of whole ELBOs over one constant; the tilt is for the generator's term alone."""
     state, data, config = trainer.state, trainer.data, trainer.config
     index = jnp.arange(4, dtype=jnp.int32)
     batch = load_batch(data, index, tiny.OBSERVATION_DIM)
     phi = Phi.at_prior(4, config.model)
-    weight = jnp.asarray([1.0, 0.5, 2.0, 1.0])
+    weight, tilt = jnp.asarray([1.0, 0.5, 2.0, 1.0]), jnp.asarray([3.0, 1.0, 0.5, 0.1])
     assert len(set(data.lengths[index].tolist())) > 1
-    for given in (jnp.ones(4), weight):
+    for visit in (Visit(index, jnp.ones(4), jnp.ones(4)), Visit(index, weight, tilt)):
         loss, terms = eqx.filter_jit(global_loss)(
-            state.theta, phi, batch, data, config, 5.0, given, jax.random.key(0)
+            state.theta, phi, batch, data, config, 5.0, visit, jax.random.key(0)
         )
-        expected = -np.sum(np.asarray(given * (terms.log_p_tau + terms.log_p_y))) / (4 * 5.0)
+        weighed = visit.weight * (visit.tilt * terms.log_p_tau + terms.log_p_y)
+        expected = -np.sum(np.asarray(weighed)) / (4 * 5.0)
         np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
