@@ -21,22 +21,31 @@ class Visits(NamedTuple):
     index: Int[Array, "train"]  # type: ignore[assignment]  # hides tuple.index
     rate: Float[Array, "train"]
     """Probability that an update visits the episode; they sum to the batch size."""
+    emphasis: Float[Array, "train"] | None = None
+    """N times the share of each episode in what is learned; None where all have the same."""
 
 
-def visit_rates(lengths: Int[ndarray, "train"], batch_size: int, by_length: bool) -> Float[ndarray, "train"]:
+def visit_rates(
+    lengths: Int[ndarray, "train"],
+    batch_size: int,
+    by_length: bool,
+    share: Float[ndarray, "train"] | None = None,
+) -> Float[ndarray, "train"]:
     r"""Probability $\rho_i$ that an update visits episode i, $\sum_i \rho_i$ = batch size.
 
     Windows are drawn from the visited episodes, a fixed number each. At equal rates those of an episode
     stand for T steps, a thousand in one and twenty in another: a few long episodes then make the noise
     of theta's gradient, and their posteriors, which have most to learn, are visited as rarely as the rest.
-    With $\rho_i = \min(1, c\,T_i)$ every window stands for about as many steps.
+    With $\rho_i = \min(1, c\,w_i T_i)$ every window stands for about as many steps.
 
     Args:
         lengths: steps T of each episode.
         batch_size: episodes per update, at most the number of episodes.
         by_length: False for equal rates.
+        share: w_i, the share of each episode in what is learned; all the same unless given.
     """
     wanted = lengths.astype(np.float64) if by_length else np.ones(len(lengths))
+    wanted = wanted if share is None else wanted * share
     always = np.zeros(len(lengths), bool)
     while True:
         rest = wanted[~always].sum()
@@ -52,12 +61,16 @@ def visit_rates(lengths: Int[ndarray, "train"], batch_size: int, by_length: bool
 
 
 def make_visits(
-    train_index: Int[ndarray, "train"], lengths: Int[ndarray, "train"], config: TrainingConfig
+    train_index: Int[ndarray, "train"],
+    lengths: Int[ndarray, "train"],
+    config: TrainingConfig,
+    share: Float[ndarray, "train"] | None = None,
 ) -> Visits:
-    """The rates of a run's training episodes."""
+    """The rates of a run's training episodes; shares, if given, sum to 1 (`gac.online.buffer.shares`)."""
     batch_size = min(config.batch_size, len(train_index))
-    rates = visit_rates(lengths, batch_size, config.visit_by_length)
-    return Visits(jnp.asarray(train_index), jnp.asarray(rates))
+    rates = visit_rates(lengths, batch_size, config.visit_by_length, share)
+    emphasis = None if share is None else jnp.asarray(len(share) * share, jnp.float32)
+    return Visits(jnp.asarray(train_index), jnp.asarray(rates), emphasis)
 
 
 def visited(
@@ -70,8 +83,9 @@ def visited(
     phases are evenly spaced, so that it visits each episode as often as its rate says, up to rounding.
 
     Returns:
-        The episodes, and their weights $B / (N \rho_i)$: the mean of weight times x over the
-        batch is an unbiased estimate of the mean of x over all episodes.
+        The episodes, and their weights $B w_i / \rho_i$, with $w_i = 1/N$ where no shares are given: the
+        mean of weight times x over the batch is an unbiased estimate of $\sum_i w_i x_i$. The weights
+        undo the rates, and leave the shares w as they are meant.
     """
     count = visits.index.shape[0]
     per_epoch = count // batch_size
@@ -85,7 +99,10 @@ def visited(
     # The sum of the rates is the batch size up to rounding.
     points = (jnp.arange(batch_size, dtype=jnp.float32) + phase) * (ends[-1] / batch_size)
     drawn = jnp.minimum(jnp.searchsorted(ends, points, side="right"), count - 1)
-    return visits.index[order[drawn]], batch_size / (count * rate[drawn])
+    weight = batch_size / (count * rate[drawn])
+    if visits.emphasis is not None:
+        weight = weight * visits.emphasis[order[drawn]]
+    return visits.index[order[drawn]], weight
 
 
 def stride(length: int) -> int:
