@@ -173,10 +173,8 @@ class OnlineConfig:
                 raise UserError(f"{name} is {getattr(self, name)}, expected {value} or more")
         if self.targets not in TARGET_RULES:
             raise UserError(f"targets is {self.targets!r}, expected one of {', '.join(TARGET_RULES)}")
-        if (self.targets == "y-star") != (self.y_star is not None):
-            raise UserError(
-                f"targets is {self.targets!r} and y_star {self.y_star}; give y_star with y-star only"
-            )
+        if self.targets != "y-star" and self.y_star is not None:
+            raise UserError(f"y_star is {self.y_star:g}, and goes with targets y-star, not {self.targets}")
         if self.minutes is not None and self.updates is not None:
             raise UserError(f"minutes is {self.minutes:g} and updates {self.updates}; give one of them")
         if self.updates is not None and self.updates < 1:

@@ -11,14 +11,14 @@ import tiny
 from gymnasium.spaces import Box
 
 ID = "toy_env:GacWalk-v0"
-SHORTEST, LONGEST = 3, 8
+SHORTEST, LONGEST, FAULT_AT = 3, 8, 5
 
 
 class Walk(gymnasium.Env):
     """Pays 5 plus the sum of the action at each step; the length and the walk follow from the seed.
 
     Args:
-        fault: what goes wrong at the third step of an episode whose seed is divisible by `every`.
+        fault: what goes wrong at step FAULT_AT of an episode whose seed is divisible by `every`.
         every: see `fault`.
         unless: a file; while it exists, nothing goes wrong.
         log: a file to which each finished episode adds a line with its seed.
@@ -43,20 +43,18 @@ class Walk(gymnasium.Env):
         self.place = self.place + 0.3 * self.np_random.normal(size=tiny.OBSERVATION_DIM)
         self.place[: tiny.ACTION_DIM] += 0.1 * action
         observed, reward = self.place.astype(np.float32), 5.0 + float(np.sum(action))
-        ended = self.time >= self.length
-        fine = self.unless is not None and Path(self.unless).exists()
-        if self.fault and not fine and self.seed % self.every == 0 and self.time == 3:
-            if self.fault == "raise":
+        mended = self.unless is not None and Path(self.unless).exists()
+        fault = None if mended or self.seed % self.every else self.fault
+        ended = fault != "endless" and (self.time >= self.length or fault == "short")
+        if fault and self.time == FAULT_AT:
+            if fault == "raise":
                 raise ValueError("the motor\nis hot")
-            if self.fault == "kill":
+            if fault == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
-            if self.fault == "hang":
+            if fault == "hang":
                 time.sleep(1000.0)
-            if self.fault == "reward":
-                reward = float("nan")
-            if self.fault == "observation":
-                observed[1] = np.inf
-        ended = (ended and self.fault != "endless") or (self.fault == "short" and not fine)
+            reward = float("nan") if fault == "reward" else reward
+            observed[1] = np.inf if fault == "observation" else observed[1]
         if ended and self.log:
             with open(self.log, "a") as file:
                 file.write(f"{self.seed}\n")

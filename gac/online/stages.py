@@ -96,7 +96,7 @@ class Online:
         self.out, self.config = Path(out), config or OnlineConfig()
         self.env_id = env_id or data.env_id
         self.offline = data
-        check_start(agent, data, self.out)
+        check_start(agent, data, self.out, self.config)
         identity = {"env_id": self.env_id, "model": digest(agent), "data": fingerprint(data)}
         claim_stages(self.out, identity, self.config, resume=resume, overwrite=overwrite)
         header = {"schema_version": SCHEMA_VERSION, "run": None if agent.run is None else str(agent.run)}

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gac.acting.agent import Agent
+from gac.config import OnlineConfig
 from gac.data.episodes import Episodes
 from gac.errors import UserError
 from gac.model.joint import Phi
@@ -60,12 +61,14 @@ def _of_run(agent: Agent, like: TrainState) -> tuple[TrainState, Progress] | Non
     return (stored, progress) if all(np.array_equal(a, b) for a, b in pairs) else None
 
 
-def check_start(agent: Agent, data: Episodes, out: Path) -> None:
+def check_start(agent: Agent, data: Episodes, out: Path, config: OnlineConfig) -> None:
     """Refuse what cannot be fine-tuned, before any work is done for it.
 
     Raises:
-        UserError: data of other widths, data on disk, an agent that was fine-tuned already.
+        UserError: data of other widths, data on disk, an agent that was fine-tuned already, no y*.
     """
+    if config.targets == "y-star" and config.y_star is None:
+        raise UserError("targets is y-star without a return to aim at; give y_star, raw, such as 3600")
     sizes, expected = (data.observation_dim, data.action_dim), (agent.observation_dim, agent.action_dim)
     if sizes != expected:
         raise UserError(

@@ -1,6 +1,7 @@
 """Recent and high returns count more, by as much as the formula says, in everything that learns."""
 
 import dataclasses
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +38,7 @@ def test_shares_are_a_distribution_that_keeps_its_promises(returns, newest, powe
     if new.any():
         assert share[new].sum() >= new_share - 1e-9
     old = np.flatnonzero(~new)
-    for i, j in zip(old[:-1], old[1:], strict=True):
+    for i, j in pairwise(old):
         if returns[i] >= returns[j]:
             assert share[i] >= share[j] - 1e-15
 
@@ -59,13 +60,13 @@ def test_equal_returns_have_equal_ranks_and_scale_does_not_matter():
 def test_what_is_visited_estimates_the_mean_by_share_whatever_the_lengths():
     rng = np.random.default_rng(0)
     lengths = rng.integers(2, 200, 40).astype(np.int32)
-    share = shares(rng.normal(size=40), np.arange(40) >= 34, 2.0, 0.25)
+    x = rng.normal(5.0, 1.0, 40)
+    share = shares(x, np.arange(40) >= 34, 2.0, 0.25)
     config = dataclasses.replace(tiny.CONFIG.training, batch_size=6)
     visits = make_visits(np.arange(40, dtype=np.int32), lengths, config, share)
     one = jax.jit(lambda update: visited(visits, 6, update, jax.random.key(0)))
     found = [one(jnp.int32(update)) for update in range(2000)]
     drawn, weight = np.stack([i for i, _ in found]), np.stack([w for _, w in found])
-    x = rng.normal(5.0, 1.0, 40)
     estimates = (weight * x[drawn]).mean(axis=1)
     error = estimates.std() / np.sqrt(len(estimates))
     assert abs(estimates.mean() - share @ x) < 5.0 * error
