@@ -192,7 +192,7 @@ def _spec(env_id: str) -> str | None:
         spec = dataclasses.replace(spec, entry_point=f"{module}:{name}")
     try:
         return spec.to_json()
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise UserError(
             f"{env_id} is registered with what no other process can make ({' '.join(str(error).split())}); "
             "use values that JSON can hold"

@@ -17,6 +17,7 @@ import tiny
 import toy_env
 
 import gac
+from gac import cli
 from gac.errors import UserError
 from gac.online import finetune as module
 from gac.online.collected import Collected
@@ -277,8 +278,25 @@ def test_what_cannot_be_fine_tuned_is_refused_before_anything_is_written(trained
         begin(out=whole.folder)
 
 
+def test_the_command_does_the_same_and_goes_on_to_more_stages(trained, whole, tmp_path, capsys):
+    data, out = tmp_path / "tiny.hdf5", tmp_path / "out"
+    gac.data.write_d4rl(trained.episodes, data)
+    words = ["finetune", str(trained.folder), "--out", str(out), "--data", str(data), "--env-id", ENV_ID]
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in SETTINGS.items()]
+    assert cli.main([*words, *flags, "--stages=1"]) == 0
+    assert cli.main([*words, "--resume", "--stages=2"]) == 0
+    assert tiny.same(gac.load(out).model, whole.agent.model)
+    printed = capsys.readouterr()
+    for record in whole.records:
+        assert f"{record.after.mean:.1f} ± {record.after.std:.1f}" in printed.out
+    assert f"run: {out}" in printed.out
+    assert "stage 2 of 2: training" in printed.err
+    assert cli.main([*words, "--resume", "--episodes=9"]) == 2
+    assert "episodes 8, now 9" in capsys.readouterr().err
+
+
 def test_an_environment_that_fails_leaves_a_run_that_goes_on(trained, whole, tmp_path):
-    """The first seeds of the evaluation and of stage 1 are fine; the fault comes in the middle of collecting."""
+    """Evaluation and the first batch of stage 1 are fine; the fault comes in the second."""
     mended = tmp_path / "mended"
     seeds = np.random.SeedSequence([5, 1, 1, 1]).generate_state(4) >> 1
     long = [int(seed) for seed in seeds if _length(int(seed)) > toy_env.FAULT_AT]
@@ -287,7 +305,7 @@ def test_an_environment_that_fails_leaves_a_run_that_goes_on(trained, whole, tmp
     gymnasium.register(ENV_ID, "toy_env:Walk", kwargs=kwargs)
     out = tmp_path / "out"
     try:
-        with pytest.raises(UserError, match="stage 1, batch 1: .*the motor is hot.*--resume"):
+        with pytest.raises(UserError, match=r"stage 1, batch 1: .*the motor is hot.*--resume"):
             gac.finetune(trained.agent, trained.episodes, ENV_ID, out=out, **SETTINGS)
         assert Collected.read(out / "collected/stage-1-batch-0.safetensors").whole
         mended.touch()
