@@ -82,7 +82,7 @@ def finetune(
     online = Online(agent, data, out, config, env_id=env_id, resume=resume, overwrite=overwrite)
     with Crew(env_id, agent.observation_dim, agent.action_dim, config.step_seconds) as crew:
         if not online.records:
-            online.judge(_judged(online, online.agent, crew, progress)[0])
+            online.judge(*_judged(online, online.agent, crew, progress))
         while online.stage <= config.stages:
             _collect(online, crew, env_id, progress)
             _train(online, crew, progress)

@@ -28,10 +28,12 @@ def claim_stages(
     if not resume:
         for partial in out.glob(".online.json.*.tmp"):  # all that a kill at the first moment can leave
             partial.unlink()
+        if overwrite and path.exists():
+            path.unlink()  # first: what a kill leaves of the rest is then nobody's
+            for record in out.glob("stage-*.json"):
+                record.unlink()
+            shutil.rmtree(out / "collected", ignore_errors=True)
         claim_folder(out, resume=False, overwrite=overwrite)
-        for record in (path, *out.glob("stage-*.json")):
-            record.unlink(missing_ok=True)
-        shutil.rmtree(out / "collected", ignore_errors=True)
         return
     if not path.exists():
         raise UserError(f"{out} holds no fine-tuning to go on from; leave out --resume to begin one")
@@ -41,7 +43,7 @@ def claim_stages(
     saved, old = read_online(out)
     for key, words in (("model", "another agent"), ("data", "other episodes"), ("env_id", "another env_id")):
         if saved.get(key) != identity[key]:
-            raise UserError(f"{out} was begun with {words} ({saved.get(key)}); resume with the same")
+            raise UserError(f"{out} was begun with {words} than this; resume with the same")
     for field in dataclasses.fields(OnlineConfig):
         was, now = getattr(old, field.name), getattr(config, field.name)
         if was != now and field.name != "stages":

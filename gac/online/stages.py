@@ -132,8 +132,8 @@ class Online:
         """Whether this stage is being trained, and takes no more episodes."""
         return begun_path(self.out, self.stage).exists()
 
-    def judge(self, scores: Evaluation | None) -> None:
-        """Record where everything begins, as stage 0."""
+    def judge(self, scores: Evaluation | None, seconds: float = 0.0) -> None:
+        """Record where everything begins, as stage 0: exploit's scores, and the seconds that they took."""
         progress, rule = read_progress(self.out), aiming.Targets.start(self.config)
         update = int(self._state(self.offline.num_episodes).update)
         self._write(
@@ -150,7 +150,7 @@ class Online:
                 elbo={},
                 before=None,
                 after=scores,
-                seconds={},
+                seconds={"collect": 0.0, "train": 0.0, "evaluate": seconds},
                 trained_seconds=progress.seconds,
             )
         )

@@ -60,7 +60,7 @@ def test_plans_do_not_change_until_the_stage_is_over(stage, trained, tmp_path):
     online.add(played(online.agent, plan, aims), aims)
     resumed = gac.Online(trained.agent, trained.episodes, tmp_path / "run", CONFIG, resume=True)
     np.testing.assert_array_equal(resumed.plans(FIRST, seed=0)[1].y_plus, aims.y_plus)
-    assert resumed.plans(FIRST)[1].y_plus.tolist() != aims.y_plus.tolist()
+    assert not np.array_equal(resumed.plans(FIRST)[0].epsilon, plan.epsilon)
     # A later stage aims by the buffer and the rule that the first one left.
     assert stage[2].plans(FIRST, seed=0)[1].y_plus.tolist() != aims.y_plus.tolist()
 
@@ -136,6 +136,18 @@ def test_settings_that_cannot_work_are_refused_by_name():
     ):
         with pytest.raises(UserError, match=said):
             gac.OnlineConfig(**settings)
+
+
+def test_overwriting_leaves_nothing_of_the_old_stages(trained, tmp_path):
+    online = gac.Online(trained.agent, trained.episodes, tmp_path / "run", CONFIG)
+    online.add(tiny.make_episodes(3, seed=4))
+    online.judge(None)
+    with pytest.raises(UserError, match="not empty"):
+        gac.Online(trained.agent, trained.episodes, tmp_path / "run", CONFIG)
+    again = gac.Online(trained.agent, trained.episodes, tmp_path / "run", CONFIG, overwrite=True)
+    assert not again.records
+    names = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert names == ["config.json", "data.json", "model.safetensors", "online.json", "state.safetensors"]
 
 
 def test_no_gymnasium_environment_is_made(trained, tmp_path, monkeypatch):
