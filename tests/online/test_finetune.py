@@ -8,34 +8,28 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import gymnasium
 import numpy as np
 import pytest
 import tiny
 import toy_env
+from staged import BATCH, ENV_ID, SETTINGS, STAGES
 
 import gac
 from gac import cli
 from gac.errors import UserError
-from gac.online import finetune as module
 from gac.online.collected import Collected
 from gac.online.record import read_record
 from gac.online.start import starting_state
 from gac.training.checkpoint import read_arrays, read_progress
 from gac.training.update import init_state
 
-ENV_ID = "GacStages-v0"
-SETTINGS = {"stages": 2, "episodes": 8, "updates": 3, "eval_episodes": 3, "seed": 5}
-BATCH = 4
-STAGES = (1, 2)
 SCRIPT = """
 import sys
 from pathlib import Path
 import gymnasium, tiny, toy_env
 import gac
-from gac.online import finetune as module
 module.BATCH = int(sys.argv[3])
 run, out = Path(sys.argv[1]), Path(sys.argv[2])
 gymnasium.register("GacStages-v0", "toy_env:Walk", kwargs={"pause": 0.05, "log": str(out) + ".log"})
@@ -43,31 +37,6 @@ settings = eval(sys.argv[4])
 resume = (out / "online.json").exists()
 gac.finetune(gac.load(run), tiny.make_episodes(), "GacStages-v0", out=out, resume=resume, **settings)
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def stages_env():
-    gymnasium.register(ENV_ID, "toy_env:Walk")
-    before, module.BATCH = module.BATCH, BATCH
-    yield
-    module.BATCH = before
-    del gymnasium.registry[ENV_ID]
-
-
-@pytest.fixture(scope="module")
-def whole(trained, tmp_path_factory):
-    """Two stages that nothing interrupted."""
-    out, told = tmp_path_factory.mktemp("whole") / "run", []
-    agent = gac.finetune(
-        trained.agent,
-        trained.episodes,
-        ENV_ID,
-        out=out,
-        progress=lambda stage, part, metrics, done: told.append((stage, part, done)),
-        **SETTINGS,
-    )
-    records = [read_record(out / f"stage-{stage}.json") for stage in (0, *STAGES)]
-    return SimpleNamespace(folder=out, agent=agent, told=told, records=records)
 
 
 def timeless(record):
@@ -194,15 +163,19 @@ def test_killed_in_every_part_it_ends_as_if_it_never_was(trained, whole, tmp_pat
     def batch(stage, number):
         return out / f"collected/stage-{stage}-batch-{number}.safetensors"
 
-    def update():
-        return (out / "metrics.jsonl").read_text() if (out / "metrics.jsonl").exists() else ""
+    saved = set()
 
-    kill_when((out / "online.json").exists)
+    def in_training():
+        """Saved when training began, and again after an update."""
+        begun, state = out / "collected/stage-1-begun.json", out / "state.safetensors"
+        if begun.exists() and state.stat().st_mtime_ns > begun.stat().st_mtime_ns:
+            saved.add(state.stat().st_mtime_ns)
+        return len(saved) > 1
+
     kill_when(batch(1, 0).exists)  # in the middle of the second batch
     collected = log.read_text()
-    kill_when(lambda: '"update": 14' in update() or batch(2, 0).exists())
+    kill_when(in_training)
     assert log.read_text().startswith(collected)
-    kill_when((out / "stage-1.json").exists)
     first = Collected.read(batch(1, 0))
     gac.finetune(trained.agent, trained.episodes, ENV_ID, out=out, resume=True, **SETTINGS)
     same_runs(out, whole.folder)

@@ -1,108 +1,89 @@
 """Without an environment: plans out, episodes in; the same stage as with one, at any pace."""
 
+import dataclasses
+
 import gymnasium
 import numpy as np
 import pytest
 import tiny
+from staged import BATCH, ENV_ID, SETTINGS
 
 import gac
 from gac.errors import UserError
+from gac.online.collected import Collected
 from gac.online.record import read_record
 
-CONFIG = gac.OnlineConfig(updates=3, seed=5)
-FIRST = np.random.default_rng(0).normal(size=(8, tiny.OBSERVATION_DIM)).astype(np.float32)
+CONFIG = gac.OnlineConfig(**SETTINGS)
+FIRST = np.random.default_rng(0).normal(size=(BATCH, tiny.OBSERVATION_DIM)).astype(np.float32)
 
 
-def played(agent, plan, aims):
-    """What somebody's process did under the plans: rows of a made-up world."""
-    policy, observation, rows = agent.policy(plan), FIRST.copy(), []
-    for step in range(4):
-        action = policy(observation)
-        rows.append((observation.copy(), action))
-        observation = (observation + 0.1 * step).astype(np.float32)
-    return gac.Episodes.from_arrays(
-        [np.stack([o[i] for o, _ in rows] + [observation[i]]) for i in range(8)],
-        [np.stack([a[i] for _, a in rows]) for i in range(8)],
-        returns=aims.y_plus - 10.0 * np.arange(8),
-        name="handed in",
-    )
+def batches(whole):
+    """What the first of the two stages collected."""
+    return [
+        Collected.read(whole.folder / f"collected/stage-1-batch-{number}.safetensors") for number in range(2)
+    ]
 
 
-@pytest.fixture(scope="module")
-def stage(trained, tmp_path_factory):
-    """A stage by hand: `(folder, record, object)`."""
-    out = tmp_path_factory.mktemp("stages") / "run"
-    online = gac.Online(trained.agent, trained.episodes, out, CONFIG)
-    plan, aims = online.plans(FIRST)
-    online.add(played(online.agent, plan, aims), aims)
-    return out, online.train(), online
+def begun(trained, folder, **options):
+    return gac.Online(trained.agent, trained.episodes, folder, CONFIG, env_id=ENV_ID, **options)
 
 
-def test_a_stage_by_hand_learns_from_what_is_handed_in(stage, trained):
-    out, record, online = stage
-    assert read_record(out / "stage-1.json") == record
-    assert (record.first_update, record.last_update) == (12, 15)
-    assert record.after is None
-    assert record.buffer.episodes == 18
-    np.testing.assert_allclose(
-        record.collection.returns, np.asarray(record.collection.y_plus) - 10.0 * np.arange(8), rtol=1e-6
-    )
-    assert not tiny.same(gac.load(out).model, trained.agent.model)
-    assert tiny.same(gac.load(out).model, online.agent.model)
-    assert online.stage == 2
+def first_states(batch):
+    return batch.episodes.observations[batch.episodes.starts]
 
 
-def test_plans_do_not_change_until_the_stage_is_over(stage, trained, tmp_path):
-    online = gac.Online(trained.agent, trained.episodes, tmp_path / "run", CONFIG)
-    (plan, aims), (again, same) = online.plans(FIRST, seed=0), online.plans(FIRST, seed=0)
-    np.testing.assert_array_equal(plan.epsilon, again.epsilon)
-    np.testing.assert_array_equal(aims.y_plus, same.y_plus)
-    online.add(played(online.agent, plan, aims), aims)
-    resumed = gac.Online(trained.agent, trained.episodes, tmp_path / "run", CONFIG, resume=True)
-    np.testing.assert_array_equal(resumed.plans(FIRST, seed=0)[1].y_plus, aims.y_plus)
-    assert not np.array_equal(resumed.plans(FIRST)[0].epsilon, plan.epsilon)
-    # A later stage aims by the buffer and the rule that the first one left.
-    assert stage[2].plans(FIRST, seed=0)[1].y_plus.tolist() != aims.y_plus.tolist()
-
-
-def test_a_new_object_goes_on_where_the_last_one_was(stage, trained, tmp_path):
-    out, record, _ = stage
-    online = gac.Online(trained.agent, trained.episodes, tmp_path / "run", CONFIG)
-    plan, aims = online.plans(FIRST)
-    online.add(played(online.agent, plan, aims), aims)
-    resumed = gac.Online(trained.agent, trained.episodes, tmp_path / "run", CONFIG, resume=True)
-    found = resumed.train()
-    assert found.collection == record.collection
-    assert found.elbo == record.elbo
-    assert tiny.same(gac.load(tmp_path / "run").model, gac.load(out).model)
-
-
-def test_a_stage_that_is_being_trained_takes_no_more_episodes(trained, tmp_path):
-    online = gac.Online(trained.agent, trained.episodes, tmp_path / "run", CONFIG)
-    plan, aims = online.plans(FIRST)
-    episodes = played(online.agent, plan, aims)
-    online.add(episodes, aims)
+def test_a_stage_by_hand_is_that_of_finetune_at_any_pace(trained, whole, tmp_path):
+    """The plans for the same first observations, the same episodes handed in: the same stage."""
+    collected = batches(whole)
+    for batch in collected:
+        online = begun(trained, tmp_path / "run", resume=batch is not collected[0])  # days may lie between
+        plan, aims = online.plans(first_states(batch))
+        for own, other in zip(aims, batch.aims, strict=True):
+            np.testing.assert_array_equal(own, other)
+        acted = online.agent.policy(plan)(first_states(batch))
+        np.testing.assert_array_equal(acted, batch.episodes.actions[batch.episodes.starts])
+        online.add(batch.episodes, aims)
 
     def stop(line, done):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         online.train(stop)
-    resumed = gac.Online(trained.agent, trained.episodes, tmp_path / "run", CONFIG, resume=True)
-    for refused in (lambda: resumed.add(episodes, aims), lambda: resumed.plans(FIRST)):
+    resumed = begun(trained, tmp_path / "run", resume=True)
+    for refused in (lambda: resumed.add(batch.episodes, aims), lambda: resumed.plans(FIRST)):
         with pytest.raises(UserError, match="being trained"):
             refused()
-    assert resumed.train().last_update == 15
+    record, expected = resumed.train(), whole.records[1]
+    assert read_record(tmp_path / "run" / "stage-1.json") == record
+    assert record == dataclasses.replace(
+        expected, before=None, after=None, seconds=record.seconds, trained_seconds=record.trained_seconds
+    )
+    assert not tiny.same(resumed.agent.model, trained.agent.model)
+    assert tiny.same(gac.load(tmp_path / "run").model, resumed.agent.model)
+    assert resumed.stage == 2
+    # The next stage aims by the rule that this one left: as the second stage of finetune did.
+    second = Collected.read(whole.folder / "collected/stage-2-batch-0.safetensors")
+    np.testing.assert_array_equal(resumed.plans(first_states(second))[1].y_plus, second.aims.y_plus)
+
+
+def test_plans_do_not_change_until_the_stage_is_over(trained, tmp_path):
+    online = begun(trained, tmp_path / "run")
+    (plan, aims), (again, same) = online.plans(FIRST, seed=0), online.plans(FIRST, seed=0)
+    np.testing.assert_array_equal(plan.epsilon, again.epsilon)
+    np.testing.assert_array_equal(aims.y_plus, same.y_plus)
+    online.add(tiny.make_episodes(BATCH, seed=3), aims)
+    resumed = begun(trained, tmp_path / "run", resume=True)
+    np.testing.assert_array_equal(resumed.plans(FIRST, seed=0)[1].y_plus, aims.y_plus)
+    assert not np.array_equal(resumed.plans(FIRST)[0].epsilon, plan.epsilon)
 
 
 def test_what_does_not_fit_is_refused(trained, tmp_path):
-    online = gac.Online(trained.agent, trained.episodes, tmp_path / "run", CONFIG)
+    online = begun(trained, tmp_path / "run")
     with pytest.raises(UserError, match="no episodes to learn from"):
         online.train()
-    plan, aims = online.plans(FIRST)
-    episodes = played(online.agent, plan, aims)
-    with pytest.raises(UserError, match="3 episodes come with 8 aims"):
-        online.add(episodes.select([0, 1, 2]), aims)
+    _, aims = online.plans(FIRST)
+    with pytest.raises(UserError, match="3 episodes come with 4 aims"):
+        online.add(tiny.make_episodes(3), aims)
     wide = gac.Episodes.from_arrays([np.zeros((3, 7))], [np.zeros((3, 2))], returns=[1.0])
     with pytest.raises(UserError, match="widths 7 and 2"):
         online.add(wide)
@@ -114,9 +95,9 @@ def test_what_does_not_fit_is_refused(trained, tmp_path):
 
 
 def test_episodes_without_a_plan_move_no_aim(trained, tmp_path):
-    online = gac.Online(trained.agent, trained.episodes, tmp_path / "run", CONFIG)
+    online = begun(trained, tmp_path / "run")
     online.add(tiny.make_episodes(3, seed=4))
-    held = gac.Online(trained.agent, trained.episodes, tmp_path / "run", CONFIG, resume=True)._now[0]
+    held = begun(trained, tmp_path / "run", resume=True)._now[0]
     assert np.isnan(held.aims.y_plus).all()
     assert not held.aims.mu.any()
 
@@ -139,12 +120,12 @@ def test_settings_that_cannot_work_are_refused_by_name():
 
 
 def test_overwriting_leaves_nothing_of_the_old_stages(trained, tmp_path):
-    online = gac.Online(trained.agent, trained.episodes, tmp_path / "run", CONFIG)
+    online = begun(trained, tmp_path / "run")
     online.add(tiny.make_episodes(3, seed=4))
     online.judge(None)
     with pytest.raises(UserError, match="not empty"):
-        gac.Online(trained.agent, trained.episodes, tmp_path / "run", CONFIG)
-    again = gac.Online(trained.agent, trained.episodes, tmp_path / "run", CONFIG, overwrite=True)
+        begun(trained, tmp_path / "run")
+    again = begun(trained, tmp_path / "run", overwrite=True)
     assert not again.records
     names = sorted(path.name for path in (tmp_path / "run").iterdir())
     assert names == ["config.json", "data.json", "model.safetensors", "online.json", "state.safetensors"]
@@ -152,4 +133,4 @@ def test_overwriting_leaves_nothing_of_the_old_stages(trained, tmp_path):
 
 def test_no_gymnasium_environment_is_made(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(gymnasium, "make", lambda *args, **kwargs: pytest.fail("made an environment"))
-    gac.Online(trained.agent, trained.episodes, tmp_path / "run", CONFIG).plans(FIRST)
+    begun(trained, tmp_path / "run").plans(FIRST)
