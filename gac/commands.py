@@ -307,7 +307,7 @@ def print_stages(run: Path) -> None:
     from gac.online.folder import existing
     from gac.online.record import read_record, record_path
 
-    table = Table("stage", "delta_y", "aims", "reached", "collected", "exploit", "normalized", "minutes")
+    table = Table("stage", "delta_y", "aims", "reached", "collected", "exploit", "score", "minutes")
     for each in map(read_record, existing(run, record_path)):
         cells = [str(each.stage), "", "", "", ""]
         if (found := each.collection) is not None:
@@ -320,4 +320,6 @@ def print_stages(run: Path) -> None:
         cells.append(f"{scores.normalized_mean:.1f}" if scores is not None and known else "-")
         table.add_row(*cells, f"{sum(each.seconds.values()) / 60:.1f}")
     console = Console()
-    console.print(table, width=None if console.is_terminal else 120)
+    # A pipe has no width: rich would take 80 columns and break the cells.
+    console = console if console.is_terminal else Console(width=120)
+    console.print(table)
