@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from gac.acting.evaluate import evaluate
     from gac.acting.policy import Policy
     from gac.acting.scores import normalized_score
-    from gac.config import Config, ModelConfig, PosteriorConfig, TrainingConfig
+    from gac.config import Config, ModelConfig, OnlineConfig, PosteriorConfig, TrainingConfig
     from gac.data import Episodes, load_data, read_table
     from gac.errors import UserError
     from gac.inference.queries import Exploit, Explore, Prior, Target
+    from gac.online.finetune import finetune
+    from gac.online.stages import Online
     from gac.records import Evaluation
     from gac.training.offline import train
 
@@ -25,10 +27,12 @@ _HOMES = {
     "gac.acting.evaluate": ("evaluate",),
     "gac.acting.policy": ("Policy",),
     "gac.acting.scores": ("normalized_score",),
-    "gac.config": ("Config", "ModelConfig", "PosteriorConfig", "TrainingConfig"),
+    "gac.config": ("Config", "ModelConfig", "OnlineConfig", "PosteriorConfig", "TrainingConfig"),
     "gac.data": ("Episodes", "load_data", "read_table"),
     "gac.errors": ("UserError",),
     "gac.inference.queries": ("Exploit", "Explore", "Prior", "Target"),
+    "gac.online.finetune": ("finetune",),
+    "gac.online.stages": ("Online",),
     "gac.records": ("Evaluation",),
     "gac.training.offline": ("train",),
 }
@@ -43,6 +47,8 @@ __all__ = [
     "Exploit",
     "Explore",
     "ModelConfig",
+    "Online",
+    "OnlineConfig",
     "Plan",
     "Policy",
     "PosteriorConfig",
@@ -51,6 +57,7 @@ __all__ = [
     "TrainingConfig",
     "UserError",
     "evaluate",
+    "finetune",
     "load",
     "load_data",
     "normalized_score",

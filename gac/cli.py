@@ -14,7 +14,7 @@ from typing import Any
 import tyro
 
 from gac import commands, data_commands
-from gac.config import Config
+from gac.config import Config, OnlineConfig
 from gac.errors import UserError
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -22,6 +22,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "data": data_commands.data,
     "train": commands.train,
     "evaluate": commands.evaluate,
+    "finetune": commands.finetune,
     "report": commands.report,
 }
 DATA_COMMANDS: dict[str, Callable[..., None]] = {
@@ -48,6 +49,16 @@ def base_config(args: Sequence[str]) -> Config:
     return config
 
 
+def base_online(args: Sequence[str]) -> OnlineConfig:
+    """What unset flags of `gac finetune` mean: the folder's own values with --resume, else the defaults."""
+    out = option(args, "--out")
+    if out is None or "--resume" not in args or not (Path(out) / "online.json").exists():
+        return OnlineConfig()
+    from gac.online.folder import read_online
+
+    return read_online(Path(out))[1]
+
+
 def option(args: Sequence[str], flag: str) -> str | None:
     """The value of a flag, given as `--flag value` or `--flag=value`; the last one counts."""
     value = None
@@ -72,6 +83,8 @@ def parse(args: Sequence[str]) -> Callable[[], None]:
         prog, table, words = "gac", dict(COMMANDS), args
     if args[:1] == ["train"]:
         table["train"] = functools.partial(commands.train, config=base_config(args))
+    if args[:1] == ["finetune"]:
+        table["finetune"] = functools.partial(commands.finetune, config=base_online(args))
     said = io.StringIO()
     helped = " ".join([prog, *words[:1]]) if words and words[0] in table else prog
     try:

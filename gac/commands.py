@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg
 
-from gac.config import Config
+from gac.config import Config, OnlineConfig
 from gac.errors import UserError
 
 QUERIES = ("exploit", "explore", "target", "prior")
@@ -139,18 +139,8 @@ def evaluate(
 
     with activity(f"loading {run}"):
         agent = gac.load(run)
-    name = env_id or agent.env_id
-    if env_id is None and name is not None and ":" in name:
-        raise UserError(
-            f"{run} names the environment {name}, which would import a module that the data chose; "
-            f"give --env-id {name} if you trust it"
-        )
-    if name is None:
-        raise UserError(
-            f"{run} names no environment to play in; give --env-id ID (such as Hopper-v5), or act without "
-            "one in Python: agent.plan, agent.policy"
-        )
-    aim = TARGETS.get(name.split("-")[0].lower()) if target is None else target
+    name = trusted(run, agent, env_id)
+    aim = TARGETS.get(game(name)) if target is None else target
     queries = {each: make_query(each, aim) for each in (QUERIES if query == "all" else (query,))}
     records = []
     for each, asked in queries.items():
@@ -161,6 +151,67 @@ def evaluate(
     if json is not None:
         write_text(json, records[0] if len(records) == 1 else "[" + ",\n".join(records) + "]\n")
     print_table(run)
+
+
+def finetune(
+    run: RunFolder,
+    /,
+    *,
+    out: Path,
+    config: OmitArgPrefixes[OnlineConfig],
+    data: Annotated[str | None, arg(metavar="DATA")] = None,
+    env_id: Annotated[str | None, arg(metavar="ID")] = None,
+    resume: Switch = False,
+    overwrite: Switch = False,
+) -> None:
+    """Improve a run in stages: collect episodes with plans that aim high, learn from them, evaluate.
+
+    Writes a run of its own. After a kill, --resume goes on, and collects nothing twice.
+
+    Args:
+        run: Folder of the run to begin with.
+        out: Folder of the new run.
+        config: Settings of the stages.
+        data: Name or path of the data set that the buffer begins with; the run's unless given.
+        env_id: Gymnasium id of the environment; the data set's unless given.
+        resume: Go on from what the folder holds, whose settings then are the start; only the number of
+            stages may differ.
+        overwrite: Replace what the folder holds.
+    """
+    if resume and overwrite:
+        raise UserError("--resume and --overwrite are both given; give one of them")
+    import gac
+    from gac.console import activity, stage_progress
+
+    with activity(f"loading {run}"):
+        agent = gac.load(run)
+    name = trusted(run, agent, env_id)
+    source = data or agent.facts.name
+    with activity(f"reading {source}"):
+        episodes = gac.load_data(source, on_disk=False if Path(source).suffix in (".hdf5", ".h5") else None)
+    if config.targets == "y-star" and config.y_star is None:
+        config = dataclasses.replace(config, y_star=TARGETS.get(game(name)))
+    try:
+        with stage_progress(config.stages) as progress:
+            gac.finetune(
+                agent,
+                episodes,
+                name,
+                out=out,
+                config=config,
+                resume=resume,
+                overwrite=overwrite,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        if not (out / "online.json").exists():
+            raise
+        again = f"gac finetune {shlex.quote(str(run))} --out {shlex.quote(str(out))} --resume"
+        again += f" --data {shlex.quote(data)}" if data else ""
+        again += f" --env-id {shlex.quote(env_id)}" if env_id else ""
+        raise KeyboardInterrupt(f"stopped, everything is saved; go on with: {again}") from None
+    print_stages(out)
+    print(f"run: {out}")
 
 
 def report(runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN...")], /, *, out: Path) -> None:
@@ -202,6 +253,27 @@ def claim(out: Path, *, resume: bool, overwrite: bool) -> None:
         )
 
 
+def trusted(run: Path, agent: Any, env_id: str | None) -> str:
+    """The environment to play in: the one that is asked for, else the data's."""
+    name: str | None = env_id or agent.env_id
+    if env_id is None and name is not None and ":" in name:
+        raise UserError(
+            f"{run} names the environment {name}, which would import a module that the data chose; "
+            f"give --env-id {name} if you trust it"
+        )
+    if name is None:
+        raise UserError(
+            f"{run} names no environment to play in; give --env-id ID (such as Hopper-v5), or act without "
+            "one in Python: agent.plan, agent.policy"
+        )
+    return name
+
+
+def game(env_id: str) -> str:
+    """The first part of an environment's id, a key of `TARGETS`."""
+    return env_id.split("-")[0].lower()
+
+
 def make_query(name: str, target: float | None) -> Any:
     """The query object of a name; `target` is the return y*, raw and undiscounted."""
     import gac
@@ -224,3 +296,30 @@ def print_table(run: Path) -> None:
     console = Console()
     # A pipe has no width: rich would take 80 columns and break the cells.
     console.print(query_table([read_run(run)]), width=None if console.is_terminal else 120)
+
+
+def print_stages(run: Path) -> None:
+    """Print what the stages of a fine-tuned run aimed at, achieved and are worth; returns are raw."""
+    import numpy as np
+    from rich.console import Console
+    from rich.table import Table
+
+    from gac.online.folder import existing
+    from gac.online.record import read_record, record_path
+
+    table = Table("stage", "delta_y", "aims", "reached", "collected", "exploit", "score", "minutes")
+    for each in map(read_record, existing(run, record_path)):
+        cells = [str(each.stage), "", "", "", ""]
+        if (found := each.collection) is not None:
+            aims = [y for y in found.y_plus if y is not None]
+            cells = [str(each.stage), f"{each.targets.delta_y:.2f}", f"{np.mean(aims):.1f}" if aims else "-"]
+            cells += [f"{found.reached:.0%}", f"{found.mean:.1f} ± {found.std:.1f}"]
+        scores = each.after
+        cells.append("-" if scores is None else f"{scores.mean:.1f} ± {scores.std:.1f}")
+        known = scores is not None and scores.normalized_mean is not None
+        cells.append(f"{scores.normalized_mean:.1f}" if scores is not None and known else "-")
+        table.add_row(*cells, f"{sum(each.seconds.values()) / 60:.1f}")
+    console = Console()
+    # A pipe has no width: rich would take 80 columns and break the cells.
+    console = console if console.is_terminal else Console(width=120)
+    console.print(table)

@@ -135,6 +135,75 @@ class Config:
         return config
 
 
+@dataclass(frozen=True)
+class OnlineConfig:
+    """Fine-tuning in stages: what a stage collects, what it aims at, how it learns from its buffer."""
+
+    stages: int = 3
+    """Number of stages; a run that is resumed may get more."""
+    episodes: int = 100
+    """Episodes that a stage collects."""
+    seed: int = 0
+    """Seed of collecting and of evaluating; training goes on from the random state of the run."""
+    minutes: float | None = None
+    """Minutes of updates per stage; 8 unless this or updates is given."""
+    updates: int | None = None
+    """Updates per stage, instead of minutes."""
+    targets: str = "auto"
+    """Rule of the returns to aim at: auto, fixed (quantile and delta_y stay as given) or y-star."""
+    quantile: float = 0.8
+    """Aims are drawn from the returns of the buffer above this quantile."""
+    delta_y: float = 0.25
+    """Added to a drawn return, in standard deviations of the data's returns; auto begins here."""
+    y_star: float | None = None
+    """The one return to aim at under y-star, raw and undiscounted."""
+    return_power: float = 2.0
+    """Share of an episode in what is learned: its rank by return, 0 to 1, to this power; 0 for all alike."""
+    new_share: float = 0.25
+    """Share of what is learned that is kept for the episodes of the newest stage."""
+    eval_episodes: int = 100
+    """Episodes of exploit that judge each stage."""
+    step_seconds: float = 60.0
+    """An environment that takes longer than this for a step counts as hung."""
+    longest: int = 10000
+    """An episode that takes more steps than this counts as endless."""
+
+    def __post_init__(self) -> None:
+        least = {"stages": 1, "episodes": 2, "eval_episodes": 1, "longest": 2, "seed": 0}
+        for name, value in least.items():
+            if getattr(self, name) < value:
+                raise UserError(f"{name} is {getattr(self, name)}, expected {value} or more")
+        if self.targets not in TARGET_RULES:
+            raise UserError(f"targets is {self.targets!r}, expected one of {', '.join(TARGET_RULES)}")
+        if self.targets != "y-star" and self.y_star is not None:
+            raise UserError(f"y_star is {self.y_star:g}, and goes with targets y-star, not {self.targets}")
+        if self.minutes is not None and self.updates is not None:
+            raise UserError(f"minutes is {self.minutes:g} and updates {self.updates}; give one of them")
+        if self.updates is not None and self.updates < 1:
+            raise UserError(f"updates is {self.updates}, expected 1 or more")
+        positive = {"minutes": self.minutes, "step_seconds": self.step_seconds}
+        for name, seconds in positive.items():
+            if seconds is not None and not seconds > 0.0:
+                raise UserError(f"{name} is {seconds}, expected more than 0")
+        if not (0.0 <= self.quantile < 1.0 and 0.0 <= self.new_share < 1.0):
+            raise UserError(
+                f"quantile is {self.quantile} and new_share {self.new_share}, expected at least 0 and below 1"
+            )
+        if not (self.return_power >= 0.0 and self.delta_y >= 0.0):
+            raise UserError(
+                f"return_power is {self.return_power} and delta_y {self.delta_y}, expected 0 or more"
+            )
+
+    @classmethod
+    def from_dict(cls, raw: Any, where: str) -> "OnlineConfig":
+        """Read `dataclasses.asdict` of one strictly, as `Config.from_json` does."""
+        config: OnlineConfig = _strict(cls, raw, where)
+        return config
+
+
+TARGET_RULES = ("auto", "fixed", "y-star")
+
+
 def _strict(cls: type, raw: Any, where: str) -> Any:
     """Build a frozen dataclass from a dict; an unknown, missing or mistyped key is an error."""
     if not isinstance(raw, dict):
@@ -154,6 +223,8 @@ def _strict(cls: type, raw: Any, where: str) -> Any:
         accepted: Any = (
             (int, float)
             if kind is float
+            else (*typing.get_args(kind), int)
+            if isinstance(kind, types.UnionType) and float in typing.get_args(kind)
             else typing.get_args(kind)
             if isinstance(kind, types.UnionType)
             else kind

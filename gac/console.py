@@ -85,6 +85,42 @@ def training_progress(
     yield say
 
 
+PARTS = {"collect": "collecting", "train": "training", "evaluate": "evaluating"}
+
+
+@contextmanager
+def stage_progress(
+    stages: int, console: Console | None = None, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Callable[[int, str, dict[str, Any], float], None]]:
+    """Yield the `progress(stage, part, metrics, done)` callable of `gac.finetune`; one bar, or lines."""
+    console = console or stderr_console()
+
+    def words(stage: int, part: str, metrics: dict[str, Any]) -> str:
+        return f"stage {stage} of {stages}: {PARTS[part]}  {figures(metrics)}".rstrip()
+
+    if console.is_terminal:
+        columns = BarColumn(bar_width=None), TaskProgressColumn(), TextColumn("{task.description}")
+        with Progress(*columns, console=console, expand=True) as bar:
+            task = bar.add_task("evaluating the run as it is", total=1.0)
+
+            def draw(stage: int, part: str, metrics: dict[str, Any], done: float) -> None:
+                bar.update(task, completed=done, description=words(stage, part, metrics))
+
+            yield draw
+        return
+
+    said, shown = -float("inf"), (0, "")
+
+    def say(stage: int, part: str, metrics: dict[str, Any], done: float) -> None:
+        nonlocal said, shown
+        if clock() - said >= PLAIN_SECONDS or done >= 1 or (stage, part) != shown:
+            said, shown = clock(), (stage, part)
+            line = f"{words(stage, part, metrics)}  {100 * min(done, 1.0):3.0f} %"
+            console.print(line, soft_wrap=True, markup=False)
+
+    yield say
+
+
 @contextmanager
 def activity(words: str, console: Console | None = None) -> Iterator[None]:
     """Show that something without a known end runs: a spinner on a terminal, a line elsewhere."""

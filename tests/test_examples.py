@@ -47,3 +47,15 @@ def test_quickstart(tmp_path, capsys, monkeypatch):
         np.mean(gac.normalized_score("Hopper-v5", scores.returns)), rel=1e-6
     )
     assert "achieved" in capsys.readouterr().out
+
+
+def test_online_batches(tmp_path, capsys, monkeypatch):
+    """With a run that is there already; one stage of two updates."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    runpy.run_path(str(EXAMPLES / "own_logs.py"))["main"](str(tmp_path / "run"), updates="2")
+    example = runpy.run_path(str(EXAMPLES / "online_batches.py"))
+    logged, yielded = example["main"](str(tmp_path / "run"), stages="1", updates="2")
+    assert 0.0 < logged < 100.0
+    assert 0.0 < yielded <= 100.0
+    assert f"yielded {yielded:.1f}" in capsys.readouterr().out
+    assert gac.load(tmp_path / "run-tuned").facts.episodes == 220

@@ -20,7 +20,7 @@ from gac.inference.loop import Info
 from gac.inference.queries import Exploit, Query, Target
 from gac.inference.solve import solve
 from gac.model.generator import PlanMemory
-from gac.model.joint import GAC
+from gac.model.joint import GAC, Phi
 from gac.records import DataFacts, read_facts, read_text
 
 MODEL_SCHEMA = "1"
@@ -41,6 +41,8 @@ class Plan(NamedTuple):
     """Mean predicted return of the plans at each step of the query, raw."""
     single: bool
     """Whether one observation was given rather than a batch."""
+    phi: Phi | None
+    """q_phi(epsilon), the optimum of the query; None where nothing was optimised."""
 
 
 class Agent:
@@ -51,11 +53,19 @@ class Agent:
         standardiser: the units of the training data.
         config: the run's configuration.
         facts: the run's data set.
+        run: the folder that training wrote beside this agent, to go on from; None where there is none.
     """
 
-    def __init__(self, model: GAC, standardiser: Standardiser, config: Config, facts: DataFacts) -> None:
+    def __init__(
+        self,
+        model: GAC,
+        standardiser: Standardiser,
+        config: Config,
+        facts: DataFacts,
+        run: Path | None = None,
+    ) -> None:
         self.model, self.standardiser = model, standardiser
-        self.config, self.facts = config, facts
+        self.config, self.facts, self.run = config, facts, run
 
     @property
     def env_id(self) -> str | None:
@@ -96,12 +106,14 @@ class Agent:
         query = query or Exploit()
         units = self.standardiser.standardise_return
         returns = units(np.asarray(self.facts.returns, np.float32))
-        y_star = query.y_star if isinstance(query, Target) else np.nan
-        target = float(units(np.full(1, y_star, np.float32))[0])
-        epsilon, info, trace = solve(self.model, s0, query, returns, target, jax.random.key(seed))
+        y_star = np.asarray(query.y_star if isinstance(query, Target) else np.nan, np.float32)
+        if y_star.shape not in ((), (len(first),)):
+            raise UserError(f"y_star has {len(y_star)} values, expected one, or one for each of {len(first)}")
+        target = units(np.broadcast_to(y_star, len(first)))
+        epsilon, phi, info, trace = solve(self.model, s0, query, returns, target, jax.random.key(seed))
         predicted, memory = _read_out(self.model, s0, epsilon)
         raw = self.standardiser.raw_return
-        return Plan(memory, raw(np.asarray(predicted)), epsilon, info, raw(trace), single)
+        return Plan(memory, raw(np.asarray(predicted)), epsilon, info, raw(trace), single, phi)
 
     def policy(self, plan: Plan) -> Policy:
         """The policy p_beta(a_t | context, z_traj) of a plan, with an empty context."""
@@ -138,7 +150,8 @@ def load(folder: str | Path) -> Agent:
     static = eqx.filter(like[0], lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct), inverse=True)
     weights, standardiser = read_tree(path, like)
     standardiser = Standardiser(*(np.asarray(leaf) for leaf in standardiser))
-    return Agent(eqx.combine(weights, static), standardiser, config, read_facts(folder / "data.json"))
+    facts = read_facts(folder / "data.json")
+    return Agent(eqx.combine(weights, static), standardiser, config, facts, run=folder)
 
 
 def _skeleton(config: Config, observation_dim: int, action_dim: int) -> tuple[GAC, Standardiser]:

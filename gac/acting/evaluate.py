@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 import gac.envs  # noqa: F401 - registers the mazes
@@ -123,7 +123,22 @@ def evaluate(
         lengths.append(steps)
     for env in environments:
         env.close()
-    y, steps = np.concatenate(returns), np.concatenate(lengths)
+    played = np.concatenate(returns), np.concatenate(lengths)
+    return summarised(query, env_id, seed, plans, *played, plan_seconds, act_seconds)
+
+
+def summarised(
+    query: Query,
+    env_id: str,
+    seed: int,
+    plans: list[Plan],
+    y: Float[ndarray, "episodes"],
+    steps: Int[ndarray, "episodes"],
+    plan_seconds: float,
+    act_seconds: float,
+) -> Evaluation:
+    """The record of episodes that were played under plans of a query."""
+    y_star = query.y_star if isinstance(query, Target) else None
     infos = [plan.info for plan in plans if plan.info is not None]
     scores = normalized_score(env_id, y)
     return Evaluation(
@@ -142,7 +157,7 @@ def evaluate(
         trace=_thinned(plans[0].trace),
         converged=float(np.mean([np.mean(info.converged) for info in infos])) if infos else None,
         query_steps=float(np.mean([np.mean(info.steps) for info in infos])) if infos else None,
-        y_star=query.y_star if isinstance(query, Target) else None,
+        y_star=None if y_star is None or isinstance(y_star, tuple) else float(y_star),
         versions={"gac": __version__} | {package: version(package) for package in PACKAGES},
     )
 

@@ -17,7 +17,7 @@ from numpy import ndarray
 WORKERS = 2
 """Processes that share the jobs; the results do not depend on it."""
 
-_ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
+ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
 _ROOT = Path(__file__).parents[2]
 
 
@@ -36,7 +36,7 @@ def run(module: ModuleType, jobs: Sequence[Any], workers: int = WORKERS) -> list
     command = [sys.executable, "-P", str(module.__file__)]
     # The gac of this process, installed or not.
     path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
-    environment = os.environ | _ONE_THREAD | {"PYTHONPATH": path}
+    environment = os.environ | ONE_THREAD | {"PYTHONPATH": path}
     with tempfile.TemporaryDirectory(prefix="gac-") as folder:
         outs = [f"{folder}/{i}.npz" for i in range(len(jobs))]
         work = [{"job": asdict(job), "out": out} for job, out in zip(jobs, outs, strict=True)]

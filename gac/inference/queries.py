@@ -45,10 +45,14 @@ class Explore:
 
 @dataclass(frozen=True)
 class Target:
-    """One given return y*, raw and undiscounted, by the objective of `Explore`."""
+    """One given return y*, raw and undiscounted, by the objective of `Explore`.
+
+    Args:
+        y_star: the return; a tuple gives each first observation of a batch one of its own.
+    """
 
     name: ClassVar[str] = "target"
-    y_star: float
+    y_star: float | tuple[float, ...]
 
 
 @dataclass(frozen=True)

@@ -28,25 +28,25 @@ def solve(
     s0: Float[Array, "batch obs"],
     query: Query,
     returns: Float[ndarray, "episodes"],
-    target: float,
+    target: Float[ndarray, "batch"],
     key: PRNGKeyArray,
-) -> tuple[Float[Array, "batch n_z dim"], Info | None, Float[ndarray, "steps"]]:
+) -> tuple[Float[Array, "batch n_z dim"], Phi | None, Info | None, Float[ndarray, "steps"]]:
     """Infer the base noise of plans.
 
     Args:
         s0: current states, standardised.
         returns: those of the data, standardised; explore draws from them, exploit is capped at the best.
-        target: y* of a target query, standardised; no other reads it.
+        target: y* of a target query for each plan, standardised; no other reads it.
 
     Returns:
-        epsilon, the diagnostics (None for the prior), and the mean predicted return at each
-        step, standardised.
+        epsilon, the q that it comes from and the diagnostics (both None for the prior), and the mean
+        predicted return at each step, standardised.
     """
     infer_key, choice_key, draw_key = jax.random.split(key, 3)
     shape = (s0.shape[0], model.config.latent_tokens, model.config.embed_dim)
     match query:
         case Prior():
-            return jax.random.normal(draw_key, shape), None, np.zeros(0, np.float32)
+            return jax.random.normal(draw_key, shape), None, None, np.zeros(0, np.float32)
         case Exploit(kl_weight=kl_weight):
             phi, info = _exploit(model, s0, jnp.float32(kl_weight), jnp.asarray(returns.max()), infer_key)
             epsilon = phi.mu
@@ -56,10 +56,10 @@ def solve(
             phi, info = _reach(model, s0, y_plus, infer_key)
             epsilon = phi.sample(draw_key)
         case Target():
-            phi, info = _reach(model, s0, jnp.full(shape[:1], target), infer_key)
+            phi, info = _reach(model, s0, jnp.asarray(target), infer_key)
             epsilon = phi.sample(draw_key)
     watched = np.asarray(info.trace)
-    return epsilon, info, watched[np.isfinite(watched)]
+    return epsilon, phi, info, watched[np.isfinite(watched)]
 
 
 def _ascend(objective: Objective, batch: int, config: ModelConfig, key: PRNGKeyArray) -> tuple[Phi, Info]:

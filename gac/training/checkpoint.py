@@ -74,7 +74,7 @@ def claim_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
     if resume:
         if not (out / "state.safetensors").exists() or not (out / "config.json").exists():
             raise UserError(f"{out} holds no saved state to resume; train without --resume")
-        _drop_partial_files(out)
+        drop_partial_files(out)
         return
     if out.is_dir() and any(out.iterdir()):
         if not overwrite:
@@ -85,11 +85,11 @@ def claim_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
             (out / name).unlink(missing_ok=True)
         for record in out.glob("eval-*.json"):
             record.unlink()
-        _drop_partial_files(out)
+        drop_partial_files(out)
     out.mkdir(parents=True, exist_ok=True)
 
 
-def _drop_partial_files(out: Path) -> None:
+def drop_partial_files(out: Path) -> None:
     """Remove what a kill left of files that were being written."""
     for partial in out.glob(".*.tmp"):
         partial.unlink()
@@ -115,17 +115,31 @@ def read_state(
             f"{out} was trained with another configuration ({_difference(saved, config)}); "
             "resume with the same"
         )
+    stored = read_progress(out)
+    if stored.data != progress.data:
+        raise UserError(f"{out} was trained on other episodes than these; resume with the same data set")
+    state = read_arrays(out, like)
+    _cut_metrics(out / "metrics.jsonl", int(state.update))
+    return state, stored
+
+
+def read_progress(out: Path) -> Progress:
+    """What `write_state` noted beside the arrays.
+
+    Raises:
+        UserError: no state there, a newer schema, a damaged file.
+    """
     metadata = read_metadata(out / "state.safetensors")
     version = metadata.get("schema_version")
     if version != STATE_SCHEMA or "progress" not in metadata:
         raise UserError(f"{out}/state.safetensors has schema {version}, this gac reads {STATE_SCHEMA}")
-    stored = Progress(**json.loads(metadata["progress"]))
-    if stored.data != progress.data:
-        raise UserError(f"{out} was trained on other episodes than these; resume with the same data set")
-    arrays = read_tree(out / "state.safetensors", _arrays(like))
-    state = eqx.combine(arrays, like)._replace(key=like.key)
-    _cut_metrics(out / "metrics.jsonl", int(state.update))
-    return state, stored
+    return Progress(**json.loads(metadata["progress"]))
+
+
+def read_arrays(out: Path, like: TrainState) -> TrainState:
+    """The state of `write_state`'s file in the shapes of `like`, whose key it keeps."""
+    state: TrainState = eqx.combine(read_tree(out / "state.safetensors", _arrays(like)), like)
+    return state._replace(key=like.key)
 
 
 def _arrays(state: TrainState) -> TrainState:

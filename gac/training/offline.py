@@ -4,13 +4,13 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from gac.acting.agent import Agent
@@ -47,16 +47,21 @@ def in_memory(
     config: Config,
     train_index: Int[ndarray, "train"],
     heldout_index: Int[ndarray, "heldout"],
+    share: Float[ndarray, "train"] | None = None,
 ) -> tuple[DeviceEpisodes, TrainState, Program, Program]:
     """Data and posteriors on the device: an update is one compiled program, with nothing left to the host.
+
+    Args:
+        share: of each training episode in what is learned, summing to 1; all the same unless given.
 
     Returns:
         The data, the first state, and the programs `update` and `heldout_elbo` of the two.
     """
     observation_dim, longest = episodes.observation_dim, int(episodes.lengths.max())
-    scale = float(episodes.lengths.mean())
+    lengths = episodes.lengths[train_index]
     y = standardiser.standardise_return(episodes.returns[train_index])
-    visits = make_visits(train_index, episodes.lengths[train_index], y, config.training)
+    scale = float(episodes.lengths.mean() if share is None else (share * lengths).sum())
+    visits = make_visits(train_index, lengths, y, config.training, share)
     heldout = jnp.asarray(heldout_index)
     return (
         to_device(episodes, standardiser),
@@ -68,20 +73,44 @@ def in_memory(
     )
 
 
-class Trainer:
-    """One run: the data on the device, the compiled programs, the state; `run` moves it forward."""
+class Lesson(NamedTuple):
+    """How a run learns from episodes where that does not follow from them and the configuration."""
 
-    def __init__(self, episodes: Episodes, config: Config, out: Path) -> None:
+    standardiser: Standardiser
+    train_index: Int[ndarray, "train"]
+    heldout_index: Int[ndarray, "heldout"]
+    share: Float[ndarray, "train"]
+    """Of each training episode in what is learned; they sum to 1."""
+
+
+class Trainer:
+    """One run: the data on the device, the compiled programs, the state; `run` moves it forward.
+
+    Args:
+        episodes: what to learn from.
+        config: the run's configuration.
+        out: folder of the run.
+        lesson: how to learn from episodes in memory; else units and split are made here, and all
+            episodes have the same share.
+    """
+
+    def __init__(self, episodes: Episodes, config: Config, out: Path, lesson: Lesson | None = None) -> None:
         self.episodes, self.config, self.out = episodes, config, out
-        self.standardiser = Standardiser.fit(episodes)
-        self.train_index, self.heldout_index = split_episodes(episodes.num_episodes, config)
-        # Two places for the data and the posteriors, the same results: see each for what it keeps where.
-        place = on_disk if episodes.on_disk else in_memory
         self.data: Any
         self.state: TrainState
-        self.data, self.state, self._update, self._heldout = place(
-            episodes, self.standardiser, config, self.train_index, self.heldout_index
-        )
+        if lesson is not None:
+            self.standardiser, self.train_index, self.heldout_index, share = lesson
+            self.data, self.state, self._update, self._heldout = in_memory(
+                episodes, self.standardiser, config, self.train_index, self.heldout_index, share
+            )
+        else:
+            self.standardiser = Standardiser.fit(episodes)
+            self.train_index, self.heldout_index = split_episodes(episodes.num_episodes, config)
+            # Two places for the data and the posteriors, the same results: see each for what it keeps where.
+            place = on_disk if episodes.on_disk else in_memory
+            self.data, self.state, self._update, self._heldout = place(
+                episodes, self.standardiser, config, self.train_index, self.heldout_index
+            )
         self.progress = Progress(seconds=0.0, data=fingerprint(episodes))
 
     def step(self) -> dict[str, Any]:
@@ -126,6 +155,12 @@ class Trainer:
             line["heldout_elbo"] = float(value)
         return line
 
+    def heldout_elbo(self) -> float | None:
+        """Mean exact ELBO of the held-out episodes; the state stays as it is. None where none is held out."""
+        if not len(self.heldout_index):
+            return None
+        return float(self._heldout(self.state, self.data)[1])
+
     def agent(self) -> Agent:
         """The averaged weights with all that acting needs."""
         return Agent(
@@ -133,6 +168,7 @@ class Trainer:
             standardiser=self.standardiser,
             config=self.config,
             facts=DataFacts.of(self.episodes),
+            run=self.out,
         )
 
     def save(self) -> None:
@@ -141,9 +177,16 @@ class Trainer:
         write_state(self.out, self.state, self.progress)
 
     def run(
-        self, minutes: float, updates: int | None, report: Callable[[dict[str, Any], float], None]
+        self,
+        minutes: float,
+        updates: int | None,
+        report: Callable[[dict[str, Any], float], None],
+        first: int = 0,
     ) -> None:
-        """Train until `updates` of the whole run are done, or else for `minutes` from now."""
+        """Train until `updates` of the whole run are done, or else for `minutes` from now.
+
+        `first` is the update at which what is reported as done began.
+        """
         training, began, saved = self.config.training, time.monotonic(), time.monotonic()
         with open(self.out / "metrics.jsonl", "a") as log:
             while True:
@@ -152,7 +195,9 @@ class Trainer:
                 now = time.monotonic()
                 self.progress = self.progress._replace(seconds=self.progress.seconds + now - started)
                 number = int(self.state.update)
-                done = number / updates if updates is not None else (now - began) / (60.0 * minutes)
+                done = (now - began) / (60.0 * minutes)
+                if updates is not None:
+                    done = (number - first) / (updates - first)
                 due = number % LOG_EVERY == 0 or number % training.heldout_every == 0
                 if due or done >= 1.0 or number == 1:
                     line = self.record(metrics, now - started)

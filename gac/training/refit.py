@@ -3,7 +3,7 @@
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 from numpy import ndarray
 
 from gac.data.blocks import row_blocks
@@ -14,7 +14,12 @@ WHOLE_BYTES = 2**26
 """Size of a bank up to which the step is taken at once: that needs several times its memory."""
 
 
-def refit_base(base: BaseNoise, bank: Phi, train_index: Int[Array, "train"]) -> tuple[BaseNoise, Phi]:
+def refit_base(
+    base: BaseNoise,
+    bank: Phi,
+    train_index: Int[Array, "train"],
+    emphasis: Float[Array, "train"] | None = None,
+) -> tuple[BaseNoise, Phi]:
     r"""Re-express base noise so that the aggregated posterior has mean 0 and second moment 1.
 
     Writes $\epsilon = \bar\mu + R S \epsilon'$: R holds the principal axes of the posterior means,
@@ -30,17 +35,22 @@ def refit_base(base: BaseNoise, bank: Phi, train_index: Int[Array, "train"]) -> 
         base: the layer now.
         bank: posteriors of all episodes, held-out ones included.
         train_index: the episodes whose posteriors are aggregated.
+        emphasis: N times the share w_i of each of them: then $\sum_i w_i q_i$ is aggregated.
 
     Returns:
         The new layer and the bank in its coordinates.
     """
     shape = bank.mu.shape
     mu, variance = bank.mu.reshape(shape[0], -1), jnp.exp(2.0 * bank.log_sigma).reshape(shape[0], -1)
-    centre = jnp.mean(mu[train_index], axis=0)
+
+    def weighed(rows: Float[Array, "train latent"]) -> Float[Array, "train latent"]:
+        return rows if emphasis is None else emphasis[:, None] * rows
+
+    centre = jnp.mean(weighed(mu[train_index]), axis=0)
     centred = mu - centre[None]
-    _, axes = jnp.linalg.eigh(centred[train_index].T @ centred[train_index])
+    _, axes = jnp.linalg.eigh(centred[train_index].T @ weighed(centred[train_index]))
     turned, variance = centred @ axes, variance @ (axes * axes)
-    scale = jnp.sqrt(jnp.mean(turned[train_index] ** 2 + variance[train_index], axis=0))
+    scale = jnp.sqrt(jnp.mean(weighed(turned[train_index] ** 2 + variance[train_index]), axis=0))
     new_mu, new_log_sigma = turned / scale[None], 0.5 * jnp.log(variance) - jnp.log(scale)[None]
     matrix, offset = base.matrix @ (axes * scale[None]), base.offset + base.matrix @ centre
     new_base = eqx.tree_at(lambda layer: (layer.matrix, layer.offset), base, (matrix, offset))

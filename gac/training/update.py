@@ -127,7 +127,7 @@ def update(
     # Closed-form step of the prior's first layer; a change of coordinates for everything else.
     base, bank = jax.lax.cond(
         state.update % training.refit_every == 0,
-        lambda base, bank: refit_base(base, bank, visits.index),
+        lambda base, bank: refit_base(base, bank, visits.index, visits.emphasis),
         lambda base, bank: (base, bank),
         state.theta.prior.base,
         state.bank,

@@ -25,6 +25,8 @@ class Visits(NamedTuple):
     """Probability that an update visits the episode; they sum to the batch size."""
     tilt: Float[Array, "train"]
     """Weight of the episode in the generator's likelihood."""
+    emphasis: Float[Array, "train"] | None = None
+    """N times the share of each episode in what is learned; None where all have the same."""
 
 
 class Visit(NamedTuple):
@@ -32,16 +34,16 @@ class Visit(NamedTuple):
 
     index: Int[Array, "batch"]  # type: ignore[assignment]  # hides tuple.index
     weight: Float[Array, "batch"]
-    r"""$B / (N \rho_i)$, which undoes the rates: the mean of weight times x over the batch is an unbiased
-    estimate of the mean of x over all episodes."""
+    r"""$B w_i / \rho_i$, with shares $w_i = 1/N$ unless others are given: the mean of weight times x over the
+    batch is an unbiased estimate of $\sum_i w_i x_i$. They undo the rates, and leave shares as they are meant."""
     tilt: Float[Array, "batch"]
     """`Visits.tilt` of each."""
 
 
 def return_tilt(
-    y: Float[ndarray, "train"], lengths: Int[ndarray, "train"], beta: float
+    y: Float[ndarray, "train"], steps: Float[ndarray, "train"], beta: float
 ) -> Float[ndarray, "train"]:
-    r"""Weights $w_i \propto e^{\beta y_i}$ of the generator's likelihood, 1 on average over all steps.
+    r"""Weights $v_i \propto e^{\beta y_i}$ of the generator's likelihood, 1 on average over all steps.
 
     One generator imitates every behaviour in the data, and most of it is bad. What it spends on the bad
     ones, a policy lacks that acts under the plan of a good one: closed loops forgive little. The prior and
@@ -49,38 +51,34 @@ def return_tilt(
 
     Args:
         y: returns, standardised; what exceeds MOST_TILTED counts as that.
-        lengths: steps T of each episode.
+        steps: what each episode has of all steps that are learned from, in any unit.
         beta: 0 for all alike.
 
     Source: the weights of reward-weighted regression, J. Peters and S. Schaal, ICML 2007.
     """
     tilt = np.exp(beta * np.minimum(y, MOST_TILTED).astype(np.float64))
-    return np.asarray(tilt * lengths.sum() / (tilt @ lengths), np.float32)
+    return np.asarray(tilt * steps.sum() / (tilt @ steps), np.float32)
 
 
-def visit_rates(
-    lengths: Int[ndarray, "train"] | Float[ndarray, "train"], batch_size: int, by_length: bool
-) -> Float[ndarray, "train"]:
+def visit_rates(wanted: Float[ndarray, "train"], batch_size: int) -> Float[ndarray, "train"]:
     r"""Probability $\rho_i$ that an update visits episode i, $\sum_i \rho_i$ = batch size.
 
     Windows are drawn from the visited episodes, a fixed number each. At equal rates those of an episode
     stand for T steps, a thousand in one and twenty in another: a few long episodes then make the noise
     of theta's gradient, and their posteriors, which have most to learn, are visited as rarely as the rest.
-    With $\rho_i = \min(1, c\,T_i)$ every window stands for about as many steps.
+    With $\rho_i = \min(1, c\,w_i v_i T_i)$ every window stands for about as many steps that count alike.
 
     Args:
-        lengths: steps T of each episode; tilted, times $w_i$.
+        wanted: what the rates are proportional to, up to 1.
         batch_size: episodes per update, at most the number of episodes.
-        by_length: False for equal rates.
     """
-    wanted = lengths.astype(np.float64) if by_length else np.ones(len(lengths))
-    always = np.zeros(len(lengths), bool)
+    always = np.zeros(len(wanted), bool)
     while True:
         rest = wanted[~always].sum()
         rate = (
             np.where(always, 1.0, wanted * (batch_size - always.sum()) / rest)
             if rest
-            else np.ones(len(lengths))
+            else np.ones(len(wanted))
         )
         if (over := ~always & (rate > 1.0)).any():
             always |= over
@@ -93,12 +91,27 @@ def make_visits(
     lengths: Int[ndarray, "train"],
     y: Float[ndarray, "train"],
     config: TrainingConfig,
+    share: Float[ndarray, "train"] | None = None,
 ) -> Visits:
-    """The rates and tilts of a run's training episodes, from their lengths and standardised returns."""
+    """The rates and tilts of a run's training episodes.
+
+    Args:
+        train_index: their places in the data.
+        lengths: steps T of each.
+        y: returns, standardised.
+        share: of each in what is learned, summing to 1 (`gac.online.buffer.shares`); all the same unless given.
+    """
     batch_size = min(config.batch_size, len(train_index))
-    tilt = return_tilt(y, lengths, config.return_tilt)
-    rates = visit_rates(lengths * tilt, batch_size, config.visit_by_length)
-    return Visits(jnp.asarray(train_index), jnp.asarray(rates), jnp.asarray(tilt))
+    emphasis = np.ones(len(train_index)) if share is None else len(share) * np.asarray(share, np.float64)
+    tilt = return_tilt(y, emphasis * lengths, config.return_tilt)
+    wanted = emphasis * tilt * lengths if config.visit_by_length else emphasis
+    rates = visit_rates(wanted, batch_size)
+    return Visits(
+        jnp.asarray(train_index),
+        jnp.asarray(rates),
+        jnp.asarray(tilt),
+        None if share is None else jnp.asarray(emphasis, jnp.float32),
+    )
 
 
 def visited(visits: Visits, batch_size: int, update: Int[Array, ""], key: PRNGKeyArray) -> Visit:
@@ -120,7 +133,10 @@ def visited(visits: Visits, batch_size: int, update: Int[Array, ""], key: PRNGKe
     # The sum of the rates is the batch size up to rounding.
     points = (jnp.arange(batch_size, dtype=jnp.float32) + phase) * (ends[-1] / batch_size)
     drawn = order[jnp.minimum(jnp.searchsorted(ends, points, side="right"), count - 1)]
-    return Visit(visits.index[drawn], batch_size / (count * visits.rate[drawn]), visits.tilt[drawn])
+    weight = batch_size / (count * visits.rate[drawn])
+    if visits.emphasis is not None:
+        weight = weight * visits.emphasis[drawn]
+    return Visit(visits.index[drawn], weight, visits.tilt[drawn])
 
 
 def stride(length: int) -> int:

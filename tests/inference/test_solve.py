@@ -28,7 +28,8 @@ def ask(trained, data_returns):
     s0 = jnp.asarray(agent.standardiser.standardise_observation(first))
 
     def asked(query, target=0.0, seed=0):
-        epsilon, info, trace = solve(agent.model, s0, query, data_returns, target, jax.random.key(seed))
+        aims = np.full(BATCH, target, np.float32)
+        epsilon, _, info, trace = solve(agent.model, s0, query, data_returns, aims, jax.random.key(seed))
         return epsilon, info, trace, agent.model.predicted_return(s0, epsilon)
 
     return asked

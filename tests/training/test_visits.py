@@ -12,11 +12,15 @@ from gac.training.visits import MOST_TILTED, Visits, return_tilt, stride, visit_
 KEY = jax.random.key(0)
 
 
+def wanted(lengths, by_length):
+    return np.asarray(lengths, np.float64) if by_length else np.ones(len(lengths))
+
+
 @given(st.lists(st.integers(2, 1000), min_size=1, max_size=60), st.integers(1, 60), st.booleans())
 @settings(max_examples=200, deadline=None)
 def test_rates_sum_to_the_batch_and_none_is_above_one(lengths, batch_size, by_length):
     batch_size = min(batch_size, len(lengths))
-    rates = visit_rates(np.asarray(lengths, np.int32), batch_size, by_length)
+    rates = visit_rates(wanted(lengths, by_length), batch_size)
     assert rates.shape == (len(lengths),)
     np.testing.assert_allclose(rates.sum(), batch_size, rtol=1e-5)
     assert (rates > 0.0).all()
@@ -30,7 +34,7 @@ def test_rates_sum_to_the_batch_and_none_is_above_one(lengths, batch_size, by_le
 def draws(lengths, batch_size, updates, by_length=True):
     """(updates, batch) episodes and weights."""
     index = jnp.arange(len(lengths), dtype=jnp.int32) + 10
-    rates = visit_rates(np.asarray(lengths), batch_size, by_length)
+    rates = visit_rates(wanted(lengths, by_length), batch_size)
     visits = Visits(index, jnp.asarray(rates), jnp.arange(len(lengths), dtype=jnp.float32))
     one = jax.jit(lambda update: visited(visits, batch_size, update, KEY))
     found = [one(jnp.int32(update)) for update in range(updates)]
@@ -52,7 +56,7 @@ def test_episodes_are_visited_at_their_rates(by_length):
     updates = 3000
     drawn, _ = draws(LENGTHS, 12, updates, by_length)
     found = np.bincount(drawn.ravel(), minlength=len(LENGTHS)) / updates
-    np.testing.assert_allclose(found, visit_rates(LENGTHS, 12, by_length), atol=0.02)
+    np.testing.assert_allclose(found, visit_rates(wanted(LENGTHS, by_length), 12), atol=0.02)
 
 
 def test_the_weights_make_the_mean_unbiased():

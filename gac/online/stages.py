@@ -1,0 +1,337 @@
+"""Stages of fine-tuning, section 4 of the method: collect, add to the buffer, train, go on.
+
+`Online` is the whole of it without an environment; `gac.online.finetune` plays the episodes for it.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gac.acting.agent import Agent, Plan, load
+from gac.config import OnlineConfig
+from gac.data.episodes import Episodes
+from gac.errors import UserError
+from gac.files import write_text
+from gac.inference.queries import Target
+from gac.inference.spread import predictive_spread
+from gac.model.joint import Phi
+from gac.online import record as records
+from gac.online import targets as aiming
+from gac.online.buffer import joined, lesson, shares
+from gac.online.collected import Aims, Collected, aims_together
+from gac.online.folder import (
+    SCHEMA_VERSION,
+    batch_path,
+    batches,
+    begun_path,
+    claim_stages,
+    existing,
+    last_metrics,
+)
+from gac.online.start import check_start, digest, starting_state
+from gac.records import DataFacts, Evaluation
+from gac.training.checkpoint import (
+    Progress,
+    fingerprint,
+    read_arrays,
+    read_progress,
+    read_state,
+    write_state,
+)
+from gac.training.offline import Trainer
+from gac.training.update import TrainState, init_state
+
+DEFAULT_MINUTES = 8.0
+"""Minutes of updates per stage: with collecting and evaluating, three stages take half an hour."""
+
+Report = Callable[[dict[str, Any], float], None]
+
+
+class Begun(NamedTuple):
+    """Where the training of a stage began; written before its first update."""
+
+    update: int
+    seconds: float
+    heldout_elbo: float | None
+
+
+class Online:
+    """Fine-tuning in stages, with episodes that are collected anywhere.
+
+    A stage is `plans`, `add` (both as often as wanted), then `train`. Everything is on disk as soon as a
+    call returns; the same object made with `resume` goes on after a kill.
+
+    Args:
+        agent: where to begin. If it was loaded from a run, or trained in this process, training goes on
+            from that run's state.
+        data: the offline episodes, with which the buffer begins.
+        out: folder of the new run.
+        config: settings of the stages.
+        env_id: Gymnasium id for the records, where there is one.
+        resume: go on from what the folder holds; everything else must be as it was.
+        overwrite: replace what the folder holds.
+
+    Raises:
+        UserError: data that do not fit the agent, a folder in use, a resume with another agent, data set
+            or configuration.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        data: Episodes,
+        out: str | Path,
+        config: OnlineConfig | None = None,
+        *,
+        env_id: str | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+    ) -> None:
+        self.out, self.config = Path(out), config or OnlineConfig()
+        self.env_id = env_id or data.env_id
+        self.offline = data
+        check_start(agent, data, self.out, self.config)
+        identity = {"env_id": self.env_id, "model": digest(agent), "data": fingerprint(data)}
+        claim_stages(self.out, identity, self.config, resume=resume, overwrite=overwrite)
+        header = {"schema_version": SCHEMA_VERSION, "run": None if agent.run is None else str(agent.run)}
+        settings = {"config": dataclasses.asdict(self.config)}
+        write_text(self.out / "online.json", json.dumps(header | identity | settings, indent=1))
+        if not (self.out / "state.safetensors").exists():
+            state, progress = starting_state(agent, data)
+            own = Agent(agent.model, agent.standardiser, agent.config, DataFacts.of(data))
+            own.save(self.out)
+            write_state(self.out, state, progress)
+        self.agent = load(self.out)
+        self.records = [records.read_record(path) for path in existing(self.out, records.record_path)]
+        self._past = [batches(self.out, stage) for stage in range(1, self.stage)]
+        self._now = batches(self.out, self.stage)
+
+    @property
+    def stage(self) -> int:
+        """Number of the stage at hand, from 1."""
+        return max(len(self.records), 1)
+
+    @property
+    def targets(self) -> aiming.Targets:
+        """The rule that aims of this stage are drawn by."""
+        return self.records[-1].next_targets if self.records else aiming.Targets.start(self.config)
+
+    @property
+    def last_scores(self) -> Evaluation | None:
+        """exploit as it was judged last; None where it never was."""
+        return self.records[-1].after if self.records else None
+
+    @property
+    def training_began(self) -> bool:
+        """Whether this stage is being trained, and takes no more episodes."""
+        return begun_path(self.out, self.stage).exists()
+
+    def judge(self, scores: Evaluation | None, seconds: float = 0.0) -> None:
+        """Record where everything begins, as stage 0: exploit's scores, and the seconds that they took."""
+        progress, rule = read_progress(self.out), aiming.Targets.start(self.config)
+        update = int(self._state(self.offline.num_episodes).update)
+        self._write(
+            records.StageRecord(
+                stage=0,
+                env_id=self.env_id,
+                seed=self.config.seed,
+                targets=rule,
+                next_targets=rule,
+                collection=None,
+                buffer=None,
+                first_update=update,
+                last_update=update,
+                elbo={},
+                before=None,
+                after=scores,
+                seconds={"collect": 0.0, "train": 0.0, "evaluate": seconds},
+                trained_seconds=progress.seconds,
+            )
+        )
+
+    def plans(self, observation: Any, seed: int | None = None) -> tuple[Plan, Aims]:
+        """Plans for the next episodes, each with a return of its own to aim at.
+
+        Args:
+            observation: first observations, `(batch, obs)`, raw.
+            seed: the same seed and observations give the same plans throughout a stage; the number of
+                batches that the stage holds unless given.
+
+        Returns:
+            The plans, for `agent.policy`, and their aims, for `add`.
+
+        Raises:
+            UserError: a stage that is being trained, or what `Agent.plan` refuses.
+        """
+        self._check_open()
+        first = np.asarray(observation, np.float32)
+        first = first[None] if first.ndim == 1 else first
+        number = len(self._now) if seed is None else seed
+        words = np.random.SeedSequence([self.config.seed, self.stage, number]).generate_state(3) >> 1
+        # The buffer as it was when the stage began: plans do not depend on what was added since.
+        buffer = joined([self.offline, *(each.episodes for stage in self._past for each in stage)])
+        newest = sum(each.episodes.num_episodes for each in self._past[-1]) if self._past else 0
+        returns = buffer.returns.astype(np.float64)
+        share = shares(
+            returns,
+            np.arange(len(returns)) >= len(returns) - newest,
+            self.config.return_power,
+            self.config.new_share,
+        )
+        unit, rng = float(self.agent.standardiser.return_std), np.random.default_rng(int(words[0]))
+        y_plus = aiming.draw(self.targets, returns, share, unit, len(first), rng)
+        plan = self.agent.plan(first, Target(tuple(y_plus.tolist())), seed=int(words[1]))
+        assert plan.phi is not None  # a target query has one; for the type checker
+        s0 = jnp.asarray(self.agent.standardiser.standardise_observation(first))
+        spread = predictive_spread(self.agent.model, s0, plan.phi, jax.random.key(int(words[2])))
+        q = (np.asarray(plan.phi.mu), np.asarray(plan.phi.log_sigma))
+        return plan, Aims(y_plus, plan.predicted_returns, unit * np.asarray(spread), *q)
+
+    def add(self, episodes: Episodes, aims: Aims | None = None) -> None:
+        """Hand in episodes of this stage, in the order of their plans.
+
+        Args:
+            episodes: of the agent's widths; each with its return.
+            aims: what `plans` gave with their plans; without it, the episodes are learned from and say
+                nothing about the aims.
+
+        Raises:
+            UserError: other widths, another number of aims, a stage that is being trained.
+        """
+        self._check_open()
+        joined([self.offline, episodes])
+        count, model = episodes.num_episodes, self.agent.config.model
+        if aims is not None and len(aims.y_plus) != count:
+            raise UserError(f"{count} episodes come with {len(aims.y_plus)} aims, expected one for each")
+        if aims is None:
+            phi, unknown = Phi.at_prior(count, model), np.full(count, np.nan)
+            aims = Aims(unknown, unknown, unknown, np.asarray(phi.mu), np.asarray(phi.log_sigma))
+        batch = Collected(episodes, aims, np.arange(count, dtype=np.int32), count, 0.0)
+        batch.write(self.batch_path(len(self._now)))
+        self._now.append(batch)
+
+    def batch_path(self, number: int) -> Path:
+        """File of a batch of this stage."""
+        return batch_path(self.out, self.stage, number)
+
+    def hold(self, batches: list[Collected]) -> None:
+        """Take what lies in this stage's files as what it collected."""
+        self._now = batches
+
+    def train(
+        self,
+        progress: Report | None = None,
+        judge: Callable[[Agent], tuple[Evaluation, float]] | None = None,
+    ) -> records.StageRecord:
+        """Learn from the buffer, and close the stage.
+
+        Args:
+            progress: called with the line of metrics and the share done at every logged update.
+            judge: from an agent to its evaluation and the seconds that this took.
+
+        Returns:
+            The record, which is also in the folder.
+
+        Raises:
+            UserError: a stage without episodes; a value that is not finite during training.
+            KeyboardInterrupt: after everything is saved.
+        """
+        if not self.records:
+            self.judge(None)
+        if not self._now or not all(batch.whole for batch in self._now):
+            raise UserError(f"stage {self.stage} has no episodes to learn from; add some")
+        buffer = joined([self.offline, *(e.episodes for stage in [*self._past, self._now] for e in stage)])
+        newest = sum(batch.episodes.num_episodes for batch in self._now)
+        standardiser, config = self.agent.standardiser, self.agent.config
+        how, share = lesson(buffer, self.offline.num_episodes, newest, standardiser, config, self.config)
+        trainer = Trainer(buffer, config, self.out, how)
+        begun = self._begin(trainer, newest)
+        self._run(trainer, begun, progress or (lambda *_: None))
+        self.agent = trainer.agent()
+        heldout = trainer.heldout_elbo()
+        scores, judge_seconds = judge(self.agent) if judge is not None else (None, 0.0)
+        outcome = records.outcome(self._now)
+        unit = float(standardiser.return_std)
+        last = last_metrics(self.out)
+        self._write(
+            records.StageRecord(
+                stage=self.stage,
+                env_id=self.env_id,
+                seed=self.config.seed,
+                targets=self.targets,
+                next_targets=aiming.moved(self.targets, outcome, unit),
+                collection=records.collection(self._now, self.env_id),
+                buffer=records.buffer_facts(buffer, share, newest),
+                first_update=begun.update,
+                last_update=int(trainer.state.update),
+                elbo=last | {"heldout_elbo_before": begun.heldout_elbo, "heldout_elbo": heldout},
+                before=self.last_scores,
+                after=scores,
+                seconds={
+                    "collect": sum(batch.seconds for batch in self._now),
+                    "train": trainer.progress.seconds - begun.seconds,
+                    "evaluate": judge_seconds,
+                },
+                trained_seconds=trainer.progress.seconds,
+            )
+        )
+        self._past.append(self._now)
+        self._now = []
+        return self.records[-1]
+
+    def _check_open(self) -> None:
+        if self.training_began:
+            raise UserError(f"stage {self.stage} is being trained; call train() to finish it first")
+
+    def _state(self, episodes: int) -> TrainState:
+        """The saved state, of a buffer of so many episodes."""
+        agent = self.agent
+        like = init_state(agent.config, agent.observation_dim, agent.action_dim, episodes)
+        return read_arrays(self.out, like)
+
+    def _begin(self, trainer: Trainer, newest: int) -> Begun:
+        """Bring the trainer to where this stage's training stands, or to its beginning."""
+        path, stored = begun_path(self.out, self.stage), read_progress(self.out)
+        if path.exists() and stored.data == trainer.progress.data:
+            trainer.state, trainer.progress = read_state(
+                self.out, trainer.state, trainer.progress, trainer.config
+            )
+            return Begun(**json.loads(path.read_text()))
+        before = self._state(trainer.episodes.num_episodes - newest)
+        aims = aims_together([batch.aims for batch in self._now])
+        # A collected episode's posterior begins at the q that its plan was drawn from: nearer than the
+        # prior, and as wide.
+        bank = Phi(
+            *(jnp.concatenate(pair) for pair in zip(before.bank, (aims.mu, aims.log_sigma), strict=True))
+        )
+        trainer.state = before._replace(bank=bank, key=trainer.state.key)
+        trainer.progress = Progress(stored.seconds, trainer.progress.data)
+        begun = Begun(int(before.update), stored.seconds, trainer.heldout_elbo())
+        write_text(path, json.dumps(begun._asdict()))
+        trainer.save()
+        return begun
+
+    def _run(self, trainer: Trainer, begun: Begun, report: Report) -> None:
+        """Train what is left of the stage."""
+        updates = None if self.config.updates is None else begun.update + self.config.updates
+        minutes = DEFAULT_MINUTES if self.config.minutes is None else self.config.minutes
+        left = minutes - (trainer.progress.seconds - begun.seconds) / 60.0
+        if left <= 0.0 if updates is None else int(trainer.state.update) >= updates:
+            return
+        try:
+            trainer.run(left, updates, report, begun.update)
+        except (KeyboardInterrupt, UserError):
+            trainer.save()
+            raise
+
+    def _write(self, record: records.StageRecord) -> None:
+        if record.after is not None:
+            write_text(self.out / "eval-exploit.json", record.after.to_json())
+        write_text(records.record_path(self.out, record.stage), record.to_json())
+        self.records.append(record)

@@ -1,0 +1,93 @@
+"""Where fine-tuning begins: the state of the run that the agent came from, or the agent alone."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gac.acting.agent import Agent
+from gac.config import OnlineConfig
+from gac.data.episodes import Episodes
+from gac.errors import UserError
+from gac.model.joint import Phi
+from gac.training.checkpoint import Progress, fingerprint, read_arrays, read_progress
+from gac.training.update import TrainState, init_state, make_optimiser
+
+
+def digest(agent: Agent) -> str:
+    """SHA-256 of a model, its units and its configuration."""
+    sha = hashlib.sha256(agent.config.to_json().encode())
+    for leaf in jax.tree.leaves((eqx.filter(agent.model, eqx.is_array), tuple(agent.standardiser))):
+        sha.update(np.ascontiguousarray(leaf).tobytes())
+    return sha.hexdigest()
+
+
+def starting_state(agent: Agent, data: Episodes) -> tuple[TrainState, Progress]:
+    """The state to train on from.
+
+    From the agent's run, where that is still as the agent is: weights, optimiser (with its place on the
+    learning rate's schedule) and, if it was trained on this very data, the posterior of every episode.
+    Otherwise the agent's weights, a fresh optimiser, and posteriors at the prior, from where the first
+    visits bring them to their place.
+    """
+    state = init_state(agent.config, agent.observation_dim, agent.action_dim, data.num_episodes)
+    found = _of_run(agent, state)
+    if found is None:
+        theta = jax.tree.map(jnp.asarray, agent.model)
+        optimiser_state = make_optimiser(agent.config.training).init(eqx.filter(theta, eqx.is_array))
+        fresh = state._replace(
+            theta=theta, averaged=jax.tree.map(jnp.copy, theta), optimiser_state=optimiser_state
+        )
+        return fresh, Progress(0.0, fingerprint(data))
+    stored, progress = found
+    if progress.data != fingerprint(data):
+        stored = stored._replace(bank=state.bank)
+    return stored, progress._replace(data=fingerprint(data))
+
+
+def _of_run(agent: Agent, like: TrainState) -> tuple[TrainState, Progress] | None:
+    """State and progress of the agent's run; None where there is none, or it is of another model."""
+    if agent.run is None or not (agent.run / "state.safetensors").exists():
+        return None
+    progress = read_progress(agent.run)
+    stored = read_arrays(
+        agent.run, like._replace(bank=Phi.at_prior(agent.facts.episodes, agent.config.model))
+    )
+    pairs = zip(jax.tree.leaves(stored.averaged), jax.tree.leaves(agent.model), strict=True)
+    return (stored, progress) if all(np.array_equal(a, b) for a, b in pairs) else None
+
+
+def check_start(agent: Agent, data: Episodes, out: Path, config: OnlineConfig) -> None:
+    """Refuse what cannot be fine-tuned, before any work is done for it.
+
+    Raises:
+        UserError: data of other widths, data on disk, an agent that was fine-tuned already, no y*.
+    """
+    if config.targets == "y-star" and config.y_star is None:
+        raise UserError("targets is y-star without a return to aim at; give y_star, raw, such as 3600")
+    sizes, expected = (data.observation_dim, data.action_dim), (agent.observation_dim, agent.action_dim)
+    if sizes != expected:
+        raise UserError(
+            f"{data.name} has observations and actions of widths {sizes[0]} and {sizes[1]}, the agent was "
+            f"trained on {expected[0]} and {expected[1]}; give the data set that it was trained on"
+        )
+    if data.on_disk:
+        raise UserError(
+            f"{data.name} stays on disk, and the buffer of fine-tuning is held in memory; "
+            "read it with on_disk=False, or give fewer episodes"
+        )
+    if agent.run is not None and agent.run.resolve() == out.resolve() and not (out / "online.json").exists():
+        raise UserError(
+            f"{out} is the run that fine-tuning begins with; choose another folder for its result"
+        )
+    begun = None if agent.run is None else agent.run / "online.json"
+    if begun is not None and begun.exists():
+        source = json.loads(begun.read_text()).get("run")
+        raise UserError(
+            f"{agent.run} was fine-tuned in stages; for more of them go on from the run that it began with: "
+            f"gac finetune {source or 'RUN'} --out {agent.run} --resume --stages N"
+        )
