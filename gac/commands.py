@@ -80,8 +80,10 @@ def train(
         raise UserError(f"--minutes {minutes:g} and --updates {updates} are both given; give one of them")
     claim(out, resume=resume, overwrite=overwrite)
     import gac
+    from gac.compilation import keep_compiled
     from gac.console import activity, training_progress
 
+    keep_compiled()
     with activity(f"reading {data}"):
         episodes = gac.load_data(data, on_disk=on_disk or None)
     if episodes.on_disk:
@@ -134,9 +136,11 @@ def evaluate(
     if target is not None and query not in ("target", "all"):
         raise UserError(f"--target {target:g} goes with --query target or all, not {query}; leave it out")
     import gac
+    from gac.compilation import keep_compiled
     from gac.console import activity
     from gac.files import write_text
 
+    keep_compiled()
     with activity(f"loading {run}"):
         agent = gac.load(run)
     name = env_id or agent.env_id
