@@ -30,10 +30,11 @@ def keep_compiled() -> None:
     after the program, its own version, the compiler's options and the processor or accelerator. The number of
     cores, by which the compiler cuts loops without naming the entry so, sets the folder.
 
-    A folder chosen in JAX's own way (`JAX_COMPILATION_CACHE_DIR`), or its cache turned off, stays so. Where
-    nothing can be written, or others may write, one line says so, and every start compiles anew.
+    A folder chosen in JAX's own way (`JAX_COMPILATION_CACHE_DIR`) stays, and `JAX_ENABLE_COMPILATION_CACHE=0`
+    turns this off. Where nothing can be written, or others may write, one line says so, and every start
+    compiles anew.
     """
-    if jax.config.jax_compilation_cache_dir is not None or not jax.config.jax_enable_compilation_cache:
+    if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
         return
     folder = cache_folder() / FOLDER / f"{_cores()}-cores"
     try:
@@ -42,10 +43,14 @@ def keep_compiled() -> None:
     except OSError as error:
         _say(f"{folder} ({error.strerror})")
         return
-    # Small programs too: together they take longer to compile than to read.
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    jax.config.update("jax_compilation_cache_dir", str(folder))
+    options = {
+        "jax_compilation_cache_dir": str(folder),
+        # Small programs too: together they take longer to compile than to read.
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    for name, value in options.items():
+        jax.config.update(name, value)  # type: ignore[no-untyped-call]
     warnings.showwarning = _mending(folder, warnings.showwarning)
 
 
