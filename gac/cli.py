@@ -23,6 +23,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": commands.train,
     "evaluate": commands.evaluate,
     "report": commands.report,
+    "bench": commands.bench,
 }
 DATA_COMMANDS: dict[str, Callable[..., None]] = {
     "list": data_commands.data_list,

@@ -182,6 +182,40 @@ def report(runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN...")],
     print(f"report: {out}")
 
 
+def bench(
+    *,
+    presets: Annotated[tuple[str, ...], arg(metavar="NAME...")] = PRESETS,
+    repeats: Annotated[int, arg(metavar="N")] = 5,
+    run: Annotated[Path | None, arg(metavar="RUN")] = None,
+    quick: Switch = False,
+    json: FileName = None,
+) -> None:
+    """Measure how fast training and acting are here, beside what this machine can do at best.
+
+    Run it on an idle machine. The paper preset takes minutes on a few cores.
+
+    Args:
+        presets: Presets to measure.
+        repeats: Timed calls of each measure; slow ones get fewer.
+        run: Trained run to plan, act and evaluate with as well, as these depend on what a model learned.
+        quick: Tiny sizes, only to see that everything runs.
+        json: Also write every figure here.
+    """
+    from rich.console import Console
+
+    from gac.bench import limits, show
+    from gac.bench import run as measuring
+    from gac.console import activity
+    from gac.files import write_text
+
+    # Before anything is measured, and nothing is kept on disk here: compiling is one of the measures.
+    machine = limits.machine()
+    measures = measuring.bench(presets, repeats=repeats, run=run, quick=quick, announce=activity)
+    show.print_measures(measures, Console(highlight=False))
+    if json is not None:
+        write_text(json, show.to_json(machine, quick, measures))
+
+
 def preset(name: str) -> Config:
     """The configuration of a preset."""
     from gac import presets
