@@ -9,13 +9,18 @@ import numpy as np
 
 from gac.acting.agent import Agent
 from gac.acting.evaluate import evaluate
+from gac.bench.arithmetic import query_step_flops
 from gac.bench.timing import Effort, Row, Spread, call_times, rates
 from gac.bench.workload import first_observations
 from gac.inference.queries import Exploit, Prior
 
 
-def plans(agent: Agent, effort: Effort, count: int) -> Row:
-    """`count` plans at once by the default exploit query, each to its own stop."""
+def plans(agent: Agent, gflops: float, effort: Effort, count: int) -> Row:
+    """`count` plans at once by the default exploit query, each to its own stop.
+
+    Args:
+        gflops: rate of the machine's matrix product, the limit.
+    """
     first = first_observations(agent, count)
     began = time.perf_counter()
     plan = agent.plan(first, Exploit())
@@ -23,6 +28,9 @@ def plans(agent: Agent, effort: Effort, count: int) -> Row:
     with_compilation = time.perf_counter() - began
     taken = call_times(lambda: agent.plan(first, Exploit()).memory, effort)
     assert plan.info is not None  # Exploit optimises.
+    # The batch goes on until its slowest plan has stopped.
+    flops = int(np.max(plan.info.steps)) * query_step_flops(agent.config.model, agent.observation_dim, count)
+    achieved = rates(flops / 1e9, taken)
     return {
         "plans_per_second": rates(count, taken),
         "batch": count,
@@ -30,6 +38,8 @@ def plans(agent: Agent, effort: Effort, count: int) -> Row:
         "seconds_with_compilation": with_compilation,
         "query_steps": float(np.mean(plan.info.steps)),
         "converged": float(np.mean(plan.info.converged)),
+        "gflops_per_second": achieved,
+        "share_of_matrix_product": achieved.times(1.0 / gflops),
     }
 
 

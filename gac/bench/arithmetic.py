@@ -7,6 +7,7 @@ own count of a compiled step, which has all of these, is a few per cent away at 
 """
 
 from gac.config import Config, ModelConfig
+from gac.inference.solve import PAIRS
 
 FLOPS = 2
 """Of a multiply-add."""
@@ -52,6 +53,11 @@ def inner_step_flops(config: Config, observation_dim: int, action_dim: int) -> f
     """FLOPs of one inner step of a batch: backward to phi costs as much as forward, and weights get none."""
     forward = multiply_adds(config.model, observation_dim, action_dim, config.posterior.inner_windows)
     return 2.0 * FLOPS * forward * config.training.batch_size
+
+
+def query_step_flops(c: ModelConfig, observation_dim: int, plans: int) -> float:
+    """FLOPs of one step of a query for so many plans: forward and backward to phi, for each draw."""
+    return 2.0 * FLOPS * plan_multiply_adds(c, observation_dim) * 2 * PAIRS * plans
 
 
 def outer_step_flops(config: Config, observation_dim: int, action_dim: int) -> float:

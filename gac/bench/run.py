@@ -109,10 +109,10 @@ class Bench:
         if update_seconds * updates <= MOST_UPDATES_SECONDS:
             self.take(of, "a training process", processes.peak_memory, config, steps, updates)
 
-    def acting(self, of: str, agent: Agent, env_id: str, steps_per_second: float) -> None:
+    def acting(self, of: str, agent: Agent, env_id: str, gflops: float, steps_per_second: float) -> None:
         """Plans, decisions and episodes of an agent, beside the rate of its environment."""
         effort, batch = self._effort, self._sizes.batch
-        self.take(of, "plans", acting.plans, agent, effort, batch)
+        self.take(of, "plans", acting.plans, agent, gflops, effort, batch)
         self.take(of, "decisions", acting.decisions, agent, effort, batch, self._sizes.decisions)
         self.take(of, "evaluation", acting.evaluation, agent, env_id, steps_per_second, effort, batch)
 
@@ -153,11 +153,11 @@ def bench(
     for name, config in configs.items():
         work = make_workload(config, episodes)
         taken.learning(name, work, gflops)
-        taken.acting(name, work.agent, ENV_ID, stepping[ENV_ID])
+        taken.acting(name, work.agent, ENV_ID, gflops, stepping[ENV_ID])
     if trained is not None and trained.env_id is not None:
         if trained.env_id not in stepping:
             stepping[trained.env_id] = taken.stepping(trained.env_id)
-        taken.acting(str(run), trained, trained.env_id, stepping[trained.env_id])
+        taken.acting(str(run), trained, trained.env_id, gflops, stepping[trained.env_id])
     taken.take(
         COMMAND, f"start, {names[0]}", processes.start_seconds, configs[names[0]], episodes, sizes.starts
     )
