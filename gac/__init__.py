@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gac.inference.queries import Exploit, Explore, Prior, Target
     from gac.records import Evaluation
     from gac.training.offline import train
+    from gac.training.seeds import train_seeds
 
 _HOMES = {
     "gac.acting.agent": ("Agent", "Plan", "load"),
@@ -31,6 +32,7 @@ _HOMES = {
     "gac.inference.queries": ("Exploit", "Explore", "Prior", "Target"),
     "gac.records": ("Evaluation",),
     "gac.training.offline": ("train",),
+    "gac.training.seeds": ("train_seeds",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -57,6 +59,7 @@ __all__ = [
     "presets",
     "read_table",
     "train",
+    "train_seeds",
 ]
 
 

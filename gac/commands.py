@@ -4,6 +4,7 @@ JAX and MuJoCo are imported inside the commands, so that `gac --help` answers at
 """
 
 import dataclasses
+import functools
 import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -59,6 +60,7 @@ def train(
     config: OmitArgPrefixes[Config],
     minutes: Number = None,
     updates: Count = None,
+    seeds: Count = None,
     resume: Switch = False,
     overwrite: Switch = False,
     on_disk: Switch = False,
@@ -71,6 +73,8 @@ def train(
         config: The run's configuration.
         minutes: Wall-clock minutes of training in this call.
         updates: Number of updates of the whole run, instead of minutes.
+        seeds: Train so many models at once, of --seed and the seeds after it; the folders seed-0, seed-1 and
+            so on in the run's folder are theirs.
         resume: Go on from the run in the folder, whose configuration then is the start, not the preset's.
         overwrite: Replace an existing run in the folder.
         on_disk: Leave the steps in the file and read each batch when it is due; without this flag, that is
@@ -78,7 +82,8 @@ def train(
     """
     if minutes is not None and updates is not None:
         raise UserError(f"--minutes {minutes:g} and --updates {updates} are both given; give one of them")
-    claim(out, resume=resume, overwrite=overwrite)
+    first = out if seeds is None else out / f"seed-{config.seed}"
+    claim(out, resume=resume, overwrite=overwrite, run=first)
     import gac
     from gac.compilation import keep_compiled
     from gac.console import activity, training_progress
@@ -90,7 +95,8 @@ def train(
         print(f"{data} stays on disk: {episodes.num_episodes} episodes, {episodes.num_steps} steps")
     try:
         with training_progress() as progress:
-            gac.train(
+            begin = gac.train if seeds is None else functools.partial(gac.train_seeds, seeds=seeds)
+            begin(
                 episodes,
                 config,
                 out=out,
@@ -101,9 +107,10 @@ def train(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        if not (out / "state.safetensors").exists():
+        if not (first / "state.safetensors").exists():
             raise
         again = f"gac train {shlex.quote(data)} --out {shlex.quote(str(out))} --resume"
+        again += f" --seeds {seeds}" if seeds is not None else ""
         again += " --on-disk" if on_disk else ""
         raise KeyboardInterrupt(f"stopped, everything is saved; go on with: {again}") from None
     print(f"run: {out}")
@@ -226,11 +233,11 @@ def preset(name: str) -> Config:
     return config
 
 
-def claim(out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Refuse a folder in use before any work is done for it."""
+def claim(out: Path, *, resume: bool, overwrite: bool, run: Path | None = None) -> None:
+    """Refuse a folder in use before any work is done for it; `run` is where to go on from, if not there."""
     if resume and overwrite:
         raise UserError("--resume and --overwrite are both given; give one of them")
-    if resume and not (out / "config.json").exists():
+    if resume and not ((run or out) / "config.json").exists():
         raise UserError(f"{out} holds no run to go on from; leave out --resume to begin one")
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file, expected a folder; choose another name")

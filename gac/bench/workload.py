@@ -5,6 +5,7 @@ model has learned, for which `gac bench --run` measures a trained one.
 """
 
 import dataclasses
+import shlex
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -13,12 +14,13 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from gac.acting.agent import Agent
-from gac.config import Config, ModelConfig, PosteriorConfig, TrainingConfig
+from gac.config import Config
 from gac.data.episodes import Episodes
 from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes, to_device
 from gac.inference.posterior import Batch, load_batch
 from gac.records import DataFacts
+from gac.report.provenance import changed_flags
 from gac.training.update import TrainState, init_state
 
 OBSERVATION_DIM, ACTION_DIM = 11, 3
@@ -97,16 +99,4 @@ def shrunk(config: Config) -> Config:
 
 def flags(config: Config) -> list[str]:
     """The words after `gac train` that give this configuration."""
-    words = ["--preset", config.preset, "--seed", str(config.seed)]
-    for part, kind in (
-        (config.model, ModelConfig),
-        (config.posterior, PosteriorConfig),
-        (config.training, TrainingConfig),
-    ):
-        for field in dataclasses.fields(kind):
-            value, flag = getattr(part, field.name), field.name.replace("_", "-")
-            if isinstance(value, bool):
-                words.append(f"--{flag}" if value else f"--no-{flag}")
-            else:
-                words += [f"--{flag}", str(value)]
-    return words
+    return ["--preset", config.preset, "--seed", str(config.seed), *shlex.split(changed_flags(config))]

@@ -1,5 +1,6 @@
 """Offline training: batches of logged trajectories until the time or the updates are spent."""
 
+import functools
 import json
 import time
 from collections.abc import Callable
@@ -47,8 +48,12 @@ def in_memory(
     config: Config,
     train_index: Int[ndarray, "train"],
     heldout_index: Int[ndarray, "heldout"],
+    data: DeviceEpisodes | None = None,
 ) -> tuple[DeviceEpisodes, TrainState, Program, Program]:
     """Data and posteriors on the device: an update is one compiled program, with nothing left to the host.
+
+    Args:
+        data: the episodes where they are on the device already.
 
     Returns:
         The data, the first state, and the programs `update` and `heldout_elbo` of the two.
@@ -58,7 +63,7 @@ def in_memory(
     visits = make_visits(train_index, episodes.lengths[train_index], config.training)
     heldout = jnp.asarray(heldout_index)
     return (
-        to_device(episodes, standardiser),
+        to_device(episodes, standardiser) if data is None else data,
         init_state(config, observation_dim, episodes.action_dim, episodes.num_episodes),
         eqx.filter_jit(lambda state, data: update(state, data, visits, config, scale, observation_dim)),
         eqx.filter_jit(
@@ -68,14 +73,20 @@ def in_memory(
 
 
 class Trainer:
-    """One run: the data on the device, the compiled programs, the state; `run` moves it forward."""
+    """One run: the data on the device, the compiled programs, the state; `run` moves it forward.
 
-    def __init__(self, episodes: Episodes, config: Config, out: Path) -> None:
+    Args:
+        data: the episodes where they are on the device already.
+    """
+
+    def __init__(
+        self, episodes: Episodes, config: Config, out: Path, data: DeviceEpisodes | None = None
+    ) -> None:
         self.episodes, self.config, self.out = episodes, config, out
         self.standardiser = Standardiser.fit(episodes)
         self.train_index, self.heldout_index = split_episodes(episodes.num_episodes, config)
         # Two places for the data and the posteriors, the same results: see each for what it keeps where.
-        place = on_disk if episodes.on_disk else in_memory
+        place = on_disk if episodes.on_disk else functools.partial(in_memory, data=data)
         self.data: Any
         self.state: TrainState
         self.data, self.state, self._update, self._heldout = place(
@@ -97,29 +108,36 @@ class Trainer:
                 self.state = state
         if not finite:
             self.save()
-            bad = self._bad(metrics)
+            bad = self.bad(metrics)
             raise UserError(
                 f"training met a value that is not finite in {bad} at update {int(self.state.update) + 1}; "
                 f"the last good state is in {self.out}; lower --outer-lr or --inner-lr, or look at {bad}"
             )
         return metrics
 
-    def _bad(self, metrics: dict[str, Any]) -> str:
+    def bad(self, metrics: dict[str, Any]) -> str:
         """What was not finite: a trajectory, or the weights if the whole batch was."""
         bad = metrics["index"][~metrics["finite"]]
         if len(bad) in (0, len(metrics["index"])):
             return "the weights"
         return f"trajectory {bad[0]} (return {self.episodes.returns[bad[0]]:g})"
 
-    def record(self, metrics: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """A line of metrics.jsonl."""
-        number, training = int(self.state.update), self.config.training
-        line: dict[str, Any] = {"update": number, "seconds": round(self.progress.seconds, 3)}
+    def line(self, metrics: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """A line of metrics.jsonl, the held-out ELBO aside."""
+        line: dict[str, Any] = {
+            "update": int(self.state.update),
+            "seconds": round(self.progress.seconds, 3),
+        }
         line |= {
             name: np.asarray(value).tolist() for name, value in metrics.items() if name not in NOT_LOGGED
         }
-        line["trajectories_per_second"] = min(training.batch_size, len(self.train_index)) / seconds
-        if number % training.heldout_every == 0 and len(self.heldout_index):
+        batch_size = min(self.config.training.batch_size, len(self.train_index))
+        return line | {"trajectories_per_second": batch_size / seconds}
+
+    def record(self, metrics: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """A line of metrics.jsonl."""
+        line, training = self.line(metrics, seconds), self.config.training
+        if line["update"] % training.heldout_every == 0 and len(self.heldout_index):
             with interrupt_later():
                 self.state, value = self._heldout(self.state, self.data)
             line["heldout_elbo"] = float(value)
@@ -166,6 +184,14 @@ class Trainer:
         self.save()
 
 
+def check_extent(minutes: float | None, updates: int | None) -> None:
+    """Refuse to train for no time, or for no updates."""
+    if minutes is not None and not minutes > 0.0:
+        raise UserError(f"minutes is {minutes}, expected more than 0")
+    if updates is not None and updates < 1:
+        raise UserError(f"updates is {updates}, expected 1 or more")
+
+
 def train(
     data: Episodes,
     config: Config,
@@ -199,10 +225,7 @@ def train(
         KeyboardInterrupt: after everything is saved.
     """
     out = Path(out)
-    if minutes is not None and not minutes > 0.0:
-        raise UserError(f"minutes is {minutes}, expected more than 0")
-    if updates is not None and updates < 1:
-        raise UserError(f"updates is {updates}, expected 1 or more")
+    check_extent(minutes, updates)
     check_config(config, data.num_episodes)
     claim_folder(out, resume=resume, overwrite=overwrite)
     trainer = Trainer(data, config, out)

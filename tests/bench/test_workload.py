@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import numpy as np
 import pytest
 import tiny
 
@@ -22,7 +21,6 @@ def test_a_batch_larger_than_the_data_keeps_its_size():
     work = make_workload(shrunk(presets.fast()), like_replay(4))
     assert work.batch.y.shape == (8,)
     assert first_observations(work.agent, 5).shape == (5, 11)
-    assert np.isfinite(work.agent.plan(first_observations(work.agent, 2)).predicted_returns).all()
 
 
 @pytest.mark.parametrize(
