@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from gac import presets
 from gac.acting.agent import Agent, load
+from gac.acting.evaluate import make_environments
 from gac.bench import acting, limits, processes, training
 from gac.bench.timing import LEAST_REPEATS, Effort, Row, Spread
 from gac.bench.workload import ENV_ID, Workload, like_replay, make_workload, shrunk
@@ -141,9 +142,7 @@ def bench(
         raise UserError(f"--presets is {' '.join(names)!r}, expected some of {', '.join(PRESETS)}")
     if repeats < LEAST_REPEATS:
         raise UserError(f"--repeats is {repeats}, expected {LEAST_REPEATS} or more: a spread needs them")
-    trained = None if run is None else load(run)
-    if trained is not None and trained.env_id is None:
-        raise UserError(f"{run} names no environment to play episodes in; leave out --run")
+    trained = None if run is None else _load_playable(run)
     sizes = QUICK if quick else Sizes(Effort(repeats=repeats))
     taken = Bench(sizes, announce)
     gflops = taken.machine_limits()
@@ -154,14 +153,28 @@ def bench(
         work = make_workload(config, episodes)
         taken.learning(name, work, gflops)
         taken.acting(name, work.agent, ENV_ID, gflops, stepping[ENV_ID])
-    if trained is not None and trained.env_id is not None:
-        if trained.env_id not in stepping:
-            stepping[trained.env_id] = taken.stepping(trained.env_id)
-        taken.acting(str(run), trained, trained.env_id, gflops, stepping[trained.env_id])
+    if trained is not None:
+        agent, env_id = trained
+        if env_id not in stepping:
+            stepping[env_id] = taken.stepping(env_id)
+        taken.acting(str(run), agent, env_id, gflops, stepping[env_id])
     taken.take(
         COMMAND, f"start, {names[0]}", processes.start_seconds, configs[names[0]], episodes, sizes.starts
     )
     return taken.measures
+
+
+def _load_playable(run: str | Path) -> tuple[Agent, str]:
+    """A run and its environment, which must be one that can be made here, before minutes are spent."""
+    agent = load(run)
+    env_id = agent.env_id
+    if env_id is None or ":" in env_id:
+        # The part before a colon is a module, which Gymnasium would import and which the data chose.
+        raise UserError(
+            f"{run} names no environment of Gymnasium's own to play in ({env_id}); leave out --run"
+        )
+    make_environments(env_id, 1, agent)[0].close()
+    return agent, env_id
 
 
 def _greatest(figure: object) -> float:

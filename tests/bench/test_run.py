@@ -1,15 +1,24 @@
 """`gac bench` takes every measure, says each, and refuses what it cannot measure."""
 
+import copy
+import io
 import json
 import math
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import tiny
+from rich.console import Console
 
 from gac import cli
 from gac.bench import processes, run
 from gac.bench.show import cells, number, print_measures, to_json
 from gac.bench.timing import Spread
+from gac.config import Config
+from gac.errors import UserError
 
 FIGURES = {
     ("machine", "matrix product"): {"gflops_per_second", "size"},
@@ -66,16 +75,48 @@ def test_what_cannot_be_measured_is_one_line(words, what, capsys):
     assert what in capsys.readouterr().err
 
 
-def test_a_run_that_names_no_environment_is_refused(trained):
-    with pytest.raises(run.UserError, match="names no environment"):
-        run.bench(run=trained.folder, quick=True)
+@pytest.mark.parametrize(
+    ("env_id", "what"),
+    [
+        (None, "names no environment"),
+        ("somewhere:Hopper-v5", "names no environment"),
+        ("Nowhere-v0", "cannot be made"),
+        ("Hopper-v5", "the agent was trained on"),
+    ],
+)
+def test_a_run_that_cannot_be_played_is_refused_before_anything_is_measured(
+    env_id, what, trained, monkeypatch
+):
+    agent = copy.copy(trained.agent)
+    agent.facts = tiny.dataclasses.replace(agent.facts, env_id=env_id)
+    monkeypatch.setattr(run, "load", lambda _: agent)
+    with pytest.raises(UserError, match=what):
+        run.bench(run=trained.folder, announce=lambda words: pytest.fail(words))
 
 
-@pytest.mark.slow
-def test_the_memory_of_a_training_process():
-    row = processes.peak_memory(tiny.CONFIG, steps=2000, updates=1)
-    assert (row["steps"], row["updates"]) == (2000, 1)
-    assert 50 < row["peak_resident_mib"] < 10_000
+def test_the_memory_is_that_of_a_process_that_trains_as_it_is_told(monkeypatch):
+    asked = []
+
+    def pretend(words, **_):
+        config = Config.from_json(Path(words[3]).read_text())
+        asked.append((config, words[:3], words[4:]))
+        return SimpleNamespace(stdout='a line of something else\n{"peak_resident_mib": 5.0}\n')
+
+    monkeypatch.setattr(processes.subprocess, "run", pretend)
+    assert processes.peak_memory(tiny.CONFIG, steps=2000, updates=1) == {"peak_resident_mib": 5.0}
+    assert asked == [(tiny.CONFIG, [sys.executable, "-m", "gac.bench.processes"], ["2000", "1"])]
+
+
+def test_that_process_counts_its_steps_and_its_memory(monkeypatch, tmp_path):
+    trained = []
+    monkeypatch.setattr(processes, "train", lambda data, config, **_: trained.append((data, config)))
+    (tmp_path / "config.json").write_text(tiny.CONFIG.to_json())
+    row = processes._train_a_little(tmp_path / "config.json", 2600, 1)
+    ((data, config),) = trained
+    assert (data.num_steps, config, row["steps"], row["updates"]) == (2500, tiny.CONFIG, 2500, 1)
+    held = np.ones(2**25)
+    assert processes._own_peak() >= row["peak_resident_mib"] > 50
+    assert processes._own_peak() > held.nbytes / 2**20
 
 
 def test_a_start_is_measured_with_a_cache_of_its_own(monkeypatch):
@@ -112,10 +153,6 @@ def test_a_figure_without_a_spread_has_none():
 
 
 def test_a_terminal_gets_a_table_and_a_pipe_gets_lines():
-    import io
-
-    from rich.console import Console
-
     measures = [run.Measure("fast", "plans", {"plans_per_second": Spread(1.0, 2.0, 3.0), "batch": 5})]
     shown = {}
     for terminal in (True, False):
