@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gac.online.stages import Online
     from gac.records import Evaluation
     from gac.training.offline import train
+    from gac.training.seeds import train_seeds
 
 _HOMES = {
     "gac.acting.agent": ("Agent", "Plan", "load"),
@@ -35,6 +36,7 @@ _HOMES = {
     "gac.online.stages": ("Online",),
     "gac.records": ("Evaluation",),
     "gac.training.offline": ("train",),
+    "gac.training.seeds": ("train_seeds",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -64,6 +66,7 @@ __all__ = [
     "presets",
     "read_table",
     "train",
+    "train_seeds",
 ]
 
 

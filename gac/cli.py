@@ -24,6 +24,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": commands.evaluate,
     "finetune": commands.finetune,
     "report": commands.report,
+    "bench": commands.bench,
 }
 DATA_COMMANDS: dict[str, Callable[..., None]] = {
     "list": data_commands.data_list,
@@ -39,6 +40,9 @@ def base_config(args: Sequence[str]) -> Config:
     name = option(args, "--preset")
     out = option(args, "--out")
     saved = Path(out) / "config.json" if out else None
+    if out and option(args, "--seeds"):
+        each = Path(out).glob("seed-*/config.json")
+        saved = min(each, key=lambda path: (len(path.parent.name), path.parent.name), default=None)
     if saved is None or "--resume" not in args or not saved.exists():
         return commands.preset(name or "fast")
     config = Config.from_json(saved.read_text(encoding="utf-8", errors="replace"), str(saved))

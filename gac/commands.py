@@ -4,6 +4,7 @@ JAX and MuJoCo are imported inside the commands, so that `gac --help` answers at
 """
 
 import dataclasses
+import functools
 import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -59,6 +60,7 @@ def train(
     config: OmitArgPrefixes[Config],
     minutes: Number = None,
     updates: Count = None,
+    seeds: Count = None,
     resume: Switch = False,
     overwrite: Switch = False,
     on_disk: Switch = False,
@@ -71,6 +73,8 @@ def train(
         config: The run's configuration.
         minutes: Wall-clock minutes of training in this call.
         updates: Number of updates of the whole run, instead of minutes.
+        seeds: Train so many models at once, of --seed and the seeds after it; the folders seed-0, seed-1 and
+            so on in the run's folder are theirs.
         resume: Go on from the run in the folder, whose configuration then is the start, not the preset's.
         overwrite: Replace an existing run in the folder.
         on_disk: Leave the steps in the file and read each batch when it is due; without this flag, that is
@@ -78,17 +82,21 @@ def train(
     """
     if minutes is not None and updates is not None:
         raise UserError(f"--minutes {minutes:g} and --updates {updates} are both given; give one of them")
-    claim(out, resume=resume, overwrite=overwrite)
+    first = out if seeds is None else out / f"seed-{config.seed}"
+    claim(out, resume=resume, overwrite=overwrite, run=first)
     import gac
+    from gac.compilation import keep_compiled
     from gac.console import activity, training_progress
 
+    keep_compiled()
     with activity(f"reading {data}"):
         episodes = gac.load_data(data, on_disk=on_disk or None)
     if episodes.on_disk:
         print(f"{data} stays on disk: {episodes.num_episodes} episodes, {episodes.num_steps} steps")
     try:
         with training_progress() as progress:
-            gac.train(
+            begin = gac.train if seeds is None else functools.partial(gac.train_seeds, seeds=seeds)
+            begin(
                 episodes,
                 config,
                 out=out,
@@ -99,9 +107,10 @@ def train(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        if not (out / "state.safetensors").exists():
+        if not (first / "state.safetensors").exists():
             raise
         again = f"gac train {shlex.quote(data)} --out {shlex.quote(str(out))} --resume"
+        again += f" --seeds {seeds}" if seeds is not None else ""
         again += " --on-disk" if on_disk else ""
         raise KeyboardInterrupt(f"stopped, everything is saved; go on with: {again}") from None
     print(f"run: {out}")
@@ -134,9 +143,11 @@ def evaluate(
     if target is not None and query not in ("target", "all"):
         raise UserError(f"--target {target:g} goes with --query target or all, not {query}; leave it out")
     import gac
+    from gac.compilation import keep_compiled
     from gac.console import activity
     from gac.files import write_text
 
+    keep_compiled()
     with activity(f"loading {run}"):
         agent = gac.load(run)
     name = trusted(run, agent, env_id)
@@ -229,6 +240,40 @@ def report(runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN...")],
     print(f"report: {out}")
 
 
+def bench(
+    *,
+    presets: Annotated[tuple[str, ...], arg(metavar="NAME...")] = PRESETS,
+    repeats: Annotated[int, arg(metavar="N")] = 5,
+    run: Annotated[Path | None, arg(metavar="RUN")] = None,
+    quick: Switch = False,
+    json: FileName = None,
+) -> None:
+    """Measure how fast training and acting are here, beside what this machine can do at best.
+
+    Run it on an idle machine. The paper preset takes minutes on a few cores.
+
+    Args:
+        presets: Presets to measure.
+        repeats: Timed calls of each measure; slow ones get fewer.
+        run: Trained run to plan, act and evaluate with as well, as these depend on what a model learned.
+        quick: Tiny sizes, only to see that everything runs.
+        json: Also write every figure here.
+    """
+    from rich.console import Console
+
+    from gac.bench import limits, show
+    from gac.bench import run as measuring
+    from gac.console import activity
+    from gac.files import write_text
+
+    # Before anything is measured, and nothing is kept on disk here: compiling is one of the measures.
+    machine = limits.machine()
+    measures = measuring.bench(presets, repeats=repeats, run=run, quick=quick, announce=activity)
+    show.print_measures(measures, Console(highlight=False))
+    if json is not None:
+        write_text(json, show.to_json(machine, quick, measures))
+
+
 def preset(name: str) -> Config:
     """The configuration of a preset."""
     from gac import presets
@@ -239,11 +284,11 @@ def preset(name: str) -> Config:
     return config
 
 
-def claim(out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Refuse a folder in use before any work is done for it."""
+def claim(out: Path, *, resume: bool, overwrite: bool, run: Path | None = None) -> None:
+    """Refuse a folder in use before any work is done for it; `run` is where to go on from, if not there."""
     if resume and overwrite:
         raise UserError("--resume and --overwrite are both given; give one of them")
-    if resume and not (out / "config.json").exists():
+    if resume and not ((run or out) / "config.json").exists():
         raise UserError(f"{out} holds no run to go on from; leave out --resume to begin one")
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file, expected a folder; choose another name")

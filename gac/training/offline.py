@@ -1,5 +1,6 @@
 """Offline training: batches of logged trajectories until the time or the updates are spent."""
 
+import functools
 import json
 import time
 from collections.abc import Callable
@@ -48,11 +49,13 @@ def in_memory(
     train_index: Int[ndarray, "train"],
     heldout_index: Int[ndarray, "heldout"],
     share: Float[ndarray, "train"] | None = None,
+    data: DeviceEpisodes | None = None,
 ) -> tuple[DeviceEpisodes, TrainState, Program, Program]:
     """Data and posteriors on the device: an update is one compiled program, with nothing left to the host.
 
     Args:
         share: of each training episode in what is learned, summing to 1; all the same unless given.
+        data: the episodes where they are on the device already.
 
     Returns:
         The data, the first state, and the programs `update` and `heldout_elbo` of the two.
@@ -64,7 +67,7 @@ def in_memory(
     visits = make_visits(train_index, lengths, y, config.training, share)
     heldout = jnp.asarray(heldout_index)
     return (
-        to_device(episodes, standardiser),
+        to_device(episodes, standardiser) if data is None else data,
         init_state(config, observation_dim, episodes.action_dim, episodes.num_episodes),
         eqx.filter_jit(lambda state, data: update(state, data, visits, config, scale, observation_dim)),
         eqx.filter_jit(
@@ -92,9 +95,17 @@ class Trainer:
         out: folder of the run.
         lesson: how to learn from episodes in memory; else units and split are made here, and all
             episodes have the same share.
+        data: the episodes where they are on the device already.
     """
 
-    def __init__(self, episodes: Episodes, config: Config, out: Path, lesson: Lesson | None = None) -> None:
+    def __init__(
+        self,
+        episodes: Episodes,
+        config: Config,
+        out: Path,
+        lesson: Lesson | None = None,
+        data: DeviceEpisodes | None = None,
+    ) -> None:
         self.episodes, self.config, self.out = episodes, config, out
         self.data: Any
         self.state: TrainState
@@ -107,7 +118,7 @@ class Trainer:
             self.standardiser = Standardiser.fit(episodes)
             self.train_index, self.heldout_index = split_episodes(episodes.num_episodes, config)
             # Two places for the data and the posteriors, the same results: see each for what it keeps where.
-            place = on_disk if episodes.on_disk else in_memory
+            place = on_disk if episodes.on_disk else functools.partial(in_memory, data=data)
             self.data, self.state, self._update, self._heldout = place(
                 episodes, self.standardiser, config, self.train_index, self.heldout_index
             )
@@ -127,29 +138,36 @@ class Trainer:
                 self.state = state
         if not finite:
             self.save()
-            bad = self._bad(metrics)
+            bad = self.bad(metrics)
             raise UserError(
                 f"training met a value that is not finite in {bad} at update {int(self.state.update) + 1}; "
                 f"the last good state is in {self.out}; lower --outer-lr or --inner-lr, or look at {bad}"
             )
         return metrics
 
-    def _bad(self, metrics: dict[str, Any]) -> str:
+    def bad(self, metrics: dict[str, Any]) -> str:
         """What was not finite: a trajectory, or the weights if the whole batch was."""
         bad = metrics["index"][~metrics["finite"]]
         if len(bad) in (0, len(metrics["index"])):
             return "the weights"
         return f"trajectory {bad[0]} (return {self.episodes.returns[bad[0]]:g})"
 
-    def record(self, metrics: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """A line of metrics.jsonl."""
-        number, training = int(self.state.update), self.config.training
-        line: dict[str, Any] = {"update": number, "seconds": round(self.progress.seconds, 3)}
+    def line(self, metrics: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """A line of metrics.jsonl, the held-out ELBO aside."""
+        line: dict[str, Any] = {
+            "update": int(self.state.update),
+            "seconds": round(self.progress.seconds, 3),
+        }
         line |= {
             name: np.asarray(value).tolist() for name, value in metrics.items() if name not in NOT_LOGGED
         }
-        line["trajectories_per_second"] = min(training.batch_size, len(self.train_index)) / seconds
-        if number % training.heldout_every == 0 and len(self.heldout_index):
+        batch_size = min(self.config.training.batch_size, len(self.train_index))
+        return line | {"trajectories_per_second": batch_size / seconds}
+
+    def record(self, metrics: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """A line of metrics.jsonl."""
+        line, training = self.line(metrics, seconds), self.config.training
+        if line["update"] % training.heldout_every == 0 and len(self.heldout_index):
             with interrupt_later():
                 self.state, value = self._heldout(self.state, self.data)
             line["heldout_elbo"] = float(value)
@@ -212,6 +230,14 @@ class Trainer:
         self.save()
 
 
+def check_extent(minutes: float | None, updates: int | None) -> None:
+    """Refuse to train for no time, or for no updates."""
+    if minutes is not None and not minutes > 0.0:
+        raise UserError(f"minutes is {minutes}, expected more than 0")
+    if updates is not None and updates < 1:
+        raise UserError(f"updates is {updates}, expected 1 or more")
+
+
 def train(
     data: Episodes,
     config: Config,
@@ -245,10 +271,7 @@ def train(
         KeyboardInterrupt: after everything is saved.
     """
     out = Path(out)
-    if minutes is not None and not minutes > 0.0:
-        raise UserError(f"minutes is {minutes}, expected more than 0")
-    if updates is not None and updates < 1:
-        raise UserError(f"updates is {updates}, expected 1 or more")
+    check_extent(minutes, updates)
     check_config(config, data.num_episodes)
     claim_folder(out, resume=resume, overwrite=overwrite)
     trainer = Trainer(data, config, out)

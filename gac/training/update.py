@@ -156,7 +156,6 @@ def learn(
     What it draws follows from the key and the update's number, not from that index: so data and bank may
     hold the batch alone, and the result is the same.
     """
-    training = config.training
     _, update_key = jax.random.split(state.key)
     inner_key, outer_key, prior_key = jax.random.split(jax.random.fold_in(update_key, state.update), 3)
     index = visit.index
@@ -167,6 +166,31 @@ def learn(
     phi, info = fit_posterior(state.theta, data, batch, stored, config.posterior, inner_key)
 
     # Global update: k steps of AdamW in theta, phi fixed.
+    state, terms = global_steps(state, phi, batch, data, config, scale, visit, outer_key)
+
+    # Write back phi*, the start of the next visit.
+    bank = jax.tree.map(lambda leaf, new: leaf.at[index].set(new), state.bank, phi)
+    metrics = diagnostics(state.theta, phi, batch, terms, visit.weight, prior_key)
+    metrics["inner_steps"] = jnp.mean(info.steps.astype(jnp.float32))
+    return state._replace(bank=bank, update=state.update + 1), metrics
+
+
+def global_steps(
+    state: TrainState,
+    phi: Phi,
+    batch: Batch,
+    data: DeviceEpisodes,
+    config: Config,
+    scale: float,
+    visit: Visit,
+    key: PRNGKeyArray,
+) -> tuple[TrainState, ElboTerms]:
+    """`outer_steps` steps of AdamW in theta, phi fixed; theta's average follows.
+
+    Returns:
+        The state with theta, its average and the optimiser moved on, and the terms of Eq. (5) at each step.
+    """
+    training = config.training
     optimiser = make_optimiser(training)
 
     def global_step(carry, key):  # type: ignore[no-untyped-def]
@@ -182,15 +206,9 @@ def learn(
 
     carry = (state.theta, state.averaged, state.optimiser_state)
     (theta, averaged, optimiser_state), terms = jax.lax.scan(
-        global_step, carry, jax.random.split(outer_key, training.outer_steps)
+        global_step, carry, jax.random.split(key, training.outer_steps)
     )
-
-    # Write back phi*, the start of the next visit.
-    bank = jax.tree.map(lambda leaf, new: leaf.at[index].set(new), state.bank, phi)
-    metrics = diagnostics(theta, phi, batch, terms, visit.weight, prior_key)
-    metrics["inner_steps"] = jnp.mean(info.steps.astype(jnp.float32))
-    next_state = TrainState(theta, averaged, optimiser_state, bank, state.update + 1, state.key)
-    return next_state, metrics
+    return state._replace(theta=theta, averaged=averaged, optimiser_state=optimiser_state), terms
 
 
 def diagnostics(

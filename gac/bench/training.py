@@ -1,0 +1,107 @@
+"""Inner steps, outer steps, and what an update costs to compile and to hold."""
+
+import dataclasses
+import time
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gac.bench.arithmetic import inner_step_flops, outer_step_flops
+from gac.bench.timing import Effort, Row, Spread, call_times, rates
+from gac.bench.workload import ACTION_DIM, OBSERVATION_DIM, Workload
+from gac.config import Config
+from gac.inference.posterior import fit_posterior
+from gac.model.joint import Phi
+from gac.training.update import global_steps, update
+from gac.training.visits import Visit, make_visits
+
+FEWEST_STEPS, MOST_STEPS = 2, 50
+USUAL_SHARE = 0.3
+"""Share of the machine's rate that a call's length is planned with."""
+
+
+def inner_loop(work: Workload, gflops: float, effort: Effort) -> Row:
+    """Steps of local inference on one batch, with the convergence test on but never met.
+
+    Args:
+        gflops: rate of the machine's matrix product, the limit.
+    """
+    config = work.config
+    flops = inner_step_flops(config, OBSERVATION_DIM, ACTION_DIM)
+    steps = _steps(flops, gflops, effort)
+    posterior = dataclasses.replace(config.posterior, inner_tol=0.0)
+    fit = eqx.filter_jit(
+        lambda model, data, batch, phi0, key: fit_posterior(model, data, batch, phi0, posterior, key, steps)
+    )
+    phi0, key = Phi.at_prior(config.training.batch_size, config.model), jax.random.key(1)
+    taken_steps = fit(work.state.theta, work.data, work.batch, phi0, key)[1].steps
+    if not (np.asarray(taken_steps) == steps).all():
+        raise RuntimeError("an item converged: the steps counted would not be those taken")
+    taken = call_times(lambda: fit(work.state.theta, work.data, work.batch, phi0, key), effort)
+    return _loop_row(config, rates(steps, taken), flops, gflops)
+
+
+def outer_loop(work: Workload, gflops: float, effort: Effort) -> Row:
+    """Steps of AdamW in theta on one batch, with the posteriors where new ones start."""
+    flops = outer_step_flops(work.config, OBSERVATION_DIM, ACTION_DIM)
+    steps = _steps(flops, gflops, effort)
+    training = dataclasses.replace(work.config.training, outer_steps=steps)
+    config = dataclasses.replace(work.config, training=training)
+    phi, alike = Phi.at_prior(training.batch_size, config.model), jnp.ones(training.batch_size)
+    visit = Visit(jnp.arange(training.batch_size, dtype=jnp.int32), alike, alike)
+    scale = float(work.episodes.lengths.mean())
+    run = eqx.filter_jit(
+        lambda state, batch, data, key: global_steps(state, phi, batch, data, config, scale, visit, key)
+    )
+    taken = call_times(lambda: run(work.state, work.batch, work.data, jax.random.key(1)), effort)
+    return _loop_row(config, rates(steps, taken), flops, gflops)
+
+
+def _steps(flops: float, gflops: float, effort: Effort) -> int:
+    """Steps of a call that takes about as long as the effort wants."""
+    return int(np.clip(effort.call_seconds * USUAL_SHARE * gflops * 1e9 / flops, FEWEST_STEPS, MOST_STEPS))
+
+
+def _loop_row(config: Config, steps_per_second: Spread, flops: float, gflops: float) -> Row:
+    achieved = steps_per_second.times(flops / 1e9)
+    return {
+        "steps_per_second": steps_per_second,
+        "trajectories": config.training.batch_size,
+        "gflop_per_step": flops / 1e9,
+        "gflops_per_second": achieved,
+        "share_of_matrix_product": achieved.times(1.0 / gflops),
+    }
+
+
+def compilation(work: Workload, effort: Effort) -> Row:
+    """Seconds to trace and to compile an update, and the memory of the device that it asks for, by XLA.
+
+    Once at least, and again until the effort is spent.
+
+    What is kept on disk is not used, unless JAX was told to (`JAX_COMPILATION_CACHE_DIR`).
+    """
+    config, episodes = work.config, work.episodes
+    every, y = np.arange(episodes.num_episodes, dtype=np.int32), np.asarray(work.data.y)
+    visits = make_visits(every, episodes.lengths, y, config.training)
+    scale = float(episodes.lengths.mean())
+    traced: list[float] = []
+    compiled: list[float] = []
+    while not compiled or (len(compiled) < effort.repeats and sum(compiled) < effort.seconds):
+        # A new function each time: JAX remembers what it traced of an old one.
+        program = jax.jit(lambda state, data: update(state, data, visits, config, scale, OBSERVATION_DIM))
+        began = time.perf_counter()
+        lowered = program.lower(work.state, work.data)
+        traced.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        executable = lowered.compile()
+        compiled.append(time.perf_counter() - began)
+    sizes = executable.memory_analysis()
+    names = ("argument_size_in_bytes", "output_size_in_bytes", "temp_size_in_bytes")
+    known = sizes is not None and all(hasattr(sizes, name) for name in names)
+    return {
+        "trace_seconds": Spread.of(traced),
+        "compile_seconds": Spread.of(compiled),
+        "memory_mib": sum(getattr(sizes, name) for name in names) / 2**20 if known else None,
+    }

@@ -1,0 +1,118 @@
+"""Compiled programs on disk: a second start of a command compiles nothing."""
+
+import glob
+import os
+import re
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from gac.data.load import cache_folder
+
+FOLDER = "compiled"
+MOST_BYTES = 2**30
+"""Compiled programs kept; those that were not used for longest go first."""
+
+_FAILED = re.compile(
+    r"Error (reading|writing) persistent compilation cache entry for '(.+?)': (.+)", re.DOTALL
+)
+
+
+def keep_compiled() -> None:
+    """Have JAX keep what it compiles from here on, and read what was compiled before.
+
+    For programs, not for libraries: it sets JAX's options for the whole process. An entry is named by JAX
+    after the program, its own version, the compiler's options and the processor or accelerator. The number of
+    cores, by which the compiler cuts loops without naming the entry so, sets the folder.
+
+    A folder chosen in JAX's own way (`JAX_COMPILATION_CACHE_DIR`) stays, and `JAX_ENABLE_COMPILATION_CACHE=0`
+    turns this off. Where nothing can be written, or others may write, one line says so, and every start
+    compiles anew.
+    """
+    if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
+        return
+    folder = cache_folder() / FOLDER / f"{_cores()}-cores"
+    try:
+        _claim(folder)
+        _trim(folder.parent, MOST_BYTES)
+    except OSError as error:
+        _say(f"{folder} ({error.strerror})")
+        return
+    options = {
+        "jax_compilation_cache_dir": str(folder),
+        # Small programs too: together they take longer to compile than to read.
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    for name, value in options.items():
+        jax.config.update(name, value)  # type: ignore[no-untyped-call]
+    warnings.showwarning = _mending(folder, warnings.showwarning)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _claim(folder: Path) -> None:
+    """Make the folder, and see that this user alone may write in it: JAX runs what it finds there."""
+    for each in (folder.parent, folder):
+        each.mkdir(parents=True, exist_ok=True, mode=0o700)
+        status = each.stat()
+        if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & 0o022):
+            raise PermissionError(0, "others may write there")
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+def _trim(folder: Path, most: int) -> None:
+    """Remove the programs that were not used for longest until the rest takes no more than `most` bytes."""
+    found = []
+    for entry in folder.glob("*/*-cache"):
+        try:
+            status = entry.stat()
+        except FileNotFoundError:
+            continue  # Another process is trimming.
+        found.append((max(status.st_atime, status.st_mtime), status.st_size, entry))
+    excess = sum(size for _, size, _ in found) - most
+    for _, size, entry in sorted(found):
+        if excess <= 0:
+            return
+        entry.unlink(missing_ok=True)
+        excess -= size
+
+
+def _mending(folder: Path, show: Callable[..., Any]) -> Callable[..., None]:
+    """What shows warnings, with JAX's about a single entry taken out.
+
+    JAX writes in place: a kill or a full disk leaves half an entry, of which it would warn at every start
+    without ever replacing it. Removed while it warns, the entry is written anew by the same compilation.
+    """
+    said = False
+
+    def showwarning(message: Any, *place: Any, **options: Any) -> None:
+        nonlocal said
+        failed = _FAILED.match(str(message))
+        if failed is None:
+            show(message, *place, **options)
+            return
+        doing, program, why = failed.groups()
+        for entry in folder.glob(f"{glob.escape(program)}-*-cache"):
+            entry.unlink(missing_ok=True)
+        if doing == "writing" and not said:
+            said = True
+            _say(f"{folder} ({' '.join(why.split())})")
+
+    return showwarning
+
+
+def _say(where_and_why: str) -> None:
+    print(
+        f"gac: compiled programs cannot be kept in {where_and_why}: every start compiles anew; "
+        "make room, or set GAC_CACHE to a folder of your own",
+        file=sys.stderr,
+    )

@@ -1,0 +1,176 @@
+"""Many seeds in one program are the runs that they would be one by one."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import tiny
+
+import gac
+from gac import cli
+from gac.errors import UserError
+from gac.training import offline, seeds
+from gac.training.seeds import Seeds, mean_line, train_seeds, usable_devices
+
+COUNT, UPDATES = 2, 4
+TOLERANCE = {"rtol": 2e-3, "atol": 2e-4}
+"""Rounding, after some Adam steps; seeds differ by a thousand times as much."""
+
+SHARDED = """
+import sys, jax, tiny, gac
+assert jax.device_count() == 2
+gac.train_seeds(tiny.make_episodes(), tiny.CONFIG, seeds=2, out=sys.argv[1], updates=int(sys.argv[2]))
+"""
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def assert_same_run(folder, other):
+    """The same weights and metrics up to rounding, and the same of everything else."""
+    one, two = gac.load(folder), gac.load(other)
+    assert one.config == two.config
+    leaves = [jax.tree.leaves(agent.model) for agent in (one, two)]
+    for a, b in zip(*leaves, strict=True):
+        np.testing.assert_allclose(a, b, **TOLERANCE)
+    ours, theirs = lines(folder), lines(other)
+    assert [line["update"] for line in ours] == [line["update"] for line in theirs]
+    for line, its in zip(ours, theirs, strict=True):
+        assert line.keys() == its.keys()
+        for key in line.keys() - {"seconds", "trajectories_per_second"}:
+            np.testing.assert_allclose(line[key], its[key], err_msg=key, **TOLERANCE)
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """Two seeds after four updates, past a refit and a held-out ELBO."""
+    out = tmp_path_factory.mktemp("seeds") / "runs"
+    train_seeds(tiny.make_episodes(), tiny.CONFIG, seeds=COUNT, out=out, updates=UPDATES)
+    return out
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory):
+    """The second seed by itself."""
+    out = tmp_path_factory.mktemp("single") / "run"
+    gac.train(tiny.make_episodes(), tiny.dataclasses.replace(tiny.CONFIG, seed=1), out=out, updates=UPDATES)
+    return out
+
+
+def test_each_is_the_run_that_it_would_be_by_itself(together, single):
+    assert sorted(path.name for path in together.iterdir()) == ["seed-0", "seed-1"]
+    assert_same_run(together / "seed-1", single)
+    weights = [gac.load(together / name).model.critic.hidden.weight for name in ("seed-0", "seed-1")]
+    assert np.abs(weights[0] - weights[1]).max() > 0.1
+
+
+def test_one_of_them_goes_on_by_itself(together, tmp_path):
+    import shutil
+
+    run = tmp_path / "run"
+    shutil.copytree(together / "seed-1", run)
+    config = tiny.dataclasses.replace(tiny.CONFIG, seed=1)
+    gac.train(tiny.make_episodes(), config, out=run, updates=UPDATES + 1, resume=True)
+    assert [line["update"] for line in lines(run)] == [1, 4, 5]
+
+
+def test_resuming_equals_never_having_stopped_even_if_one_run_is_behind(together, tmp_path, monkeypatch):
+    episodes, out = tiny.make_episodes(), tmp_path / "runs"
+    train_seeds(episodes, tiny.CONFIG, seeds=COUNT, out=out, updates=2)
+    train_seeds(episodes, tiny.CONFIG, seeds=COUNT, out=out, updates=3, resume=True)
+    # As after a kill between two checkpoints.
+    behind = tmp_path / "behind"
+    train_seeds(episodes, tiny.CONFIG, seeds=COUNT, out=behind, updates=2)
+    for file in (behind / "seed-0").iterdir():
+        file.replace(out / "seed-0" / file.name)
+    train_seeds(episodes, tiny.CONFIG, seeds=COUNT, out=out, updates=UPDATES, resume=True)
+    for name in ("seed-0", "seed-1"):
+        one, other = (gac.load(folder / name).model for folder in (together, out))
+        for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+            np.testing.assert_allclose(a, b, **TOLERANCE)
+
+
+def test_a_value_that_is_not_finite_names_the_seed_and_keeps_the_rest(tmp_path):
+    out = tmp_path / "runs"
+    runs = Seeds(tiny.make_episodes(), tiny.CONFIG, out, COUNT)
+    bad = runs.states.theta.critic.out.bias.at[1].set(np.nan)
+    runs.states = runs.states._replace(
+        theta=offline.eqx.tree_at(lambda theta: theta.critic.out.bias, runs.states.theta, bad)
+    )
+    with pytest.raises(UserError, match="the weights of seed 1 at update 1"):
+        runs.step()
+    assert int(runs.states.update) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["seed-0", "seed-1"]
+
+
+@pytest.mark.slow
+def test_two_devices_share_the_seeds(single, tmp_path):
+    here = Path(tiny.__file__).parent
+    env = os.environ | {
+        "PYTHONPATH": f"{here}{os.pathsep}{here.parent}",
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+    }
+    out = tmp_path / "runs"
+    command = [sys.executable, "-W", "error", "-c", SHARDED, str(out), str(UPDATES)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert_same_run(out / "seed-1", single)
+
+
+@pytest.mark.parametrize(
+    ("count", "devices", "used"), [(5, 1, 1), (4, 8, 4), (6, 4, 3), (5, 4, 1), (1, 8, 1), (8, 8, 8)]
+)
+def test_seeds_are_shared_out_evenly(count, devices, used):
+    assert usable_devices(count, devices) == used
+
+
+def test_what_is_shown_is_the_mean_and_the_rate_of_all():
+    shown = [
+        {"update": 5, "elbo": elbo, "kl_per_token": [1.0], "trajectories_per_second": 10.0}
+        for elbo in (1.0, 3.0)
+    ]
+    assert mean_line(shown) == {"update": 5, "elbo": 2.0, "trajectories_per_second": 20.0}
+
+
+def test_replacing_leaves_no_run_of_a_seed_that_is_not_trained_now(tmp_path, monkeypatch):
+    out = tmp_path / "runs"
+    for name in ("seed-0", "seed-7"):
+        (out / name).mkdir(parents=True)
+        (out / name / "config.json").write_text("old")
+    with pytest.raises(UserError, match="is not empty"):
+        train_seeds(tiny.make_episodes(), tiny.CONFIG, seeds=1, out=out)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(seeds, "Seeds", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train_seeds(tiny.make_episodes(), tiny.CONFIG, seeds=1, out=out, overwrite=True)
+    assert not list(out.rglob("config.json"))
+
+
+def test_no_seeds_are_refused(tmp_path):
+    with pytest.raises(UserError, match="seeds is 0"):
+        train_seeds(tiny.make_episodes(), tiny.CONFIG, seeds=0, out=tmp_path)
+
+
+def test_the_command_goes_on_with_the_configuration_of_the_first_seed(together, monkeypatch):
+    called = {}
+    monkeypatch.setattr(gac, "load_data", lambda *_, **__: tiny.make_episodes(), raising=False)
+    monkeypatch.setattr(
+        gac,
+        "train_seeds",
+        lambda data, config, **options: called.update(options, config=config),
+        raising=False,
+    )
+    words = ["train", "data", "--out", str(together), "--seeds", "2", "--resume", "--updates", "9"]
+    assert cli.main(words) == 0
+    assert called["config"] == tiny.CONFIG
+    assert (called["seeds"], called["resume"], called["updates"]) == (2, True, 9)
