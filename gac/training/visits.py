@@ -35,7 +35,7 @@ class Visit(NamedTuple):
     index: Int[Array, "batch"]  # type: ignore[assignment]  # hides tuple.index
     weight: Float[Array, "batch"]
     r"""$B w_i / \rho_i$, with shares $w_i = 1/N$ unless others are given: the mean of weight times x over the
-    batch is an unbiased estimate of $\sum_i w_i x_i$. They undo the rates, and leave shares as they are meant."""
+    batch is an unbiased estimate of $\sum_i w_i x_i$. They undo the rates and leave the shares."""
     tilt: Float[Array, "batch"]
     """`Visits.tilt` of each."""
 
@@ -99,7 +99,7 @@ def make_visits(
         train_index: their places in the data.
         lengths: steps T of each.
         y: returns, standardised.
-        share: of each in what is learned, summing to 1 (`gac.online.buffer.shares`); all the same unless given.
+        share: w of each, summing to 1 (`gac.online.buffer.shares`); all the same unless given.
     """
     batch_size = min(config.batch_size, len(train_index))
     emphasis = np.ones(len(train_index)) if share is None else len(share) * np.asarray(share, np.float64)
