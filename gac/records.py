@@ -74,10 +74,31 @@ class Evaluation:
     y_star: float | None
     """The return that a target query aimed at, raw."""
     versions: Mapping[str, str]
+    replan: str = "never"
+    """When new plans were inferred within an episode: never, every:N, trigger:RATE:SIGNAL."""
+    disturb: str | None = None
+    """What disturbed the environment: push:X, noise:X."""
+    replans: tuple[int, ...] = ()
+    """New plans within each episode; empty in records from before there were any."""
+    replan_seconds: float = 0.0
+    """Wall-clock seconds of inferring these, compilation included."""
+    ms_per_step: float | None = None
+    """Milliseconds of the policy, replanning included, per environment step."""
 
     def to_json(self) -> str:
         """The record as JSON text."""
         return json.dumps(dataclasses.asdict(self), indent=1)
+
+    @property
+    def stem(self) -> str:
+        """The name of its file, without the suffix."""
+        parts = [self.query] + [self.replan] * (self.replan != "never") + [self.disturb] * bool(self.disturb)
+        return "eval-" + "-".join(str(part).replace(":", "_") for part in parts)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it tells of one plan an episode, undisturbed: what queries are compared by."""
+        return self.replan == "never" and self.disturb is None
 
     @property
     def predicted_mean(self) -> float:
@@ -96,7 +117,7 @@ def read_facts(path: Path) -> DataFacts:
     Raises:
         UserError: no such file, not JSON, a missing field, lists of different lengths.
     """
-    fields = _Fields.parse(read_text(path), str(path))
+    fields = Fields.parse(read_text(path), str(path))
     facts = DataFacts(
         name=fields.words("name"),
         env_id=None if fields.raw.get("env_id") is None else fields.words("env_id"),
@@ -119,7 +140,7 @@ def read_evaluation(text: str, where: str, stem: str | None = None) -> Evaluatio
     Raises:
         UserError: not JSON, a missing field, a value of the wrong kind, lists of different lengths.
     """
-    fields = _Fields.parse(text, where)
+    fields = Fields.parse(text, where)
     record = Evaluation(
         query=fields.words("query"),
         env_id=fields.words("env_id"),
@@ -138,17 +159,27 @@ def read_evaluation(text: str, where: str, stem: str | None = None) -> Evaluatio
         converged=fields.maybe_number("converged"),
         query_steps=fields.maybe_number("query_steps"),
         y_star=fields.maybe_number("y_star"),
+        replan=fields.words("replan") if "replan" in fields.raw else "never",
+        disturb=None if fields.raw.get("disturb") is None else fields.words("disturb"),
+        replans=tuple(map(int, fields.numbers("replans"))) if "replans" in fields.raw else (),
+        replan_seconds=fields.number("replan_seconds") if "replan_seconds" in fields.raw else 0.0,
+        ms_per_step=fields.maybe_number("ms_per_step"),
     )
+    if record.replans and len(record.replans) != len(record.returns):
+        raise UserError(
+            f"{where}: replans has {len(record.replans)} values, expected one for each of "
+            f"{len(record.returns)} episodes; evaluate again"
+        )
     sizes = len(record.returns), len(record.lengths), len(record.predicted_returns)
     if min(sizes) < 1 or len(set(sizes)) > 1:
         raise UserError(
             f"{where}: returns, lengths and predicted_returns have {', '.join(map(str, sizes))} values, "
             "expected one of each per episode; evaluate again"
         )
-    if stem is not None and stem != f"eval-{record.query}":
-        raise UserError(
-            f"{where}: query is {record.query!r}, expected that of the file's name; evaluate again"
-        )
+    if stem is not None and stem != record.stem:
+        said = "query" if record.plain else "query, replan and disturb"
+        value = record.query if record.plain else f"{record.query}, {record.replan}, {record.disturb}"
+        raise UserError(f"{where}: {said} is {value!r}, expected that of the file's name; evaluate again")
     return record
 
 
@@ -167,14 +198,14 @@ def is_number(value: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class _Fields:
-    """A JSON object whose fields are taken out by the kind that they must have."""
+class Fields:
+    """A JSON object whose fields are taken out by the kind that they must have, or refused in one line."""
 
     raw: Mapping[str, Any]
     where: str
 
     @classmethod
-    def parse(cls, text: str, where: str) -> "_Fields":
+    def parse(cls, text: str, where: str) -> "Fields":
         try:
             raw = json.loads(text)
         except (json.JSONDecodeError, RecursionError) as error:

@@ -8,17 +8,20 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 from numpy import ndarray
 
+from gac.acting.calibration import Calibration, read_calibration
 from gac.acting.policy import Policy
+from gac.acting.replan import Never, Replan
+from gac.acting.replanning import ReplanningPolicy
 from gac.config import Config
 from gac.data.standardise import Standardiser
 from gac.errors import UserError
 from gac.files import read_metadata, read_tree, write_text, write_tree
 from gac.inference.loop import Info
 from gac.inference.queries import Exploit, Query, Target
-from gac.inference.solve import solve
+from gac.inference.solve import solve, solve_each
 from gac.model.generator import PlanMemory
 from gac.model.joint import GAC
 from gac.records import DataFacts, read_facts, read_text
@@ -41,6 +44,10 @@ class Plan(NamedTuple):
     """Mean predicted return of the plans at each step of the query, raw."""
     single: bool
     """Whether one observation was given rather than a batch."""
+    query: Query
+    """What was asked; a new plan within the episode asks the same."""
+    seeds: UInt32[ndarray, "batch"]
+    """Of the draws of such new plans, one per row."""
 
 
 class Agent:
@@ -51,11 +58,20 @@ class Agent:
         standardiser: the units of the training data.
         config: the run's configuration.
         facts: the run's data set.
+        calibration: what held-out episodes showed the trigger of replanning; None until `gac.calibrate`.
     """
 
-    def __init__(self, model: GAC, standardiser: Standardiser, config: Config, facts: DataFacts) -> None:
+    def __init__(
+        self,
+        model: GAC,
+        standardiser: Standardiser,
+        config: Config,
+        facts: DataFacts,
+        calibration: Calibration | None = None,
+    ) -> None:
         self.model, self.standardiser = model, standardiser
         self.config, self.facts = config, facts
+        self.calibration = calibration
 
     @property
     def env_id(self) -> str | None:
@@ -94,23 +110,63 @@ class Agent:
             raise UserError("observation holds NaN or infinity; expected finite numbers")
         s0 = jnp.asarray(self.standardiser.standardise_observation(first))
         query = query or Exploit()
-        units = self.standardiser.standardise_return
-        returns = units(np.asarray(self.facts.returns, np.float32))
-        y_star = query.y_star if isinstance(query, Target) else np.nan
-        target = float(units(np.full(1, y_star, np.float32))[0])
+        returns, target = self._units_of(query)
         epsilon, info, trace = solve(self.model, s0, query, returns, target, jax.random.key(seed))
         predicted, memory = _read_out(self.model, s0, epsilon)
         raw = self.standardiser.raw_return
-        return Plan(memory, raw(np.asarray(predicted)), epsilon, info, raw(trace), single)
+        seeds = ((seed + np.arange(len(first))) % 2**32).astype(np.uint32)
+        return Plan(memory, raw(np.asarray(predicted)), epsilon, info, raw(trace), single, query, seeds)
 
-    def policy(self, plan: Plan) -> Policy:
-        """The policy p_beta(a_t | context, z_traj) of a plan, with an empty context."""
-        return Policy(
-            self.model.generator, self.standardiser, plan.memory, self.config.model.context, plan.single
+    def policy(self, plan: Plan, replan: Replan | None = None) -> Policy | ReplanningPolicy:
+        """The policy p_beta(a_t | context, z_traj) of a plan, with an empty context.
+
+        Args:
+            plan: of the episodes' first observations.
+            replan: when to infer a new plan within an episode, by the same query at the state then; never
+                unless given.
+
+        Raises:
+            UserError: a trigger, and the agent is not calibrated, or not for so low a rate.
+        """
+        if replan is None or isinstance(replan, Never):
+            return Policy(
+                self.model.generator, self.standardiser, plan.memory, self.config.model.context, plan.single
+            )
+        returns, target = self._units_of(plan.query)
+
+        def infer(
+            state: Float[Array, "group obs"],
+            seeds: UInt32[ndarray, "group"],
+            number: UInt32[ndarray, "group"],
+        ) -> tuple[Float[Array, "group n_z dim"], list[PlanMemory]]:
+            keys = _keys(jnp.asarray(seeds), jnp.asarray(number))
+            epsilon = solve_each(self.model, state, plan.query, returns, target, keys)
+            return epsilon, _read_out(self.model, state, epsilon)[1]
+
+        return ReplanningPolicy(
+            self.model,
+            self.standardiser,
+            plan.memory,
+            plan.epsilon,
+            plan.seeds,
+            infer,
+            replan,
+            self.calibration,
+            plan.single,
         )
 
+    def _units_of(self, query: Query) -> tuple[Float[ndarray, "episodes"], float]:
+        """Returns of the data and the return that a target query aims at, standardised."""
+        units = self.standardiser.standardise_return
+        y_star = query.y_star if isinstance(query, Target) else np.nan
+        returns = units(np.asarray(self.facts.returns, np.float32))
+        return returns, float(units(np.full(1, y_star, np.float32))[0])
+
     def save(self, folder: str | Path) -> None:
-        """Write config.json, data.json and model.safetensors: enough to act without the data."""
+        """Write config.json, data.json and model.safetensors: enough to act without the data.
+
+        A calibrated agent also writes calibration.json.
+        """
         folder = Path(folder)
         write_text(folder / "config.json", self.config.to_json())
         write_text(folder / "data.json", self.facts.to_json())
@@ -118,6 +174,8 @@ class Agent:
         arrays = (eqx.filter(self.model, eqx.is_array), self.standardiser)
         metadata = {"schema_version": MODEL_SCHEMA, "sizes": json.dumps(sizes)}
         write_tree(folder / "model.safetensors", arrays, metadata)
+        if self.calibration is not None:
+            self.calibration.save(folder)
 
 
 def load(folder: str | Path) -> Agent:
@@ -138,7 +196,8 @@ def load(folder: str | Path) -> Agent:
     static = eqx.filter(like[0], lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct), inverse=True)
     weights, standardiser = read_tree(path, like)
     standardiser = Standardiser(*(np.asarray(leaf) for leaf in standardiser))
-    return Agent(eqx.combine(weights, static), standardiser, config, read_facts(folder / "data.json"))
+    model, facts = eqx.combine(weights, static), read_facts(folder / "data.json")
+    return Agent(model, standardiser, config, facts, read_calibration(folder, model))
 
 
 def _skeleton(config: Config, observation_dim: int, action_dim: int) -> tuple[GAC, Standardiser]:
@@ -155,3 +214,11 @@ def _read_out(
     """Predicted returns, and the plans as the generator reads them."""
     z_y, z_traj = model.prior(s0, epsilon)
     return model.critic.mean(z_y), model.generator.remember(z_traj)
+
+
+@jax.jit
+def _keys(seeds: UInt32[Array, "group"], number: UInt32[Array, "group"]) -> PRNGKeyArray:
+    """The key of each row's n-th plan."""
+    return jax.vmap(lambda seed, n: jax.random.fold_in(jax.random.fold_in(jax.random.key(0), seed), n))(
+        seeds, number
+    )

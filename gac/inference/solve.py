@@ -42,24 +42,72 @@ def solve(
         epsilon, the diagnostics (None for the prior), and the mean predicted return at each
         step, standardised.
     """
+    aims = _aims(query, returns, target)
+    epsilon, info = _plan(model, s0, query, aims, key)
+    watched = np.zeros(0, np.float32) if info is None else np.asarray(info.trace)
+    return epsilon, info, watched[np.isfinite(watched)]
+
+
+def solve_each(
+    model: GAC,
+    s0: Float[Array, "batch obs"],
+    query: Query,
+    returns: Float[ndarray, "episodes"],
+    target: float,
+    keys: PRNGKeyArray,
+) -> Float[Array, "batch n_z dim"]:
+    """Infer the base noise of plans, each with draws of its own key: a row depends on no other.
+
+    `solve` draws for the whole batch at once, so there a plan depends on its place. Here the same state
+    and key give the same plan in any batch, which replanning needs: who triggers together is chance.
+
+    Args:
+        keys: one per row; the others are those of `solve`.
+    """
+    epsilon: Float[Array, "batch n_z dim"] = _plan_each(model, s0, query, _aims(query, returns, target), keys)
+    return epsilon
+
+
+def _aims(query: Query, returns: Float[ndarray, "episodes"], target: float) -> Float[Array, "*aims"]:
+    """What a query measures plans by, standardised: the ceiling of exploit, the returns to reach."""
+    match query:
+        case Prior():
+            return jnp.zeros(0)
+        case Exploit():
+            return jnp.asarray(returns.max())
+        case Explore(quantile=quantile, delta_y=delta_y):
+            high = jnp.asarray(returns[returns >= np.quantile(returns, quantile)])
+            aims: Float[Array, "high"] = high + delta_y
+            return aims
+        case Target():
+            return jnp.float32(target)
+
+
+def _plan(
+    model: GAC, s0: Float[Array, "batch obs"], query: Query, aims: Float[Array, "*aims"], key: PRNGKeyArray
+) -> tuple[Float[Array, "batch n_z dim"], Info | None]:
+    """Base noise and diagnostics, None for the prior; may be traced."""
     infer_key, choice_key, draw_key = jax.random.split(key, 3)
     shape = (s0.shape[0], model.config.latent_tokens, model.config.embed_dim)
     match query:
         case Prior():
-            return jax.random.normal(draw_key, shape), None, np.zeros(0, np.float32)
+            return jax.random.normal(draw_key, shape), None
         case Exploit(kl_weight=kl_weight):
-            phi, info = _exploit(model, s0, jnp.float32(kl_weight), jnp.asarray(returns.max()), infer_key)
-            epsilon = phi.mu
-        case Explore(quantile=quantile, delta_y=delta_y):
-            high = jnp.asarray(returns[returns >= np.quantile(returns, quantile)])
-            y_plus = jax.random.choice(choice_key, high, shape[:1]) + delta_y
-            phi, info = _reach(model, s0, y_plus, infer_key)
-            epsilon = phi.sample(draw_key)
+            phi, info = _exploit(model, s0, jnp.float32(kl_weight), aims, infer_key)
+            return phi.mu, info
+        case Explore():
+            phi, info = _reach(model, s0, jax.random.choice(choice_key, aims, shape[:1]), infer_key)
         case Target():
-            phi, info = _reach(model, s0, jnp.full(shape[:1], target), infer_key)
-            epsilon = phi.sample(draw_key)
-    watched = np.asarray(info.trace)
-    return epsilon, info, watched[np.isfinite(watched)]
+            phi, info = _reach(model, s0, jnp.full(shape[:1], aims), infer_key)
+    return phi.sample(draw_key), info
+
+
+@eqx.filter_jit
+def _plan_each(
+    model: GAC, s0: Float[Array, "batch obs"], query: Query, aims: Float[Array, "*aims"], keys: PRNGKeyArray
+) -> Float[Array, "batch n_z dim"]:
+    epsilon, _ = jax.vmap(lambda state, key: _plan(model, state[None], query, aims, key))(s0, keys)
+    return epsilon[:, 0]
 
 
 def _ascend(objective: Objective, batch: int, config: ModelConfig, key: PRNGKeyArray) -> tuple[Phi, Info]:
