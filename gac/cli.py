@@ -22,6 +22,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "data": data_commands.data,
     "train": commands.train,
     "evaluate": commands.evaluate,
+    "consistency": commands.consistency,
     "report": commands.report,
 }
 DATA_COMMANDS: dict[str, Callable[..., None]] = {

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 
 from gac.data.episodes import Episodes
 from gac.errors import UserError
@@ -109,6 +111,82 @@ class Evaluation:
     def ratio(self) -> float | None:
         """Predicted over achieved mean return; None where a ratio says nothing (not both positive)."""
         return self.predicted_mean / self.mean if self.mean > 0 and self.predicted_mean > 0 else None
+
+
+@dataclass(frozen=True)
+class Consistency:
+    """What was commanded, achieved and recognised over a sweep of target returns; consistency.json.
+
+    Returns are raw and undiscounted; the inner tuples have a number per episode, in the order of `commanded`.
+    """
+
+    env_id: str
+    seed: int
+    commanded: tuple[float, ...]
+    """Targets y*, rising."""
+    usual: float
+    """The return up to which commands count as in distribution: a high quantile of the data's."""
+    returns: tuple[tuple[float, ...], ...]
+    """Achieved."""
+    predicted_returns: tuple[tuple[float, ...], ...]
+    """mu_gamma(z_y) of each plan, before acting."""
+    estimated_returns: tuple[tuple[float | None, ...], ...]
+    """Mean of p(y | tau) of each collected trajectory; None for one of a single step."""
+    estimated_stds: tuple[tuple[float | None, ...], ...]
+    """Its standard deviation."""
+    versions: Mapping[str, str]
+
+    def to_json(self) -> str:
+        """The record as JSON text."""
+        return json.dumps(dataclasses.asdict(self), indent=1)
+
+    def judged(self, *, usual: bool) -> tuple[Float[ndarray, "points"], ...]:
+        """Achieved returns, estimates and their stds of the commands in distribution, or of those beyond."""
+        rows = [
+            (y, estimate, std)
+            for commanded, *columns in zip(
+                self.commanded, self.returns, self.estimated_returns, self.estimated_stds, strict=True
+            )
+            if (commanded <= self.usual) == usual
+            for y, estimate, std in zip(*columns, strict=True)
+            if estimate is not None
+        ]
+        return tuple(np.array(rows, np.float64).reshape(-1, 3).T)
+
+
+def read_consistency(path: Path) -> Consistency:
+    """Read consistency.json.
+
+    Raises:
+        UserError: not JSON, a missing field, lists of different lengths.
+    """
+    fields = Fields.parse(read_text(path), str(path))
+    record = Consistency(
+        env_id=fields.words("env_id"),
+        seed=fields.whole("seed"),
+        commanded=fields.numbers("commanded"),
+        usual=fields.number("usual"),
+        returns=fields.table("returns"),
+        predicted_returns=fields.table("predicted_returns"),
+        estimated_returns=fields.table("estimated_returns", holes=True),
+        estimated_stds=fields.table("estimated_stds", holes=True),
+        versions=fields.versions("versions"),
+    )
+    shapes = {
+        tuple(map(len, table))
+        for table in (
+            record.returns,
+            record.predicted_returns,
+            record.estimated_returns,
+            record.estimated_stds,
+        )
+    }
+    if len(shapes) > 1 or len(record.commanded) != len(record.returns) or not record.commanded:
+        raise UserError(
+            f"{path}: the tables do not have one row per command and one value per episode; "
+            "make it again with gac consistency"
+        )
+    return record
 
 
 def read_facts(path: Path) -> DataFacts:
@@ -247,6 +325,18 @@ class Fields:
         if not isinstance(value, list) or not all(is_number(item) and math.isfinite(item) for item in value):
             raise self._refuse(key, "a list of finite numbers")
         return tuple(map(float, value))
+
+    def table(self, key: str, *, holes: bool = False) -> tuple[tuple[Any, ...], ...]:
+        """Lists of finite numbers, or of numbers and nulls, in a list."""
+        value = self.raw.get(key)
+        rows = value if isinstance(value, list) and all(isinstance(row, list) for row in value) else None
+        if rows is None or not all(
+            (holes and item is None) or (is_number(item) and math.isfinite(item))
+            for row in rows
+            for item in row
+        ):
+            raise self._refuse(key, "lists of finite numbers in a list")
+        return tuple(tuple(None if item is None else float(item) for item in row) for row in rows)
 
     def versions(self, key: str) -> Mapping[str, str]:
         value = self.raw.get(key)

@@ -43,7 +43,7 @@ class Played:
 
 
 OnStep = Callable[[int, ndarray, ndarray, ndarray], None]
-"""`(row, observation, action, next observation)`, raw."""
+"""`(episode, observation, action, next observation)`, raw."""
 
 
 def make_environments(
@@ -133,6 +133,7 @@ def evaluate(
     seed: int = 0,
     replan: Replan | None = None,
     disturb: Disturbance | None = None,
+    on_step: OnStep | None = None,
 ) -> Evaluation:
     """Play episodes, each under a plan inferred from its own first observation.
 
@@ -144,6 +145,7 @@ def evaluate(
         seed: seed of the environments, of the query and of what disturbs.
         replan: when to infer a new plan within an episode; never unless given.
         disturb: pushes, or noise on actions, the same for every query and every way of replanning.
+        on_step: told of every step of every episode.
 
     Raises:
         UserError: an environment that cannot be made or does not fit the agent, a trigger of an agent
@@ -164,7 +166,8 @@ def evaluate(
         began = time.perf_counter()
         plans.append(agent.plan(first, query, seed=seed + start))
         planned = time.perf_counter()
-        groups.append(play(agent, plans[-1], group, first, replan))
+        told = None if on_step is None else _shifted(on_step, start)
+        groups.append(play(agent, plans[-1], group, first, replan, told))
         plan_seconds += planned - began
         act_seconds += time.perf_counter() - planned - groups[-1].replan_seconds
     for env in environments:
@@ -204,6 +207,11 @@ def evaluate(
 def versions() -> dict[str, str]:
     """What returns depend on besides the run."""
     return {"gac": __version__} | {package: version(package) for package in PACKAGES}
+
+
+def _shifted(on_step: OnStep, start: int) -> OnStep:
+    """For a group of environments whose first row is episode `start`."""
+    return lambda row, *step: on_step(start + row, *step)
 
 
 def _thinned(trace: Float[ndarray, "steps"]) -> tuple[float, ...]:

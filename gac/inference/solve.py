@@ -76,11 +76,9 @@ def _aims(query: Query, returns: Float[ndarray, "episodes"], target: float) -> F
         case Exploit():
             return jnp.asarray(returns.max())
         case Explore(quantile=quantile, delta_y=delta_y):
-            high = jnp.asarray(returns[returns >= np.quantile(returns, quantile)])
-            aims: Float[Array, "high"] = high + delta_y
-            return aims
+            return jnp.asarray(returns[returns >= np.quantile(returns, quantile)]) + delta_y
         case Target():
-            return jnp.float32(target)
+            return jnp.asarray(target, jnp.float32)
 
 
 def _plan(
