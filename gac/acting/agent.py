@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray, UInt32
+from jaxtyping import Array, Float, Key, UInt32
 from numpy import ndarray
 
 from gac.acting.calibration import Calibration, read_calibration
@@ -217,7 +217,7 @@ def _read_out(
 
 
 @jax.jit
-def _keys(seeds: UInt32[Array, "group"], number: UInt32[Array, "group"]) -> PRNGKeyArray:
+def _keys(seeds: UInt32[Array, "group"], number: UInt32[Array, "group"]) -> Key[Array, "group"]:
     """The key of each row's n-th plan."""
     return jax.vmap(lambda seed, n: jax.random.fold_in(jax.random.fold_in(jax.random.key(0), seed), n))(
         seeds, number

@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from gac.acting.replan import Signal, Trigger
+from gac.acting.replan import Trigger
 from gac.acting.watch import MEMORY_STEPS, SIGNALS
 from gac.errors import UserError
 from gac.files import write_text
@@ -49,7 +49,7 @@ class Calibration:
     fall: tuple[float, ...]
     """The largest smoothed fall of each held-out episode."""
 
-    def score(self, average: Float[ndarray, "batch signals"], signal: Signal) -> Float[ndarray, "batch"]:
+    def score(self, average: Float[ndarray, "batch signals"], signal: str) -> Float[ndarray, "batch"]:
         """How unusual smoothed signals are: from the median of the held-out episodes' maxima, in
         interquartile ranges of these, so that two signals compare; `either` takes the larger.
         """

@@ -128,8 +128,10 @@ class ReplanningPolicy:
         assert self._calibration is not None  # checked when made
         self._before = self._watch
         self._watch = watch(self._model, self._epsilon, self._scale, self._watch, state)
-        average, seen = np.asarray(self._watch.average), np.asarray(judged(self._watch.seen))
-        return seen & (self._calibration.score(average, self._replan.signal) > self._threshold)
+        average, seen = np.asarray(self._watch.average), np.asarray(self._watch.seen)
+        unusual = self._calibration.score(average, self._replan.signal) > self._threshold
+        due: Bool[ndarray, "batch"] = unusual & judged(seen, self.replans)
+        return due
 
     def _plan_anew(self, rows: Int[ndarray, "due"], state: Float[Array, "batch obs"]) -> None:
         """Infer plans for the rows, a padded group after the other, and begin with them."""

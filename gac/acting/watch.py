@@ -9,10 +9,11 @@ Two signals at every step t of a plan that was inferred at $s_0$ and is carried 
   promises less from here than it did at the start, in standard deviations of the data's returns.
 
 Both are smoothed, $v_t = v_{t-1} + (x_t - v_{t-1}) / W$ from $v_0 = 1$ and $0$, what they are on average. A
-plan is not judged before the average has seen W steps of it: so long is the refractory period.
+plan is not judged before the average has seen W steps of it, the n-th new one of an episode not before
+$2^n W$ steps: where plan after plan fails, the cause is none that a new plan mends.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -66,9 +67,14 @@ def smooth(
     return average + (values - average) / MEMORY_STEPS
 
 
-def judged(seen: Int[Array, "batch"]) -> Array:
-    """Whether the average has seen enough of a plan: `seen` states are one transition fewer."""
-    return seen > MEMORY_STEPS
+def judged(seen: Any, replans: Any = 0) -> Any:
+    """Whether the average has seen enough of a plan: `seen` states are one transition fewer.
+
+    Args:
+        seen: states seen under the plan, its first one included; an integer array.
+        replans: new plans that the episode had already; an integer array of the same shape, or one number.
+    """
+    return seen > MEMORY_STEPS * 2**replans
 
 
 @jax.jit

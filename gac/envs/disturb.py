@@ -5,7 +5,7 @@ are compared meet the same.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -14,7 +14,6 @@ from numpy import ndarray
 
 from gac.errors import UserError
 
-Kind = Literal["push", "noise"]
 PUSH_CHANCE = 0.01
 """Of a push at each step: ten in a whole episode of Hopper."""
 _STREAM = {"push": 1, "noise": 2}
@@ -33,11 +32,11 @@ class Disturbance:
             units of action.
     """
 
-    kind: Kind
+    kind: str
     size: float
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind) or not 0.0 < self.size < np.inf:
+        if self.kind not in _STREAM or not 0.0 < self.size < np.inf:
             raise UserError(f"disturb is '{self}', {_EXPECTED}")
 
     def __str__(self) -> str:
@@ -60,7 +59,7 @@ def parse_disturbance(text: str) -> Disturbance:
     """
     kind, _, size = text.partition(":")
     try:
-        return Disturbance(kind, float(size))  # type: ignore[arg-type]  # checked there
+        return Disturbance(kind, float(size))
     except UserError:
         raise
     except ValueError:
@@ -116,6 +115,6 @@ class Shaken(gymnasium.Wrapper[Any, Any, Any, Any]):
         return self.env.step(np.clip(noisy, space.low, space.high).astype(space.dtype))
 
 
-def _generator(kind: Kind, seed: int | None) -> np.random.Generator:
+def _generator(kind: str, seed: int | None) -> np.random.Generator:
     """Randomness apart from the environment's own, which begins from the same seed."""
     return np.random.default_rng(None if seed is None else [seed, _STREAM[kind]])

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Key, PRNGKeyArray
 from numpy import ndarray
 
 from gac.config import ModelConfig
@@ -54,7 +54,7 @@ def solve_each(
     query: Query,
     returns: Float[ndarray, "episodes"],
     target: float,
-    keys: PRNGKeyArray,
+    keys: Key[Array, "batch"],
 ) -> Float[Array, "batch n_z dim"]:
     """Infer the base noise of plans, each with draws of its own key: a row depends on no other.
 
@@ -102,7 +102,11 @@ def _plan(
 
 @eqx.filter_jit
 def _plan_each(
-    model: GAC, s0: Float[Array, "batch obs"], query: Query, aims: Float[Array, "*aims"], keys: PRNGKeyArray
+    model: GAC,
+    s0: Float[Array, "batch obs"],
+    query: Query,
+    aims: Float[Array, "*aims"],
+    keys: Key[Array, "batch"],
 ) -> Float[Array, "batch n_z dim"]:
     epsilon, _ = jax.vmap(lambda state, key: _plan(model, state[None], query, aims, key))(s0, keys)
     return epsilon[:, 0]

@@ -109,8 +109,9 @@ def _draw_commands(axis: Axes, run: Run, record: Consistency, theme: Theme, up: 
     width = 0.22 * float(np.diff(commanded).min()) if len(commanded) > 1 else 1.0
     for y_star, row in zip(commanded, record.returns, strict=True):
         returns, name = np.asarray(row), USUAL if y_star <= record.usual else BEYOND
-        beside = y_star + np.linspace(-width, width, len(returns))
-        axis.scatter(beside, np.sort(returns), s=7, alpha=0.35, linewidths=0, color=colour(name))
+        # Side by side without an order that could be taken for one: multiples of the golden ratio.
+        beside = y_star + width * (2 * (0.618 * np.arange(len(returns)) % 1) - 1)
+        axis.scatter(beside, returns, s=7, alpha=0.35, linewidths=0, color=colour(name))
         axis.plot([y_star] * 2, np.percentile(returns, SPREAD), color=colour(name), linewidth=2.2, zorder=3)
         axis.scatter(
             [y_star],
@@ -122,6 +123,15 @@ def _draw_commands(axis: Axes, run: Run, record: Consistency, theme: Theme, up: 
             zorder=4,
         )
     _mark_usual(axis, record, theme)
+    axis.annotate(
+        "95 % of the data is left of here",
+        (record.usual, 0.02),
+        (4, 0),
+        xycoords=axis.get_xaxis_transform(),
+        textcoords="offset points",
+        fontsize=8.5,
+        color=theme.muted,
+    )
     axis.set(ylim=(low, high), ylabel="achieved return")
 
 
