@@ -10,31 +10,43 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gac import presets
     from gac.acting.agent import Agent, Plan, load
+    from gac.acting.calibrate import calibrate
+    from gac.acting.calibration import Calibration
     from gac.acting.evaluate import evaluate
     from gac.acting.policy import Policy
+    from gac.acting.replan import Every, Never, Trigger
+    from gac.acting.replanning import ReplanningPolicy
     from gac.acting.scores import normalized_score
+    from gac.acting.sweep import consistency
     from gac.config import Config, ModelConfig, OnlineConfig, PosteriorConfig, TrainingConfig
     from gac.data import Episodes, load_data, read_table
+    from gac.envs.disturb import Disturbance
     from gac.errors import UserError
     from gac.inference.queries import Exploit, Explore, Prior, Target
     from gac.online.finetune import finetune
     from gac.online.stages import Online
-    from gac.records import Evaluation
+    from gac.records import Consistency, Evaluation
     from gac.training.offline import train
     from gac.training.seeds import train_seeds
 
 _HOMES = {
     "gac.acting.agent": ("Agent", "Plan", "load"),
+    "gac.acting.calibrate": ("calibrate",),
+    "gac.acting.calibration": ("Calibration",),
     "gac.acting.evaluate": ("evaluate",),
     "gac.acting.policy": ("Policy",),
+    "gac.acting.replan": ("Every", "Never", "Trigger"),
+    "gac.acting.replanning": ("ReplanningPolicy",),
     "gac.acting.scores": ("normalized_score",),
+    "gac.acting.sweep": ("consistency",),
     "gac.config": ("Config", "ModelConfig", "OnlineConfig", "PosteriorConfig", "TrainingConfig"),
     "gac.data": ("Episodes", "load_data", "read_table"),
+    "gac.envs.disturb": ("Disturbance",),
     "gac.errors": ("UserError",),
     "gac.inference.queries": ("Exploit", "Explore", "Prior", "Target"),
     "gac.online.finetune": ("finetune",),
     "gac.online.stages": ("Online",),
-    "gac.records": ("Evaluation",),
+    "gac.records": ("Consistency", "Evaluation"),
     "gac.training.offline": ("train",),
     "gac.training.seeds": ("train_seeds",),
 }
@@ -43,21 +55,30 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __version__ = "0.1.0"
 __all__ = [
     "Agent",
+    "Calibration",
     "Config",
+    "Consistency",
+    "Disturbance",
     "Episodes",
     "Evaluation",
+    "Every",
     "Exploit",
     "Explore",
     "ModelConfig",
+    "Never",
     "Online",
     "OnlineConfig",
     "Plan",
     "Policy",
     "PosteriorConfig",
     "Prior",
+    "ReplanningPolicy",
     "Target",
     "TrainingConfig",
+    "Trigger",
     "UserError",
+    "calibrate",
+    "consistency",
     "evaluate",
     "finetune",
     "load",

@@ -13,7 +13,7 @@ from typing import Any
 
 import tyro
 
-from gac import commands, data_commands
+from gac import acting_commands, commands, data_commands
 from gac.config import Config, OnlineConfig
 from gac.errors import UserError
 
@@ -21,8 +21,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "demo": commands.demo,
     "data": data_commands.data,
     "train": commands.train,
-    "evaluate": commands.evaluate,
+    "evaluate": acting_commands.evaluate,
     "finetune": commands.finetune,
+    "consistency": acting_commands.consistency,
     "report": commands.report,
     "bench": commands.bench,
 }

@@ -7,26 +7,18 @@ import dataclasses
 import functools
 import shlex
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
-from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from gac.acting_commands import environment_of, evaluate, usual_target
 from gac.config import Config, OnlineConfig
 from gac.errors import UserError
+from gac.flags import Count, DataName, DataSet, EnvId, FileName, Number, RunFolder, Switch
 
-QUERIES = ("exploit", "explore", "target", "prior")
 PRESETS = ("fast", "paper")
 DEMO_DATA = "hopper-medium-replay"
 DEMO_OUT = Path("runs/demo")
-TARGETS = {"hopper": 3600.0, "walker2d": 6000.0, "halfcheetah": 5000.0}
-"""The paper's y*, raw and undiscounted, by the first part of the environment's id."""
-
-DataName = Annotated[Positional[str], arg(metavar="DATA")]
-RunFolder = Annotated[Positional[Path], arg(metavar="RUN")]
-Switch = FlagCreatePairsOff[bool]
-Number = Annotated[float | None, arg(metavar="X")]
-Count = Annotated[int | None, arg(metavar="N")]
-FileName = Annotated[Path | None, arg(metavar="FILE")]
 
 
 def demo(
@@ -116,62 +108,14 @@ def train(
     print(f"run: {out}")
 
 
-def evaluate(
-    run: RunFolder,
-    /,
-    *,
-    query: Literal["exploit", "explore", "target", "prior", "all"] = "exploit",
-    episodes: int = 100,
-    env_id: Annotated[str | None, arg(metavar="ID")] = None,
-    target: Number = None,
-    seed: int = 0,
-    json: FileName = None,
-) -> None:
-    """Play episodes with plans from a query; writes RUN/eval-<query>.json and prints the table.
-
-    Args:
-        run: Folder of a run.
-        query: The inference query, or all four.
-        episodes: Number of episodes per query.
-        env_id: Gymnasium id of the environment; the data set's unless given.
-        target: The return y* of the target query, raw and undiscounted; the paper's where it has one.
-        seed: Seed of the environments and of the queries.
-        json: Also write the record here; a list of records for --query all.
-    """
-    if episodes < 1:
-        raise UserError(f"--episodes is {episodes}, expected 1 or more")
-    if target is not None and query not in ("target", "all"):
-        raise UserError(f"--target {target:g} goes with --query target or all, not {query}; leave it out")
-    import gac
-    from gac.compilation import keep_compiled
-    from gac.console import activity
-    from gac.files import write_text
-
-    keep_compiled()
-    with activity(f"loading {run}"):
-        agent = gac.load(run)
-    name = trusted(run, agent, env_id)
-    aim = TARGETS.get(game(name)) if target is None else target
-    queries = {each: make_query(each, aim) for each in (QUERIES if query == "all" else (query,))}
-    records = []
-    for each, asked in queries.items():
-        with activity(f"{each}: {episodes} episodes of {name}"):
-            result = gac.evaluate(agent, name, query=asked, episodes=episodes, seed=seed)
-        records.append(result.to_json())
-        write_text(run / f"eval-{each}.json", records[-1])
-    if json is not None:
-        write_text(json, records[0] if len(records) == 1 else "[" + ",\n".join(records) + "]\n")
-    print_table(run)
-
-
 def finetune(
     run: RunFolder,
     /,
     *,
     out: Path,
     config: OmitArgPrefixes[OnlineConfig],
-    data: Annotated[str | None, arg(metavar="DATA")] = None,
-    env_id: Annotated[str | None, arg(metavar="ID")] = None,
+    data: DataSet = None,
+    env_id: EnvId = None,
     resume: Switch = False,
     overwrite: Switch = False,
 ) -> None:
@@ -192,16 +136,19 @@ def finetune(
     if resume and overwrite:
         raise UserError("--resume and --overwrite are both given; give one of them")
     import gac
-    from gac.console import activity, stage_progress
+    from gac.compilation import keep_compiled
+    from gac.console import activity, print_table, stage_progress
+    from gac.online.show import stages_table
 
+    keep_compiled()
     with activity(f"loading {run}"):
         agent = gac.load(run)
-    name = trusted(run, agent, env_id)
+    name = environment_of(run, agent, env_id)
     source = data or agent.facts.name
     with activity(f"reading {source}"):
         episodes = gac.load_data(source, on_disk=False if Path(source).suffix in (".hdf5", ".h5") else None)
     if config.targets == "y-star" and config.y_star is None:
-        config = dataclasses.replace(config, y_star=TARGETS.get(game(name)))
+        config = dataclasses.replace(config, y_star=usual_target(name))
     try:
         with stage_progress(config.stages) as progress:
             gac.finetune(
@@ -221,7 +168,7 @@ def finetune(
         again += f" --data {shlex.quote(data)}" if data else ""
         again += f" --env-id {shlex.quote(env_id)}" if env_id else ""
         raise KeyboardInterrupt(f"stopped, everything is saved; go on with: {again}") from None
-    print_stages(out)
+    print_table(stages_table(out))
     print(f"run: {out}")
 
 
@@ -296,75 +243,3 @@ def claim(out: Path, *, resume: bool, overwrite: bool, run: Path | None = None) 
         raise UserError(
             f"{out} is not empty; go on with --resume, replace it with --overwrite, or choose another"
         )
-
-
-def trusted(run: Path, agent: Any, env_id: str | None) -> str:
-    """The environment to play in: the one that is asked for, else the data's."""
-    name: str | None = env_id or agent.env_id
-    if env_id is None and name is not None and ":" in name:
-        raise UserError(
-            f"{run} names the environment {name}, which would import a module that the data chose; "
-            f"give --env-id {name} if you trust it"
-        )
-    if name is None:
-        raise UserError(
-            f"{run} names no environment to play in; give --env-id ID (such as Hopper-v5), or act without "
-            "one in Python: agent.plan, agent.policy"
-        )
-    return name
-
-
-def game(env_id: str) -> str:
-    """The first part of an environment's id, a key of `TARGETS`."""
-    return env_id.split("-")[0].lower()
-
-
-def make_query(name: str, target: float | None) -> Any:
-    """The query object of a name; `target` is the return y*, raw and undiscounted."""
-    import gac
-
-    if name == "target":
-        if target is None:
-            raise UserError(
-                "--query target needs the return to aim at; give --target Y, raw, such as --target 3600"
-            )
-        return gac.Target(target)
-    return {"exploit": gac.Exploit, "explore": gac.Explore, "prior": gac.Prior}[name]()
-
-
-def print_table(run: Path) -> None:
-    """Print the evaluations that a run's folder holds, beside the returns of its data."""
-    from rich.console import Console
-
-    from gac.report import query_table, read_run
-
-    console = Console()
-    # A pipe has no width: rich would take 80 columns and break the cells.
-    console.print(query_table([read_run(run)]), width=None if console.is_terminal else 120)
-
-
-def print_stages(run: Path) -> None:
-    """Print what the stages of a fine-tuned run aimed at, achieved and are worth; returns are raw."""
-    import numpy as np
-    from rich.console import Console
-    from rich.table import Table
-
-    from gac.online.folder import existing
-    from gac.online.record import read_record, record_path
-
-    table = Table("stage", "delta_y", "aims", "reached", "collected", "exploit", "score", "minutes")
-    for each in map(read_record, existing(run, record_path)):
-        cells = [str(each.stage), "", "", "", ""]
-        if (found := each.collection) is not None:
-            aims = [y for y in found.y_plus if y is not None]
-            cells = [str(each.stage), f"{each.targets.delta_y:.2f}", f"{np.mean(aims):.1f}" if aims else "-"]
-            cells += [f"{found.reached:.0%}", f"{found.mean:.1f} ± {found.std:.1f}"]
-        scores = each.after
-        cells.append("-" if scores is None else f"{scores.mean:.1f} ± {scores.std:.1f}")
-        known = scores is not None and scores.normalized_mean is not None
-        cells.append(f"{scores.normalized_mean:.1f}" if scores is not None and known else "-")
-        table.add_row(*cells, f"{sum(each.seconds.values()) / 60:.1f}")
-    console = Console()
-    # A pipe has no width: rich would take 80 columns and break the cells.
-    console = console if console.is_terminal else Console(width=120)
-    console.print(table)

@@ -1,4 +1,4 @@
-"""What a person sees while something runs: a progress bar on a terminal, plain lines elsewhere."""
+"""What a person sees: a progress bar on a terminal while something runs, plain lines elsewhere; tables."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.table import Table
 
 PLAIN_SECONDS = 15.0
 """Seconds between lines where there is no terminal."""
@@ -119,6 +120,14 @@ def stage_progress(
             console.print(line, soft_wrap=True, markup=False)
 
     yield say
+
+
+def print_table(table: Table) -> None:
+    """Print a result, to stdout."""
+    console = Console()
+    # A pipe has no width: rich would take 80 columns and break the cells.
+    console = console if console.is_terminal else Console(width=120)
+    console.print(table)
 
 
 @contextmanager

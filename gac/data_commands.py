@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from gac.commands import DataName, FileName, Switch
 from gac.errors import UserError
+from gac.flags import DataName, FileName, Switch
 
 Name = Annotated[str | None, arg(metavar="NAME")]
 Names = Annotated[str | None, arg(metavar="NAME,NAME,…")]

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 
 from gac.data.episodes import Episodes
 from gac.errors import UserError
@@ -26,14 +28,16 @@ class DataFacts:
     returns: tuple[float, ...]
     """Raw and undiscounted."""
     lengths: tuple[int, ...]
+    collected: int = 0
+    """How many of the episodes, the last ones, were collected in fine-tuning; none of them is held out."""
 
     def to_json(self) -> str:
         """The facts as JSON text."""
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
-    def of(cls, episodes: Episodes) -> "DataFacts":
-        """The facts of a data set."""
+    def of(cls, episodes: Episodes, collected: int = 0) -> "DataFacts":
+        """The facts of a data set, or of a buffer whose last `collected` episodes are from fine-tuning."""
         return cls(
             episodes.name,
             episodes.env_id,
@@ -41,6 +45,7 @@ class DataFacts:
             episodes.num_steps,
             tuple(episodes.returns.tolist()),
             tuple(episodes.lengths.tolist()),
+            collected,
         )
 
 
@@ -74,10 +79,31 @@ class Evaluation:
     y_star: float | None
     """The return that a target query aimed at, raw."""
     versions: Mapping[str, str]
+    replan: str = "never"
+    """When new plans were inferred within an episode: never, every:N, trigger:RATE:SIGNAL."""
+    disturb: str | None = None
+    """What disturbed the environment: push:X, noise:X."""
+    replans: tuple[int, ...] = ()
+    """New plans within each episode; empty in records from before there were any."""
+    replan_seconds: float = 0.0
+    """Wall-clock seconds of inferring these, compilation included."""
+    ms_per_step: float | None = None
+    """Milliseconds of the policy, replanning included, per environment step."""
 
     def to_json(self) -> str:
         """The record as JSON text."""
         return json.dumps(dataclasses.asdict(self), indent=1)
+
+    @property
+    def stem(self) -> str:
+        """The name of its file, without the suffix."""
+        parts = [self.query] + [self.replan] * (self.replan != "never") + [self.disturb] * bool(self.disturb)
+        return "eval-" + "-".join(str(part).replace(":", "_") for part in parts)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it tells of one plan an episode, undisturbed: what queries are compared by."""
+        return self.replan == "never" and self.disturb is None
 
     @property
     def predicted_mean(self) -> float:
@@ -90,13 +116,89 @@ class Evaluation:
         return self.predicted_mean / self.mean if self.mean > 0 and self.predicted_mean > 0 else None
 
 
+@dataclass(frozen=True)
+class Consistency:
+    """What was commanded, achieved and recognised over a sweep of target returns; consistency.json.
+
+    Returns are raw and undiscounted; the inner tuples have a number per episode, in the order of `commanded`.
+    """
+
+    env_id: str
+    seed: int
+    commanded: tuple[float, ...]
+    """Targets y*, rising."""
+    usual: float
+    """The return up to which commands count as in distribution: a high quantile of the data's."""
+    returns: tuple[tuple[float, ...], ...]
+    """Achieved."""
+    predicted_returns: tuple[tuple[float, ...], ...]
+    """mu_gamma(z_y) of each plan, before acting."""
+    estimated_returns: tuple[tuple[float | None, ...], ...]
+    """Mean of p(y | tau) of each collected trajectory; None for one of a single step."""
+    estimated_stds: tuple[tuple[float | None, ...], ...]
+    """Its standard deviation."""
+    versions: Mapping[str, str]
+
+    def to_json(self) -> str:
+        """The record as JSON text."""
+        return json.dumps(dataclasses.asdict(self), indent=1)
+
+    def judged(self, *, usual: bool) -> tuple[Float[ndarray, "points"], ...]:
+        """Achieved returns, estimates and their stds of the commands in distribution, or of those beyond."""
+        rows = [
+            (y, estimate, std)
+            for commanded, *columns in zip(
+                self.commanded, self.returns, self.estimated_returns, self.estimated_stds, strict=True
+            )
+            if (commanded <= self.usual) == usual
+            for y, estimate, std in zip(*columns, strict=True)
+            if estimate is not None
+        ]
+        return tuple(np.array(rows, np.float64).reshape(-1, 3).T)
+
+
+def read_consistency(path: Path) -> Consistency:
+    """Read consistency.json.
+
+    Raises:
+        UserError: not JSON, a missing field, lists of different lengths.
+    """
+    fields = Fields.parse(read_text(path), str(path))
+    record = Consistency(
+        env_id=fields.words("env_id"),
+        seed=fields.whole("seed"),
+        commanded=fields.numbers("commanded"),
+        usual=fields.number("usual"),
+        returns=fields.table("returns"),
+        predicted_returns=fields.table("predicted_returns"),
+        estimated_returns=fields.table("estimated_returns", holes=True),
+        estimated_stds=fields.table("estimated_stds", holes=True),
+        versions=fields.versions("versions"),
+    )
+    shapes = {
+        tuple(map(len, table))
+        for table in (
+            record.returns,
+            record.predicted_returns,
+            record.estimated_returns,
+            record.estimated_stds,
+        )
+    }
+    if len(shapes) > 1 or len(record.commanded) != len(record.returns) or not record.commanded:
+        raise UserError(
+            f"{path}: the tables do not have one row per command and one value per episode; "
+            "make it again with gac consistency"
+        )
+    return record
+
+
 def read_facts(path: Path) -> DataFacts:
     """Read data.json.
 
     Raises:
         UserError: no such file, not JSON, a missing field, lists of different lengths.
     """
-    fields = _Fields.parse(read_text(path), str(path))
+    fields = Fields.parse(read_text(path), str(path))
     facts = DataFacts(
         name=fields.words("name"),
         env_id=None if fields.raw.get("env_id") is None else fields.words("env_id"),
@@ -104,6 +206,7 @@ def read_facts(path: Path) -> DataFacts:
         steps=fields.whole("steps"),
         returns=fields.numbers("returns"),
         lengths=tuple(map(int, fields.numbers("lengths"))),
+        collected=fields.whole("collected") if "collected" in fields.raw else 0,
     )
     if not facts.returns or not len(facts.returns) == len(facts.lengths) == facts.episodes:
         raise UserError(
@@ -119,7 +222,7 @@ def read_evaluation(text: str, where: str, stem: str | None = None) -> Evaluatio
     Raises:
         UserError: not JSON, a missing field, a value of the wrong kind, lists of different lengths.
     """
-    fields = _Fields.parse(text, where)
+    fields = Fields.parse(text, where)
     record = Evaluation(
         query=fields.words("query"),
         env_id=fields.words("env_id"),
@@ -138,17 +241,27 @@ def read_evaluation(text: str, where: str, stem: str | None = None) -> Evaluatio
         converged=fields.maybe_number("converged"),
         query_steps=fields.maybe_number("query_steps"),
         y_star=fields.maybe_number("y_star"),
+        replan=fields.words("replan") if "replan" in fields.raw else "never",
+        disturb=None if fields.raw.get("disturb") is None else fields.words("disturb"),
+        replans=tuple(map(int, fields.numbers("replans"))) if "replans" in fields.raw else (),
+        replan_seconds=fields.number("replan_seconds") if "replan_seconds" in fields.raw else 0.0,
+        ms_per_step=fields.maybe_number("ms_per_step"),
     )
+    if record.replans and len(record.replans) != len(record.returns):
+        raise UserError(
+            f"{where}: replans has {len(record.replans)} values, expected one for each of "
+            f"{len(record.returns)} episodes; evaluate again"
+        )
     sizes = len(record.returns), len(record.lengths), len(record.predicted_returns)
     if min(sizes) < 1 or len(set(sizes)) > 1:
         raise UserError(
             f"{where}: returns, lengths and predicted_returns have {', '.join(map(str, sizes))} values, "
             "expected one of each per episode; evaluate again"
         )
-    if stem is not None and stem != f"eval-{record.query}":
-        raise UserError(
-            f"{where}: query is {record.query!r}, expected that of the file's name; evaluate again"
-        )
+    if stem is not None and stem != record.stem:
+        said = "query" if record.plain else "query, replan and disturb"
+        value = record.query if record.plain else f"{record.query}, {record.replan}, {record.disturb}"
+        raise UserError(f"{where}: {said} is {value!r}, expected that of the file's name; evaluate again")
     return record
 
 
@@ -167,14 +280,14 @@ def is_number(value: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class _Fields:
-    """A JSON object whose fields are taken out by the kind that they must have."""
+class Fields:
+    """A JSON object whose fields are taken out by the kind that they must have, or refused in one line."""
 
     raw: Mapping[str, Any]
     where: str
 
     @classmethod
-    def parse(cls, text: str, where: str) -> "_Fields":
+    def parse(cls, text: str, where: str) -> "Fields":
         try:
             raw = json.loads(text)
         except (json.JSONDecodeError, RecursionError) as error:
@@ -216,6 +329,18 @@ class _Fields:
         if not isinstance(value, list) or not all(is_number(item) and math.isfinite(item) for item in value):
             raise self._refuse(key, "a list of finite numbers")
         return tuple(map(float, value))
+
+    def table(self, key: str, *, holes: bool = False) -> tuple[tuple[Any, ...], ...]:
+        """Lists of finite numbers, or of numbers and nulls, in a list."""
+        value = self.raw.get(key)
+        rows = value if isinstance(value, list) and all(isinstance(row, list) for row in value) else None
+        if rows is None or not all(
+            (holes and item is None) or (is_number(item) and math.isfinite(item))
+            for row in rows
+            for item in row
+        ):
+            raise self._refuse(key, "lists of finite numbers in a list")
+        return tuple(tuple(None if item is None else float(item) for item in row) for row in rows)
 
     def versions(self, key: str) -> Mapping[str, str]:
         value = self.raw.get(key)

@@ -51,6 +51,25 @@ def evaluation(
     } | changes
 
 
+def consistency(seed: int = 0, episodes: int = 50, **changes: Any) -> dict[str, Any]:
+    """The fields of a `consistency.json`: commands are met up to about 2500."""
+    random = np.random.default_rng(seed)
+    commanded = np.linspace(20, 3180, 7)
+    commanded = [*commanded, *(commanded[-1] + (commanded[1] - commanded[0]) * np.arange(1, 3))]
+    returns = [random.normal(min(y, 2500.0), 50 + 0.1 * y, episodes) for y in commanded]
+    return {
+        "env_id": "Hopper-v5",
+        "seed": seed,
+        "commanded": list(map(float, commanded)),
+        "usual": 2100.0,
+        "returns": [row.tolist() for row in returns],
+        "predicted_returns": [random.normal(y, 60, episodes).tolist() for y in commanded],
+        "estimated_returns": [(0.8 * row + random.normal(200, 150, episodes)).tolist() for row in returns],
+        "estimated_stds": [[400.0] * episodes for _ in returns],
+        "versions": {"gac": "0.1.0", "jax": "0.10.2", "gymnasium": "1.4.0", "mujoco": "4.0.0"},
+    } | changes
+
+
 def metrics(updates: int = 1500, every: int = 5, seed: int = 0) -> list[dict[str, Any]]:
     """The lines of a `metrics.jsonl`."""
     random = np.random.default_rng(seed)

@@ -14,9 +14,10 @@ import pytest
 import tiny
 
 import gac
-from gac import cli, commands, console
+from gac import acting_commands, cli, commands, console
 from gac.config import Config, ModelConfig, PosteriorConfig, TrainingConfig
 from gac.errors import UserError
+from gac.records import read_consistency, read_evaluation
 
 FLAGS = [
     field
@@ -67,14 +68,16 @@ def run(monkeypatch, tmp_path):
     (folder / "config.json").write_text(Config().to_json())
     asked = []
 
-    def evaluate(agent, env_id, *, query, episodes, seed):
+    def evaluate(agent, env_id, *, query, episodes, seed, replan, disturb):
         asked.append(query)
         record = evaluation(type(query).__name__.lower(), env_id, seed, episodes)
-        return SimpleNamespace(to_json=lambda: json.dumps(record))
+        record |= {"replan": str(replan), "disturb": None if disturb is None else str(disturb)}
+        return read_evaluation(json.dumps(record), "pretended")
 
-    monkeypatch.setattr(gac, "load", lambda path: SimpleNamespace(env_id="Hopper-v5"), raising=False)
+    agent = SimpleNamespace(env_id="Hopper-v5", calibration=None, facts=SimpleNamespace(name="made-up"))
+    monkeypatch.setattr(gac, "load", lambda path: agent, raising=False)
     monkeypatch.setattr(gac, "evaluate", evaluate, raising=False)
-    return SimpleNamespace(folder=folder, asked=asked)
+    return SimpleNamespace(folder=folder, asked=asked, agent=agent)
 
 
 def evaluation(query, env_id, seed, episodes):
@@ -288,9 +291,9 @@ def test_all_asks_the_four_queries(run, tmp_path):
     copy = tmp_path / "copy.json"
     words = ["evaluate", str(run.folder), "--query", "all", "--target", "1200", "--episodes", "1"]
     assert cli.main([*words, "--json", str(copy)]) == 0
-    assert [record["query"] for record in json.loads(copy.read_text())] == list(commands.QUERIES)
+    assert [record["query"] for record in json.loads(copy.read_text())] == list(acting_commands.QUERIES)
     assert {path.name for path in run.folder.glob("eval-*")} == {
-        f"eval-{each}.json" for each in commands.QUERIES
+        f"eval-{each}.json" for each in acting_commands.QUERIES
     }
     assert run.asked[2] == gac.Target(1200.0)
 
@@ -300,6 +303,92 @@ def test_a_target_without_a_known_scale_must_be_given(capsys, run):
     assert "--target" in refused(capsys, "evaluate", run.folder, "--query", "prior", "--target", 3)
     assert "--episodes" in refused(capsys, "evaluate", run.folder, "--episodes", 0)
     assert not run.asked
+
+
+def test_replanning_and_disturbances_have_records_of_their_own(capsys, run):
+    words = ["evaluate", str(run.folder), "--episodes", "2"]
+    assert cli.main([*words, "--replan", "every:50", "--disturb", "push:1.0"]) == 0
+    assert cli.main([*words, "--disturb", "push:1"]) == 0
+    assert cli.main(words) == 0
+    assert sorted(path.stem for path in run.folder.glob("eval-*")) == [
+        "eval-exploit",
+        "eval-exploit-every_50-push_1",
+        "eval-exploit-push_1",
+    ]
+    assert "0.0 ± 0.0" in capsys.readouterr().out  # what replanning gained
+
+
+def test_the_trigger_is_calibrated_once(capsys, run, monkeypatch):
+    calls = []
+
+    class Made:
+        def save(self, folder):
+            calls.append(folder)
+
+    def calibrate(agent, data):
+        agent.calibration = Made()
+        calls.append(data)
+        return agent.calibration
+
+    monkeypatch.setattr(gac, "calibrate", calibrate, raising=False)
+    monkeypatch.setattr(gac, "load_data", lambda name: f"data {name}", raising=False)
+    words = ["evaluate", str(run.folder), "--episodes", "1", "--replan", "trigger:0.1"]
+    for _ in range(2):
+        assert cli.main(words) == 0
+    assert calls == ["data made-up", run.folder]
+    assert cli.main([*words, "--data", "other.hdf5"]) == 0
+    assert calls[2:] == ["data other.hdf5", run.folder]
+    assert (run.folder / "eval-exploit-trigger_0.1_either.json").exists()
+
+    def gone(name):
+        raise UserError(f"{name} is gone")
+
+    run.agent.calibration = None
+    monkeypatch.setattr(gac, "load_data", gone, raising=False)
+    line = refused(capsys, *words)
+    assert "give it with --data DATA" in line
+    assert "made-up is gone" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--replan", "often"], "every:N"),
+        (["--replan", "every:0"], "every:0"),
+        (["--replan", "trigger:2"], "below 1"),
+        (["--replan", "trigger:0.1:taste"], "'taste'"),
+        (["--disturb", "push:hard"], "noise:STD"),
+        (["--disturb", "noise:-1"], "noise:STD"),
+        (["--data", "x.hdf5"], "--replan trigger"),
+        (["--data", "x.hdf5", "--replan", "every:5"], "--replan trigger"),
+    ],
+)
+def test_bad_words_about_replanning_are_one_line(words, said, capsys, run):
+    assert said in refused(capsys, "evaluate", run.folder, *words)
+    assert not run.asked
+
+
+def test_a_sweep_is_written_and_shown(capsys, run, monkeypatch, tmp_path):
+    from fake_run import consistency
+
+    (tmp_path / "made.json").write_text(json.dumps(consistency(episodes=4)))
+    made, calls = read_consistency(tmp_path / "made.json"), []
+
+    def sweep(agent, env_id, *, progress, **options):
+        calls.append((env_id, options))
+        progress(read_evaluation(json.dumps(evaluation("target", env_id, 0, 4) | {"y_star": 8.0}), "here"))
+        return made
+
+    monkeypatch.setattr(gac, "consistency", sweep, raising=False)
+    words = ["consistency", str(run.folder), "--values", "9", "--episodes", "4", "--seed", "2"]
+    assert cli.main([*words, "--json", str(tmp_path / "copy.json")]) == 0
+    assert calls == [("Hopper-v5", {"values": 9, "episodes": 4, "seed": 2})]
+    assert read_consistency(run.folder / "consistency.json") == made
+    assert read_consistency(tmp_path / "copy.json") == made
+    said = capsys.readouterr()
+    assert "commanded 8.0, achieved 100.0" in said.err
+    assert f"{made.commanded[-1]:.1f}" in said.out
+    assert "--episodes" in refused(capsys, "consistency", run.folder, "--episodes", 0)
 
 
 def test_the_demo_tells_the_whole_story(monkeypatch, capsys, trained, run, tmp_path):

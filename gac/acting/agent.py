@@ -8,17 +8,20 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int, Key, UInt32
 from numpy import ndarray
 
+from gac.acting.calibration import Calibration, read_calibration
 from gac.acting.policy import Policy
+from gac.acting.replan import Never, Replan
+from gac.acting.replanning import ReplanningPolicy
 from gac.config import Config
 from gac.data.standardise import Standardiser
 from gac.errors import UserError
 from gac.files import read_metadata, read_tree, write_text, write_tree
 from gac.inference.loop import Info
 from gac.inference.queries import Exploit, Query, Target
-from gac.inference.solve import solve
+from gac.inference.solve import solve, solve_each
 from gac.model.generator import PlanMemory
 from gac.model.joint import GAC, Phi
 from gac.records import DataFacts, read_facts, read_text
@@ -43,6 +46,10 @@ class Plan(NamedTuple):
     """Whether one observation was given rather than a batch."""
     phi: Phi | None
     """q_phi(epsilon), the optimum of the query; None where nothing was optimised."""
+    query: Query
+    """What was asked; a new plan within the episode asks the same."""
+    seeds: UInt32[ndarray, "batch"]
+    """Of the draws of such new plans, one per row."""
 
 
 class Agent:
@@ -53,6 +60,7 @@ class Agent:
         standardiser: the units of the training data.
         config: the run's configuration.
         facts: the run's data set.
+        calibration: what held-out episodes showed the trigger of replanning; None until `gac.calibrate`.
         run: the folder that training wrote beside this agent, to go on from; None where there is none.
     """
 
@@ -62,10 +70,12 @@ class Agent:
         standardiser: Standardiser,
         config: Config,
         facts: DataFacts,
+        calibration: Calibration | None = None,
         run: Path | None = None,
     ) -> None:
         self.model, self.standardiser = model, standardiser
-        self.config, self.facts, self.run = config, facts, run
+        self.config, self.facts = config, facts
+        self.calibration, self.run = calibration, run
 
     @property
     def env_id(self) -> str | None:
@@ -104,25 +114,63 @@ class Agent:
             raise UserError("observation holds NaN or infinity; expected finite numbers")
         s0 = jnp.asarray(self.standardiser.standardise_observation(first))
         query = query or Exploit()
-        units = self.standardiser.standardise_return
-        returns = units(np.asarray(self.facts.returns, np.float32))
-        y_star = np.asarray(query.y_star if isinstance(query, Target) else np.nan, np.float32)
-        if y_star.shape not in ((), (len(first),)):
-            raise UserError(f"y_star has {len(y_star)} values, expected one, or one for each of {len(first)}")
-        target = units(np.broadcast_to(y_star, len(first)))
+        returns, target = self._units_of(query, len(first))
         epsilon, phi, info, trace = solve(self.model, s0, query, returns, target, jax.random.key(seed))
         predicted, memory = _read_out(self.model, s0, epsilon)
         raw = self.standardiser.raw_return
-        return Plan(memory, raw(np.asarray(predicted)), epsilon, info, raw(trace), single, phi)
+        seeds = ((seed + np.arange(len(first))) % 2**32).astype(np.uint32)
+        return Plan(memory, raw(np.asarray(predicted)), epsilon, info, raw(trace), single, phi, query, seeds)
 
-    def policy(self, plan: Plan) -> Policy:
-        """The policy p_beta(a_t | context, z_traj) of a plan, with an empty context."""
-        return Policy(
-            self.model.generator, self.standardiser, plan.memory, self.config.model.context, plan.single
+    def policy(self, plan: Plan, replan: Replan | None = None) -> Policy | ReplanningPolicy:
+        """The policy p_beta(a_t | context, z_traj) of a plan, with an empty context.
+
+        Args:
+            plan: of the episodes' first observations.
+            replan: when to infer a new plan within an episode, by the same query at the state then; never
+                unless given.
+
+        Raises:
+            UserError: a trigger, and the agent is not calibrated, or not for so low a rate.
+        """
+        if replan is None or isinstance(replan, Never):
+            return Policy(
+                self.model.generator, self.standardiser, plan.memory, self.config.model.context, plan.single
+            )
+        returns, target = self._units_of(plan.query, len(plan.seeds))
+
+        def infer(
+            state: Float[Array, "group obs"], rows: Int[ndarray, "group"], number: Int[ndarray, "group"]
+        ) -> tuple[Float[Array, "group n_z dim"], list[PlanMemory]]:
+            keys = _keys(jnp.asarray(plan.seeds[rows]), jnp.asarray(number, jnp.uint32))
+            epsilon = solve_each(self.model, state, plan.query, returns, target[rows], keys)
+            return epsilon, _read_out(self.model, state, epsilon)[1]
+
+        return ReplanningPolicy(
+            self.model,
+            self.standardiser,
+            plan.memory,
+            plan.epsilon,
+            infer,
+            replan,
+            self.calibration,
+            plan.single,
         )
 
+    def _units_of(
+        self, query: Query, count: int
+    ) -> tuple[Float[ndarray, "episodes"], Float[ndarray, "count"]]:
+        """Returns of the data, and the return that a target query aims at with each plan, standardised."""
+        units = self.standardiser.standardise_return
+        y_star = np.asarray(query.y_star if isinstance(query, Target) else np.nan, np.float32)
+        if y_star.shape not in ((), (count,)):
+            raise UserError(f"y_star has {len(y_star)} values, expected one, or one for each of {count}")
+        return units(np.asarray(self.facts.returns, np.float32)), units(np.broadcast_to(y_star, count))
+
     def save(self, folder: str | Path) -> None:
-        """Write config.json, data.json and model.safetensors: enough to act without the data."""
+        """Write config.json, data.json and model.safetensors: enough to act without the data.
+
+        A calibrated agent also writes calibration.json.
+        """
         folder = Path(folder)
         write_text(folder / "config.json", self.config.to_json())
         write_text(folder / "data.json", self.facts.to_json())
@@ -130,6 +178,8 @@ class Agent:
         arrays = (eqx.filter(self.model, eqx.is_array), self.standardiser)
         metadata = {"schema_version": MODEL_SCHEMA, "sizes": json.dumps(sizes)}
         write_tree(folder / "model.safetensors", arrays, metadata)
+        if self.calibration is not None:
+            self.calibration.save(folder)
 
 
 def load(folder: str | Path) -> Agent:
@@ -150,8 +200,8 @@ def load(folder: str | Path) -> Agent:
     static = eqx.filter(like[0], lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct), inverse=True)
     weights, standardiser = read_tree(path, like)
     standardiser = Standardiser(*(np.asarray(leaf) for leaf in standardiser))
-    facts = read_facts(folder / "data.json")
-    return Agent(eqx.combine(weights, static), standardiser, config, facts, run=folder)
+    model, facts = eqx.combine(weights, static), read_facts(folder / "data.json")
+    return Agent(model, standardiser, config, facts, read_calibration(folder, model), run=folder)
 
 
 def _skeleton(config: Config, observation_dim: int, action_dim: int) -> tuple[GAC, Standardiser]:
@@ -168,3 +218,11 @@ def _read_out(
     """Predicted returns, and the plans as the generator reads them."""
     z_y, z_traj = model.prior(s0, epsilon)
     return model.critic.mean(z_y), model.generator.remember(z_traj)
+
+
+@jax.jit
+def _keys(seeds: UInt32[Array, "group"], number: UInt32[Array, "group"]) -> Key[Array, "group"]:
+    """The key of each row's n-th plan."""
+    return jax.vmap(lambda seed, n: jax.random.fold_in(jax.random.fold_in(jax.random.key(0), seed), n))(
+        seeds, number
+    )

@@ -1,6 +1,8 @@
 """Vectorised evaluation: episodes under plans of a query, achieved beside predicted returns."""
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -13,8 +15,10 @@ from numpy import ndarray
 import gac.envs  # noqa: F401 - registers the mazes
 from gac import __version__
 from gac.acting.agent import Agent, Plan
+from gac.acting.replan import Never, Replan
 from gac.acting.scores import normalized_score
 from gac.data.goals import join
+from gac.envs.disturb import Disturbance
 from gac.errors import UserError
 from gac.inference.queries import Exploit, Query, Target
 from gac.records import Evaluation
@@ -24,7 +28,27 @@ MOST_ENVIRONMENTS = 100
 TRACE_POINTS = 100
 
 
-def make_environments(env_id: str, count: int, agent: Agent) -> list[gymnasium.Env[Any, Any]]:
+@dataclass(frozen=True)
+class Played:
+    """Episodes that were played side by side."""
+
+    returns: Float[ndarray, "batch"]
+    """Raw and undiscounted."""
+    lengths: Int[ndarray, "batch"]
+    replans: Int[ndarray, "batch"]
+    """New plans within each episode."""
+    policy_seconds: float
+    """Wall-clock seconds of the policy, replanning included."""
+    replan_seconds: float
+
+
+OnStep = Callable[[int, ndarray, ndarray, ndarray], None]
+"""`(episode, observation, action, next observation)`, raw."""
+
+
+def make_environments(
+    env_id: str, count: int, agent: Agent, disturb: Disturbance | None = None
+) -> list[gymnasium.Env[Any, Any]]:
     """Make `count` environments, Gymnasium's or those of `gac.envs`; check that their spaces fit the agent.
 
     Raises:
@@ -51,26 +75,34 @@ def make_environments(env_id: str, count: int, agent: Agent) -> list[gymnasium.E
             f"the data's actions reach [{(middle - half).min():g}, {(middle + half).max():g}], beyond "
             f"{env_id}'s bounds [{action.low.min():g}, {action.high.max():g}]; rescale the data's actions"
         )
-    return environments
+    return environments if disturb is None else [disturb.wrap(env) for env in environments]
 
 
 def play(
-    agent: Agent, plan: Plan, environments: list[gymnasium.Env[Any, Any]], first: Float[ndarray, "batch obs"]
-) -> tuple[Float[ndarray, "batch"], ndarray]:
+    agent: Agent,
+    plan: Plan,
+    environments: list[gymnasium.Env[Any, Any]],
+    first: Float[ndarray, "batch obs"],
+    replan: Replan | None = None,
+    on_step: OnStep | None = None,
+) -> Played:
     """One episode in every environment, which must just have been reset.
 
     There is no autoreset: an environment is stepped until its own end and never again, so that no
     reward of a following episode is counted. The batch keeps its shape; ended rows are padding.
 
-    Returns:
-        Returns (raw, undiscounted) and lengths.
+    Args:
+        replan: when to plan anew within an episode.
+        on_step: told of every step.
     """
-    policy = agent.policy(plan)
-    observation = first.astype(np.float32)
+    policy = agent.policy(plan, replan)
+    observation, policy_seconds = first.astype(np.float32), 0.0
     returns, lengths = np.zeros(len(environments)), np.zeros(len(environments), np.int64)
-    active = list(range(len(environments)))
+    active, going = list(range(len(environments))), np.ones(len(environments), bool)
     while active:
-        action = policy(observation)
+        began = time.perf_counter()
+        action = policy(observation, going)
+        policy_seconds += time.perf_counter() - began
         still = []
         for i in active:
             observed, step_reward, terminated, truncated, _ = environments[i].step(action[i])
@@ -79,17 +111,29 @@ def play(
                 raise UserError(
                     f"episode {i} met a reward or observation that is not finite at step {lengths[i] + 1}"
                 )
+            if on_step is not None:
+                on_step(i, observation[i].copy(), action[i], np.asarray(observed))
             observation[i] = observed
             returns[i] += reward
             lengths[i] += 1
             if not (terminated or truncated):
                 still.append(i)
+            else:
+                going[i] = False
         active = still
-    return returns, lengths
+    return Played(returns, lengths, policy.replans, policy_seconds, policy.replan_seconds)
 
 
 def evaluate(
-    agent: Agent, env_id: str | None = None, *, query: Query | None = None, episodes: int = 100, seed: int = 0
+    agent: Agent,
+    env_id: str | None = None,
+    *,
+    query: Query | None = None,
+    episodes: int = 100,
+    seed: int = 0,
+    replan: Replan | None = None,
+    disturb: Disturbance | None = None,
+    on_step: OnStep | None = None,
 ) -> Evaluation:
     """Play episodes, each under a plan inferred from its own first observation.
 
@@ -98,33 +142,37 @@ def evaluate(
         env_id: Gymnasium id; the data's own unless given.
         query: `Exploit()` unless given.
         episodes: number of episodes; environment i is reset with seed + i.
-        seed: seed of the environments and of the query.
+        seed: seed of the environments, of the query and of what disturbs.
+        replan: when to infer a new plan within an episode; never unless given.
+        disturb: pushes, or noise on actions, the same for every query and every way of replanning.
+        on_step: told of every step of every episode.
 
     Raises:
-        UserError: an environment that cannot be made or does not fit the agent.
+        UserError: an environment that cannot be made or does not fit the agent, a trigger of an agent
+            that is not calibrated, an environment that cannot be disturbed so.
     """
-    query, env_id = query or Exploit(), env_id or agent.env_id
+    query, replan, env_id = query or Exploit(), replan or Never(), env_id or agent.env_id
     if env_id is None:
         raise UserError("the data names no environment; give env_id, such as 'Hopper-v5'")
     if episodes < 1:
         raise UserError(f"episodes is {episodes}, expected 1 or more")
-    environments = make_environments(env_id, min(episodes, MOST_ENVIRONMENTS), agent)
-    plans, returns, lengths, plan_seconds, act_seconds = [], [], [], 0.0, 0.0
+    environments = make_environments(env_id, min(episodes, MOST_ENVIRONMENTS), agent, disturb)
+    plans: list[Plan] = []
+    groups: list[Played] = []
+    plan_seconds, act_seconds = 0.0, 0.0
     for start in range(0, episodes, MOST_ENVIRONMENTS):
         group = environments[: episodes - start]
         first = np.stack([env.reset(seed=seed + start + i)[0] for i, env in enumerate(group)])
         began = time.perf_counter()
         plans.append(agent.plan(first, query, seed=seed + start))
         planned = time.perf_counter()
-        achieved, steps = play(agent, plans[-1], group, first)
+        told = None if on_step is None else _shifted(on_step, start)
+        groups.append(play(agent, plans[-1], group, first, replan, told))
         plan_seconds += planned - began
-        act_seconds += time.perf_counter() - planned
-        returns.append(achieved)
-        lengths.append(steps)
+        act_seconds += time.perf_counter() - planned - groups[-1].replan_seconds
     for env in environments:
         env.close()
-    played = np.concatenate(returns), np.concatenate(lengths)
-    return summarised(query, env_id, seed, plans, *played, plan_seconds, act_seconds)
+    return summarised(query, env_id, seed, plans, groups, plan_seconds, act_seconds, replan, disturb)
 
 
 def summarised(
@@ -132,12 +180,23 @@ def summarised(
     env_id: str,
     seed: int,
     plans: list[Plan],
-    y: Float[ndarray, "episodes"],
-    steps: Int[ndarray, "episodes"],
+    groups: list[Played],
     plan_seconds: float,
     act_seconds: float,
+    replan: Replan | None = None,
+    disturb: Disturbance | None = None,
 ) -> Evaluation:
-    """The record of episodes that were played under plans of a query."""
+    """The record of groups of episodes that were played under plans of a query.
+
+    Args:
+        plans: those of each group.
+        plan_seconds: wall-clock seconds of inferring them.
+        act_seconds: wall-clock seconds of all steps, replanning left out.
+    """
+    y, steps, replans = (
+        np.concatenate([getattr(played, name) for played in groups])
+        for name in ("returns", "lengths", "replans")
+    )
     y_star = query.y_star if isinstance(query, Target) else None
     infos = [plan.info for plan in plans if plan.info is not None]
     scores = normalized_score(env_id, y)
@@ -159,7 +218,17 @@ def summarised(
         query_steps=float(np.mean([np.mean(info.steps) for info in infos])) if infos else None,
         y_star=None if y_star is None or isinstance(y_star, tuple) else float(y_star),
         versions={"gac": __version__} | {package: version(package) for package in PACKAGES},
+        replan=str(replan or Never()),
+        disturb=None if disturb is None else str(disturb),
+        replans=tuple(replans.tolist()),
+        replan_seconds=sum(played.replan_seconds for played in groups),
+        ms_per_step=1e3 * sum(played.policy_seconds for played in groups) / float(steps.sum()),
     )
+
+
+def _shifted(on_step: OnStep, start: int) -> OnStep:
+    """For a group of environments whose first row is episode `start`."""
+    return lambda row, *step: on_step(start + row, *step)
 
 
 def _thinned(trace: Float[ndarray, "steps"]) -> tuple[float, ...]:

@@ -21,6 +21,43 @@ class Context(NamedTuple):
     valid: Bool[Array, "batch steps"]
 
 
+def see(
+    context: Context, state: Float[Array, "batch obs"]
+) -> tuple[Float[Array, "batch steps obs"], Bool[Array, "batch steps"]]:
+    """The states of the context with one more, and which of them were seen."""
+    states = jnp.concatenate([context.states[:, 1:], state[:, None]], axis=1)
+    valid = jnp.concatenate([context.valid[:, 1:], jnp.ones_like(context.valid[:, :1])], axis=1)
+    return states, valid
+
+
+def advance(
+    context: Context,
+    states: Float[Array, "batch steps obs"],
+    valid: Bool[Array, "batch steps"],
+    action: Float[Array, "batch act"],
+) -> Context:
+    """The context after the action that followed the states of `see`."""
+    return Context(states, jnp.concatenate([context.actions, action[:, None]], axis=1)[:, 1:], valid)
+
+
+def empty_context(batch: int, context: int, observation_dim: int, action_dim: int) -> Context:
+    """Nothing seen yet."""
+    return Context(
+        jnp.zeros((batch, context, observation_dim)),
+        jnp.zeros((batch, context - 1, action_dim)),
+        jnp.zeros((batch, context), bool),
+    )
+
+
+def choose(
+    generator: Generator, memory: list[PlanMemory], context: Context, state: Float[Array, "batch obs"]
+) -> tuple[Context, Float[Array, "batch act"]]:
+    """Shift a state into the context and take the mean action of p_beta(a_t | context, z_traj), scaled."""
+    states, valid = see(context, state)
+    action = jnp.clip(generator.act(memory, states, context.actions, valid), -1.0, 1.0)
+    return advance(context, states, valid, action), action
+
+
 @jax.jit
 def act(
     generator: Generator,
@@ -29,17 +66,30 @@ def act(
     context: Context,
     observation: Float[Array, "batch obs"],
 ) -> tuple[Context, Float[Array, "batch act"]]:
-    """Shift the observation into the context and take the mean action of p_beta(a_t | context, z_traj).
+    """`choose` in raw units.
 
     Returns:
         The next context and the actions, raw.
     """
     state = standardiser.standardise_observation(observation)
-    states = jnp.concatenate([context.states[:, 1:], state[:, None]], axis=1)
-    valid = jnp.concatenate([context.valid[:, 1:], jnp.ones_like(context.valid[:, :1])], axis=1)
-    action = jnp.clip(generator.act(memory, states, context.actions, valid), -1.0, 1.0)
-    actions = jnp.concatenate([context.actions, action[:, None]], axis=1)[:, 1:]
-    return Context(states, actions, valid), standardiser.raw_action(action)
+    context, action = choose(generator, memory, context, state)
+    return context, standardiser.raw_action(action)
+
+
+def batch_of(observation: Any, shape: tuple[int, int], single: bool) -> Float[Array, "batch obs"]:
+    """An observation, or a batch of them, as a batch.
+
+    Raises:
+        UserError: an observation of another shape.
+    """
+    current = np.asarray(observation, np.float32)
+    current = current[None] if single else current
+    if current.shape != shape:
+        raise UserError(
+            f"observation has shape {np.shape(observation)}, expected {shape[1:] if single else shape}, "
+            "as at planning"
+        )
+    return jnp.asarray(current)
 
 
 class Policy:
@@ -57,22 +107,22 @@ class Policy:
         self._standardiser = jax.tree.map(jnp.asarray, standardiser)
         batch, obs, act_dim = memory[0].read.shape[0], *(len(standardiser[i]) for i in (0, 2))
         self._shape = (batch, obs)
-        self._empty = Context(
-            jnp.zeros((batch, context, obs)),
-            jnp.zeros((batch, context - 1, act_dim)),
-            jnp.zeros((batch, context), bool),
-        )
+        self._empty = empty_context(batch, context, obs, act_dim)
         self.reset()
 
     def reset(self) -> None:
         """Forget the context: a new episode begins, under the same plans."""
         self._context = self._empty
+        self.replans = np.zeros(self._shape[0], np.int64)
+        """New plans that each row got: none, here."""
+        self.replan_seconds = 0.0
 
-    def __call__(self, observation: Any) -> Float[ndarray, "*batch act"]:
+    def __call__(self, observation: Any, active: Any = None) -> Float[ndarray, "*batch act"]:
         """Actions for the current observations.
 
         Args:
             observation: `(obs,)` for a single plan, else `(batch, obs)`, raw.
+            active: which rows still act, as a policy that replans wants to know; here it changes nothing.
 
         Returns:
             Actions of the same leading shape, raw, within the range that the data showed.
@@ -80,13 +130,6 @@ class Policy:
         Raises:
             UserError: an observation of another shape.
         """
-        current = np.asarray(observation, np.float32)
-        current = current[None] if self._single else current
-        if current.shape != self._shape:
-            expected = self._shape[1:] if self._single else self._shape
-            raise UserError(
-                f"observation has shape {np.shape(observation)}, expected {expected}, as at planning"
-            )
-        given = jnp.asarray(current)
+        given = batch_of(observation, self._shape, self._single)
         self._context, action = act(self._generator, self._standardiser, self._memory, self._context, given)
         return np.asarray(action)[0] if self._single else np.asarray(action)

@@ -73,6 +73,11 @@ class Maze2D(gymnasium.Env[ndarray, ndarray]):
         self._force = self._data.ctrl
         self._renderer: Any = None
 
+    @property
+    def data(self) -> Any:
+        """MuJoCo's state, under the name that Gymnasium's own environments have it."""
+        return self._data
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Float64[ndarray, "4"], dict[str, Any]]:

@@ -33,6 +33,7 @@ def fit_posterior(
     config: PosteriorConfig,
     key: PRNGKeyArray,
     max_steps: int | None = None,
+    given_return: bool = True,
 ) -> tuple[Phi, Info]:
     """Ascend the ELBO in phi of each trajectory, theta fixed.
 
@@ -42,6 +43,8 @@ def fit_posterior(
     Args:
         phi0: the stored posteriors, or the prior for trajectories never seen.
         max_steps: instead of `config.inner_steps`.
+        given_return: False infers from tau alone, q(epsilon | tau): the bound on log p(tau | s0), in which
+            log p(y) has no part.
     """
     steps = config.inner_steps if max_steps is None else max_steps
 
@@ -51,7 +54,7 @@ def fit_posterior(
             data, batch.index, window_key, config.inner_windows, model.config.context, batch.s0.shape[1]
         )
         terms = elbo(model, phi, windows, batch.s0, batch.y, noise_key, config.free_bits)
-        return terms.elbo, terms.log_p_tau
+        return terms.elbo if given_return else terms.log_p_tau - terms.kl, terms.log_p_tau
 
     optimiser = optax.adam(optax.cosine_decay_schedule(config.inner_lr, steps), eps=config.inner_eps)
     return infer(objective, phi0, optimiser, steps, config.inner_tol, key)

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Key, PRNGKeyArray
 from numpy import ndarray
 
 from gac.config import ModelConfig
@@ -42,24 +42,83 @@ def solve(
         epsilon, the q that it comes from and the diagnostics (both None for the prior), and the mean
         predicted return at each step, standardised.
     """
+    epsilon, phi, info = _plan(model, s0, query, _aims(query, returns), jnp.asarray(target), key)
+    watched = np.zeros(0, np.float32) if info is None else np.asarray(info.trace)
+    return epsilon, phi, info, watched[np.isfinite(watched)]
+
+
+def solve_each(
+    model: GAC,
+    s0: Float[Array, "batch obs"],
+    query: Query,
+    returns: Float[ndarray, "episodes"],
+    target: Float[ndarray, "batch"],
+    keys: Key[Array, "batch"],
+) -> Float[Array, "batch n_z dim"]:
+    """Infer the base noise of plans, each with draws of its own key: a row depends on no other.
+
+    `solve` draws for the whole batch at once, so there a plan depends on its place. Here the same state,
+    target and key give the same plan in any batch, which replanning needs: who triggers together is chance.
+
+    Args:
+        keys: one per row; the others are those of `solve`.
+    """
+    if isinstance(query, Target):
+        query = Target(0.0)  # `target` holds it; another value of it must not compile anew
+    epsilon: Float[Array, "batch n_z dim"] = _plan_each(
+        model, s0, query, _aims(query, returns), jnp.asarray(target), keys
+    )
+    return epsilon
+
+
+def _aims(query: Query, returns: Float[ndarray, "episodes"]) -> Float[Array, "*aims"]:
+    """What a query takes of the returns, standardised: the ceiling of exploit, those explore draws from."""
+    match query:
+        case Exploit():
+            return jnp.asarray(returns.max())
+        case Explore(quantile=quantile, delta_y=delta_y):
+            return jnp.asarray(returns[returns >= np.quantile(returns, quantile)]) + delta_y
+        case Target() | Prior():
+            return jnp.zeros(0)
+
+
+def _plan(
+    model: GAC,
+    s0: Float[Array, "batch obs"],
+    query: Query,
+    aims: Float[Array, "*aims"],
+    target: Float[Array, "batch"],
+    key: PRNGKeyArray,
+) -> tuple[Float[Array, "batch n_z dim"], Phi | None, Info | None]:
+    """Base noise, its q and diagnostics, the latter two None for the prior; may be traced."""
     infer_key, choice_key, draw_key = jax.random.split(key, 3)
     shape = (s0.shape[0], model.config.latent_tokens, model.config.embed_dim)
     match query:
         case Prior():
-            return jax.random.normal(draw_key, shape), None, None, np.zeros(0, np.float32)
+            return jax.random.normal(draw_key, shape), None, None
         case Exploit(kl_weight=kl_weight):
-            phi, info = _exploit(model, s0, jnp.float32(kl_weight), jnp.asarray(returns.max()), infer_key)
-            epsilon = phi.mu
-        case Explore(quantile=quantile, delta_y=delta_y):
-            high = jnp.asarray(returns[returns >= np.quantile(returns, quantile)])
-            y_plus = jax.random.choice(choice_key, high, shape[:1]) + delta_y
-            phi, info = _reach(model, s0, y_plus, infer_key)
-            epsilon = phi.sample(draw_key)
+            phi, info = _exploit(model, s0, jnp.float32(kl_weight), aims, infer_key)
+            return phi.mu, phi, info
+        case Explore():
+            phi, info = _reach(model, s0, jax.random.choice(choice_key, aims, shape[:1]), infer_key)
         case Target():
-            phi, info = _reach(model, s0, jnp.asarray(target), infer_key)
-            epsilon = phi.sample(draw_key)
-    watched = np.asarray(info.trace)
-    return epsilon, phi, info, watched[np.isfinite(watched)]
+            phi, info = _reach(model, s0, target, infer_key)
+    return phi.sample(draw_key), phi, info
+
+
+@eqx.filter_jit
+def _plan_each(
+    model: GAC,
+    s0: Float[Array, "batch obs"],
+    query: Query,
+    aims: Float[Array, "*aims"],
+    target: Float[Array, "batch"],
+    keys: Key[Array, "batch"],
+) -> Float[Array, "batch n_z dim"]:
+    def alone(state: Array, y: Array, key: PRNGKeyArray) -> Float[Array, "1 n_z dim"]:
+        return _plan(model, state[None], query, aims, y[None], key)[0]
+
+    return jax.vmap(alone)(s0, target, keys)[:, 0]
 
 
 def _ascend(objective: Objective, batch: int, config: ModelConfig, key: PRNGKeyArray) -> tuple[Phi, Info]:

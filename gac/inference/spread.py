@@ -1,4 +1,4 @@
-"""How sure the critic is of the return that a plan promises."""
+"""What the critic makes of a plan that is known up to q: the return, and how sure it is of that."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -12,20 +12,23 @@ PAIRS = 8
 
 
 @eqx.filter_jit
-def predictive_spread(
+def predictive(
     model: GAC, s0: Float[Array, "batch obs"], phi: Phi, key: PRNGKeyArray
-) -> Float[Array, "batch"]:
-    r"""$\sqrt{Var_q[\mu_\gamma(z_y)] + \sigma_y^2}$: spread of the return under q and sigma_y.
+) -> tuple[Float[Array, "batch"], Float[Array, "batch"]]:
+    r"""Mean and standard deviation of $E_q[p_\gamma(y | z_y)]$.
+
+    $$E_q[\mu_\gamma(z_y)], \qquad \sqrt{Var_q[\mu_\gamma(z_y)] + \sigma_y^2}$$
 
     Args:
         model: theta.
         s0: first states, standardised.
-        phi: q of each plan.
+        phi: q of each plan: of a query, or of a trajectory.
         key: draws of q.
 
     Returns:
-        Standard deviations, standardised.
+        Means and standard deviations, standardised.
     """
     s0_draws = jnp.tile(s0, (2 * PAIRS, 1))
     predicted = model.predicted_return(s0_draws, draw(phi, PAIRS, key)).reshape(2 * PAIRS, -1)
-    return jnp.sqrt(jnp.var(predicted, axis=0) + model.critic.sigma_y() ** 2)
+    spread = jnp.sqrt(jnp.var(predicted, axis=0) + model.critic.sigma_y() ** 2)
+    return jnp.mean(predicted, axis=0), spread

@@ -115,4 +115,5 @@ def lesson(
     )
     train_index = np.concatenate([train_index, collected])
     of_train = share[train_index]
-    return Lesson(standardiser, train_index, heldout_index, of_train / of_train.sum()), share
+    how = Lesson(standardiser, train_index, heldout_index, of_train / of_train.sum(), count - offline)
+    return how, share

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from gac.acting.agent import Agent, Plan
-from gac.acting.evaluate import MOST_ENVIRONMENTS, summarised
+from gac.acting.evaluate import MOST_ENVIRONMENTS, Played, summarised
 from gac.data.episodes import SHORTEST, Episodes
 from gac.errors import UserError
 from gac.inference.queries import Query
@@ -48,19 +48,21 @@ class Rollout:
         self.returns = np.zeros(count)
         self.terminated, self.truncated = np.zeros(count, bool), np.zeros(count, bool)
 
-    def play(self, agent: Agent, plan: Plan, crew: Crew, tell: Tell) -> None:
-        """Play all active rows to their end.
+    def play(self, agent: Agent, plan: Plan, crew: Crew, tell: Tell) -> Played:
+        """Play all active rows to their end; what there is to tell of them, inactive rows included.
 
         Raises:
             UserError: what the crew raises; a reward or observation that is not finite; an episode of
                 fewer than two steps or more than the longest.
         """
         policy = agent.policy(plan)
-        observation = self._seen[0]
+        observation, policy_seconds = self._seen[0], 0.0
         if not np.isfinite(observation).all():
             raise UserError("an environment began with an observation that is not finite; mend it")
         while self.active.any():
+            began = time.perf_counter()
             action = policy(observation)
+            policy_seconds += time.perf_counter() - began
             steps = crew.step(action, self.active)
             self._check(steps.reward, steps.observation)
             observation = steps.observation
@@ -78,6 +80,7 @@ class Rollout:
                     f"episode {np.argmax(self.active)} has not ended after {self._longest} steps; give "
                     "the environment a time limit (max_episode_steps), or allow more (longest)"
                 )
+        return Played(self.returns, self.lengths, policy.replans, policy_seconds, policy.replan_seconds)
 
     def _check(self, reward: ndarray, observation: ndarray) -> None:
         bad = self.active & ~(np.isfinite(reward) & np.isfinite(observation).all(axis=1))
@@ -188,7 +191,9 @@ def evaluate(
     agent: Agent, crew: Crew, env_id: str, query: Query, episodes: int, seed: int, longest: int, tell: Tell
 ) -> Evaluation:
     """`gac.evaluate` in a crew's environments: the same episodes, and no hang or crash of theirs is ours."""
-    plans, returns, lengths, plan_seconds, act_seconds = [], [], [], 0.0, 0.0
+    plans: list[Plan] = []
+    groups: list[Played] = []
+    plan_seconds, act_seconds = 0.0, 0.0
     for start in range(0, episodes, MOST_ENVIRONMENTS):
         count = min(MOST_ENVIRONMENTS, episodes - start)
         first = crew.reset([seed + start + i for i in range(count)])
@@ -196,10 +201,8 @@ def evaluate(
         plans.append(agent.plan(first, query, seed=seed + start))
         planned = time.perf_counter()
         rollout = Rollout(first, np.ones(count, bool), longest)
-        rollout.play(agent, plans[-1], crew, lambda done: tell((start + count * done) / episodes))  # noqa: B023
+        told: Tell = lambda done: tell((start + count * done) / episodes)  # noqa: B023, E731
+        groups.append(rollout.play(agent, plans[-1], crew, told))
         plan_seconds += planned - began
         act_seconds += time.perf_counter() - planned
-        returns.append(rollout.returns)
-        lengths.append(rollout.lengths)
-    played = np.concatenate(returns), np.concatenate(lengths)
-    return summarised(query, env_id, seed, plans, *played, plan_seconds, act_seconds)
+    return summarised(query, env_id, seed, plans, groups, plan_seconds, act_seconds)

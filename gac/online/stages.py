@@ -19,7 +19,7 @@ from gac.data.episodes import Episodes
 from gac.errors import UserError
 from gac.files import write_text
 from gac.inference.queries import Target
-from gac.inference.spread import predictive_spread
+from gac.inference.spread import predictive
 from gac.model.joint import Phi
 from gac.online import record as records
 from gac.online import targets as aiming
@@ -189,7 +189,7 @@ class Online:
         plan = self.agent.plan(first, Target(tuple(y_plus.tolist())), seed=int(words[1]))
         assert plan.phi is not None  # a target query has one; for the type checker
         s0 = jnp.asarray(self.agent.standardiser.standardise_observation(first))
-        spread = predictive_spread(self.agent.model, s0, plan.phi, jax.random.key(int(words[2])))
+        _, spread = predictive(self.agent.model, s0, plan.phi, jax.random.key(int(words[2])))
         q = (np.asarray(plan.phi.mu), np.asarray(plan.phi.log_sigma))
         return plan, Aims(y_plus, plan.predicted_returns, unit * np.asarray(spread), *q)
 

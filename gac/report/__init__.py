@@ -1,5 +1,6 @@
 """Records of runs, as tables, figures and one HTML page."""
 
+from gac.report.consistency import actor_consistency, consistency_table, critic_consistency
 from gac.report.figures import (
     inference_dynamics,
     objective_curves,
@@ -18,6 +19,7 @@ from gac.report.runs import (
 )
 from gac.report.style import DARK, LIGHT, Theme
 from gac.report.tables import query_table, query_table_html
+from gac.report.variants import variants_table
 
 __all__ = [
     "DARK",
@@ -26,6 +28,9 @@ __all__ = [
     "Metrics",
     "Run",
     "Theme",
+    "actor_consistency",
+    "consistency_table",
+    "critic_consistency",
     "inference_dynamics",
     "objective_curves",
     "predicted_against_achieved",
@@ -37,5 +42,6 @@ __all__ = [
     "render",
     "return_distributions",
     "training_health",
+    "variants_table",
     "write_report",
 ]

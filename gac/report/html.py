@@ -10,6 +10,14 @@ from matplotlib.figure import Figure
 
 from gac.errors import UserError
 from gac.files import write_text
+from gac.report.consistency import (
+    achieved_limits,
+    actor_consistency,
+    consistency_table_html,
+    critic_consistency,
+    critic_table_html,
+    estimated_limits,
+)
 from gac.report.figures import (
     achieved_span,
     dynamics_span,
@@ -25,6 +33,7 @@ from gac.report.provenance import commands, flatten, notes
 from gac.report.runs import Run, labels, read_run
 from gac.report.style import Theme
 from gac.report.tables import NOTHING, mean_std, plans_table_html, query_table_html
+from gac.report.variants import variants_table_html
 
 QUERIES_TEXT = """Returns are raw and undiscounted, normalised ones run from 0 (random) to 100 (expert);
 both are mean ± standard deviation over episodes. Predicted is the critic's mean return of the plans, before
@@ -43,6 +52,17 @@ CAPTIONS = {
         "Inference dynamics",
         "Mean predicted return along each query's optimisation; right of the line, what its episodes "
         "achieved. The prior query optimises nothing.",
+    ),
+    "actor": (
+        "Consistency of the actor",
+        "Achieved return against the return that was commanded: a point per episode, bars from the 10th to "
+        "the 90th percentile, a marker at the mean. On the dashed line the command was met. Below, the "
+        "density of the data's returns: where it ends, the model was never shown what is asked of it.",
+    ),
+    "critic": (
+        "Consistency of the critic",
+        "p(y | τ) of the same trajectories, with the plan inferred from the trajectory alone, against what "
+        "they earned; a point per episode. Commands beyond the 95th percentile of the data are set apart.",
     ),
     "objective": (
         "The objective",
@@ -85,6 +105,8 @@ def render(runs: Sequence[Run]) -> str:
         _columns(runs, names, "facts", _facts),
         f"<section><h2>Queries</h2>{query_table_html(runs)}<p class=note>{QUERIES_TEXT}</p></section>",
         f"<section><h2>Behaviour</h2>{_behaviour(runs, names)}</section>",
+        _variants(runs, names),
+        _consistency(runs, names),
         f"<section><h2>Training</h2>{_training(runs)}</section>",
         f"<section><h2>Notes</h2>{_columns(runs, names, 'notes', _notes)}</section>",
         f"<section><h2>Provenance</h2>{_columns(runs, names, 'provenance', _provenance)}"
@@ -142,6 +164,37 @@ def _behaviour(runs: Sequence[Run], labelled: Sequence[str]) -> str:
 
 def _no_more(run: Run) -> str:
     return ""
+
+
+VARIANTS_TEXT = """Returns are means with 95 % confidence intervals over episodes (normal approximation).
+Gained is the mean difference to never replanning on the same environments under the same disturbance, episode
+by episode. Milliseconds are the policy's, replanning and compilation included, per environment step."""
+
+
+def _variants(runs: Sequence[Run], names: Sequence[str]) -> str:
+    if not any(run.variants for run in runs):
+        return ""
+    tables = _columns(runs, names, "variants", variants_table_html)
+    return f"<section><h2>Replanning and disturbances</h2>{tables}<p class=note>{VARIANTS_TEXT}</p></section>"
+
+
+def _consistency(runs: Sequence[Run], labelled: Sequence[str]) -> str:
+    """The figures of the sweeps; those of several runs share their axes."""
+    swept = [(run, name) for run, name in zip(runs, labelled, strict=True) if run.consistency is not None]
+    if not swept:
+        return ""
+    with_sweep = [run for run, _ in swept]
+    achieved, estimated = achieved_limits(with_sweep), estimated_limits(with_sweep)
+    rows: list[tuple[str, Callable[[Run, Theme], Figure], Callable[[Run], str]]] = [
+        ("actor", lambda run, theme: actor_consistency(run, theme, *achieved), consistency_table_html),
+        ("critic", lambda run, theme: critic_consistency(run, theme, estimated), critic_table_html),
+    ]
+    pictures = "".join(
+        picture(key, CAPTIONS[key], functools.partial(draw, run), name if len(runs) > 1 else None, extra(run))
+        for key, draw, extra in rows
+        for run, name in swept
+    )
+    return f'<section><h2>Consistency</h2><div class="figures compared">{pictures}</div></section>'
 
 
 def _training(runs: Sequence[Run]) -> str:

@@ -20,11 +20,17 @@ def commands(run: Run) -> list[str]:
     limit = "" if updates is None else f" --updates {int(updates)}"
     basis = f"--preset {shlex.quote(config.preset)} --seed {config.seed}"
     lines = [f"gac train {data} --out {out} {basis}{changed_flags(config)}{limit}"]
-    for record in run.queries:
+    for record in (*run.queries, *run.variants):
         words = f"gac evaluate {out} --query {shlex.quote(record.query)} --episodes {len(record.returns)}"
         y_star = "Y" if record.y_star is None else f"{record.y_star:g}"
         target = f" --target {y_star}" if record.query == "target" else ""
-        lines.append(f"{words} --env-id {shlex.quote(record.env_id)} --seed {record.seed}{target}")
+        replan = "" if record.replan == "never" else f" --replan {shlex.quote(record.replan)}"
+        disturb = "" if record.disturb is None else f" --disturb {shlex.quote(record.disturb)}"
+        env_id = shlex.quote(record.env_id)
+        lines.append(f"{words} --env-id {env_id} --seed {record.seed}{target}{replan}{disturb}")
+    if (swept := run.consistency) is not None:
+        words = f"gac consistency {out} --values {len(swept.commanded)} --episodes {len(swept.returns[0])}"
+        lines.append(f"{words} --env-id {shlex.quote(swept.env_id)} --seed {swept.seed}")
     return lines
 
 

@@ -12,7 +12,16 @@ from jaxtyping import Float
 
 from gac.config import Config
 from gac.errors import UserError
-from gac.records import DataFacts, Evaluation, is_number, read_evaluation, read_facts, read_text
+from gac.records import (
+    Consistency,
+    DataFacts,
+    Evaluation,
+    is_number,
+    read_consistency,
+    read_evaluation,
+    read_facts,
+    read_text,
+)
 
 QUERIES = ("exploit", "explore", "target", "prior")
 """The queries in the order in which they are always shown."""
@@ -49,7 +58,10 @@ class Run:
     data: DataFacts
     metrics: Metrics
     queries: tuple[Evaluation, ...]
-    """In the order of QUERIES, then by name."""
+    """One plan an episode, undisturbed; in the order of QUERIES, then by name."""
+    variants: tuple[Evaluation, ...] = ()
+    """Evaluations with replanning or disturbances, by the names of their files."""
+    consistency: Consistency | None = None
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -66,16 +78,20 @@ def read_run(path: Path) -> Run:
     if not path.is_dir():
         raise UserError(f"{path} is no folder, expected a run; give the folder that gac train --out wrote")
     config = Config.from_json(read_text(path / "config.json"), str(path / "config.json"))
-    records = (
+    records = [
         read_evaluation(read_text(file), str(file), file.stem) for file in sorted(path.glob("eval-*.json"))
-    )
+    ]
+    plain = [record for record in records if record.plain]
+    swept = path / "consistency.json"
     rank = {name: place for place, name in enumerate(QUERIES)}
     return Run(
         path=path,
         config=config,
         data=read_facts(path / "data.json"),
         metrics=read_metrics(path / "metrics.jsonl"),
-        queries=tuple(sorted(records, key=lambda record: (rank.get(record.query, len(rank)), record.query))),
+        queries=tuple(sorted(plain, key=lambda record: (rank.get(record.query, len(rank)), record.query))),
+        variants=tuple(record for record in records if not record.plain),
+        consistency=read_consistency(swept) if swept.exists() else None,
     )
 
 

@@ -83,8 +83,9 @@ def claim_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
             )
         for name in ("state.safetensors", "model.safetensors", "metrics.jsonl", "config.json", "data.json"):
             (out / name).unlink(missing_ok=True)
-        for record in out.glob("eval-*.json"):
-            record.unlink()
+        for pattern in ("eval-*.json", "calibration.json", "consistency.json"):
+            for record in out.glob(pattern):
+                record.unlink()
         drop_partial_files(out)
     out.mkdir(parents=True, exist_ok=True)
 

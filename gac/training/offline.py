@@ -84,6 +84,8 @@ class Lesson(NamedTuple):
     heldout_index: Int[ndarray, "heldout"]
     share: Float[ndarray, "train"]
     """Of each training episode in what is learned; they sum to 1."""
+    collected: int = 0
+    """How many of the episodes, the last ones, were collected in fine-tuning."""
 
 
 class Trainer:
@@ -109,8 +111,9 @@ class Trainer:
         self.episodes, self.config, self.out = episodes, config, out
         self.data: Any
         self.state: TrainState
+        self.collected = 0
         if lesson is not None:
-            self.standardiser, self.train_index, self.heldout_index, share = lesson
+            self.standardiser, self.train_index, self.heldout_index, share, self.collected = lesson
             self.data, self.state, self._update, self._heldout = in_memory(
                 episodes, self.standardiser, config, self.train_index, self.heldout_index, share
             )
@@ -185,7 +188,7 @@ class Trainer:
             model=self.state.averaged,
             standardiser=self.standardiser,
             config=self.config,
-            facts=DataFacts.of(self.episodes),
+            facts=DataFacts.of(self.episodes, self.collected),
             run=self.out,
         )
 

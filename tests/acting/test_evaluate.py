@@ -12,6 +12,7 @@ from gymnasium.spaces import Box, Dict, Discrete
 import gac
 from gac.acting import evaluate as module
 from gac.errors import UserError
+from gac.records import read_evaluation
 
 TOY = "GacToy-v0"
 
@@ -155,6 +156,43 @@ def test_an_unknown_or_unnamed_environment_is_refused(agent):
         gac.evaluate(agent, TOY, episodes=0)
 
 
+@pytest.mark.parametrize("most", [100, 4])
+def test_new_plans_are_counted_in_the_episodes_that_got_them(most, agent, monkeypatch):
+    """Every second step of an episode of n steps: no plan after its end, whoever goes on beside it."""
+    monkeypatch.setattr(module, "MOST_ENVIRONMENTS", most)
+    result = gac.evaluate(agent, TOY, query=gac.Prior(), episodes=7, replan=gac.Every(2))
+    assert result.replans == tuple((length_of(i) - 1) // 2 for i in range(7))
+    assert result.replan == "every:2"
+    assert result.replan_seconds > 0
+    assert 1e3 * result.replan_seconds < result.ms_per_step * sum(result.lengths)
+    assert read_evaluation(result.to_json(), "here", "eval-prior-every_2") == result
+    once = gac.evaluate(agent, TOY, query=gac.Prior(), episodes=7)
+    assert (once.replan, once.replans, once.replan_seconds) == ("never", (0,) * 7, 0.0)
+    assert once.predicted_returns == result.predicted_returns
+
+
+def test_disturbed_environments_are_played_and_named_so(agent):
+    result = gac.evaluate(agent, TOY, query=gac.Prior(), episodes=2, disturb=gac.Disturbance("noise", 0.25))
+    assert result.disturb == "noise:0.25"
+    assert read_evaluation(result.to_json(), "here", "eval-prior-noise_0.25") == result
+    with pytest.raises(UserError, match="cannot be pushed"):
+        gac.evaluate(agent, TOY, episodes=1, disturb=gac.Disturbance("push", 1.0))
+
+
+def test_every_step_is_told(agent, monkeypatch):
+    monkeypatch.setattr(module, "MOST_ENVIRONMENTS", 2)
+    told = []
+    result = gac.evaluate(
+        agent, TOY, query=gac.Prior(), episodes=3, on_step=lambda i, *step: told.append((i, *step))
+    )
+    assert [sum(i == j for j, *_ in told) for i in range(3)] == list(result.lengths)
+    for i in range(3):
+        own = [step for j, *step in told if j == i]
+        np.testing.assert_allclose([one[0][0] for one in own], 0.1 * np.arange(len(own)), atol=1e-6)
+        np.testing.assert_allclose([one[2][0] for one in own], 0.1 * np.arange(1, len(own) + 1), atol=1e-6)
+        assert all(one[1].shape == (tiny.ACTION_DIM,) for one in own)
+
+
 def test_a_goal_environment_is_played_joined(agent):
     class Goals(Toy):
         def __init__(self):
@@ -175,4 +213,5 @@ def test_a_goal_environment_is_played_joined(agent):
         env_id="GacGoals-v0",
         plan_seconds=result.plan_seconds,
         steps_per_second=result.steps_per_second,
+        ms_per_step=result.ms_per_step,
     )

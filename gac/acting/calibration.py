@@ -1,0 +1,121 @@
+r"""From a false-alarm rate per episode to a threshold: what held-out episodes showed, as a record.
+
+The largest value that a trigger's score reached is one number per held-out episode, $m_1 \dots m_n$. With
+the threshold at the $\lceil (n + 1)(1 - \text{rate}) \rceil$-th smallest of them, a new episode that is
+exchangeable with these exceeds it with a probability of at most `rate`, whatever the distribution.
+
+Source: V. Vovk, A. Gammerman, G. Shafer, *Algorithmic Learning in a Random World*, 2005 (split conformal
+prediction, with the maximum over an episode as the score).
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from gac.acting.replan import Trigger
+from gac.acting.watch import MEMORY_STEPS, SIGNALS
+from gac.errors import UserError
+from gac.files import write_text
+from gac.model.joint import GAC
+from gac.records import Fields, read_text
+
+FILE = "calibration.json"
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the signals did on held-out episodes under plans that fit them; the file calibration.json."""
+
+    model: str
+    """Fingerprint of the weights that it holds for."""
+    data: str
+    """Name of the data set."""
+    memory_steps: int
+    """W of the average."""
+    scale: tuple[float, ...]
+    """rho: root mean square of the residual of each state dimension, standardised."""
+    surprise: tuple[float, ...]
+    """The largest smoothed surprise of each held-out episode."""
+    fall: tuple[float, ...]
+    """The largest smoothed fall of each held-out episode."""
+
+    def score(self, average: Float[ndarray, "batch signals"], signal: str) -> Float[ndarray, "batch"]:
+        """How unusual smoothed signals are: from the median of the held-out episodes' maxima, in
+        interquartile ranges of these, so that two signals compare; `either` takes the larger.
+        """
+        columns = [place for place, name in enumerate(SIGNALS) if signal in (name, "either")]
+        maxima = np.array([self.surprise, self.fall]).T
+        low, middle, high = np.percentile(maxima, [25, 50, 75], axis=0)
+        scores = (np.asarray(average, np.float64) - middle) / np.maximum(high - low, 1e-9)
+        largest: Float[ndarray, "batch"] = scores[:, columns].max(axis=1)
+        return largest
+
+    def threshold(self, trigger: Trigger) -> float:
+        """The score above which the trigger fires.
+
+        Raises:
+            UserError: a rate below what so few held-out episodes can tell.
+        """
+        count = len(self.surprise)
+        rank = math.ceil((count + 1) * (1.0 - trigger.rate) - 1e-9)
+        if rank > count:
+            raise UserError(
+                f"the trigger's rate is {trigger.rate:g}, expected at least {1 / (count + 1):.3g} with "
+                f"{count} held-out episodes; raise the rate, or train with a larger --heldout-fraction"
+            )
+        return float(np.sort(self.score(np.array([self.surprise, self.fall]).T, trigger.signal))[rank - 1])
+
+    def save(self, folder: Path) -> None:
+        """Write calibration.json."""
+        write_text(
+            folder / FILE, json.dumps({"schema_version": SCHEMA, **dataclasses.asdict(self)}, indent=1)
+        )
+
+
+def fingerprint(model: GAC) -> str:
+    """SHA-256 of the weights."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(eqx.filter(model, eqx.is_array)):
+        digest.update(np.ascontiguousarray(leaf).data)
+    return digest.hexdigest()
+
+
+def read_calibration(folder: Path, model: GAC) -> Calibration | None:
+    """Read what `Calibration.save` wrote; None if there is none, or one of other weights.
+
+    A run that trained on has other weights, and its old calibration says nothing about them.
+
+    Raises:
+        UserError: a damaged file.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return None
+    fields = Fields.parse(read_text(path), str(path))
+    calibration = Calibration(
+        model=fields.words("model"),
+        data=fields.words("data"),
+        memory_steps=fields.whole("memory_steps"),
+        scale=fields.numbers("scale"),
+        surprise=fields.numbers("surprise"),
+        fall=fields.numbers("fall"),
+    )
+    of_this_gac = fields.whole("schema_version") == SCHEMA and calibration.memory_steps == MEMORY_STEPS
+    if not of_this_gac or calibration.model != fingerprint(model):
+        return None
+    if not calibration.surprise or len(calibration.surprise) != len(calibration.fall):
+        raise UserError(
+            f"{path}: surprise and fall have {len(calibration.surprise)} and {len(calibration.fall)} values, "
+            "expected one of each per held-out episode; delete the file and calibrate again"
+        )
+    return calibration

@@ -1,0 +1,161 @@
+"""A policy that infers new plans within an episode, for those of a batch that need one, in fixed shapes."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+from numpy import ndarray
+
+from gac.acting.calibration import Calibration
+from gac.acting.policy import act, batch_of, empty_context
+from gac.acting.replan import Every, Trigger
+from gac.acting.watch import Watch, act_and_expect, judged, watch
+from gac.data.standardise import Standardiser
+from gac.errors import UserError
+from gac.model.generator import PlanMemory
+from gac.model.joint import GAC
+
+GROUP = 16
+"""Most rows that are replanned at once: with a few rows due, few are computed for nothing."""
+
+Infer = Callable[
+    [Float[Array, "group obs"], Int[ndarray, "group"], Int[ndarray, "group"]],
+    tuple[Float[Array, "group n_z dim"], list[PlanMemory]],
+]
+"""`(standardised states, their rows, numbers of the plan) -> (epsilon, memory)`, row by row independent."""
+
+
+class ReplanningPolicy:
+    """As `Policy`, with new plans where `replan` asks for them. Made by `Agent.policy`.
+
+    The new plan answers the query of the first one at the current state. Context and environment go on;
+    what the trigger remembers of the old plan is forgotten.
+
+    Args:
+        model: theta.
+        standardiser: the units of the training data.
+        memory: the first plans, as the generator reads them.
+        epsilon: their base noise.
+        infer: answers the query.
+        replan: when to plan anew.
+        calibration: what held-out episodes showed; the trigger needs it.
+        single: whether one observation is given rather than a batch.
+
+    Raises:
+        UserError: a trigger without a calibration, or with a rate that it cannot tell.
+    """
+
+    def __init__(
+        self,
+        model: GAC,
+        standardiser: Standardiser,
+        memory: list[PlanMemory],
+        epsilon: Float[Array, "batch n_z dim"],
+        infer: Infer,
+        replan: Every | Trigger,
+        calibration: Calibration | None,
+        single: bool,
+    ) -> None:
+        self._model, self._standardiser = model, jax.tree.map(jnp.asarray, standardiser)
+        self._first, self._infer, self._single = (memory, epsilon), infer, single
+        self._replan, self._calibration = replan, calibration
+        batch, obs, act_dim = len(epsilon), *(len(standardiser[i]) for i in (0, 2))
+        self._shape, self._group = (batch, obs), min(batch, GROUP)
+        self._empty = empty_context(batch, model.config.context, obs, act_dim)
+        if isinstance(replan, Trigger):
+            if calibration is None:
+                raise UserError(
+                    "the trigger is not calibrated; give gac evaluate --data DATA, or call "
+                    "gac.calibrate(agent, data) with the data that the run was trained on"
+                )
+            self._threshold = calibration.threshold(replan)
+            self._scale = jnp.asarray(calibration.scale, jnp.float32)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the episode: a new one begins, under the first plans."""
+        batch, obs = self._shape
+        self._context, (self._memory, self._epsilon) = self._empty, self._first
+        self._watch = Watch.new(batch, obs)
+        self._age = np.zeros(batch, np.int64)
+        self.replans: Int[ndarray, "batch"] = np.zeros(batch, np.int64)
+        """New plans that each row got."""
+        self.replan_seconds = 0.0
+        """Wall-clock seconds of inferring them, compilation included."""
+
+    def __call__(
+        self, observation: Any, active: Bool[ndarray, "batch"] | None = None
+    ) -> Float[ndarray, "*batch act"]:
+        """Actions for the current observations, after a new plan where one is due.
+
+        Args:
+            observation: `(obs,)` for a single plan, else `(batch, obs)`, raw.
+            active: rows whose episode goes on, all unless given: for the others no plan is inferred.
+
+        Returns:
+            Actions of the same leading shape, raw, within the range that the data showed.
+
+        Raises:
+            UserError: an observation of another shape, or one that is not finite where a plan is due.
+        """
+        given = batch_of(observation, self._shape, self._single)
+        state = self._standardiser.standardise_observation(given)
+        due = self._due(state) & (True if active is None else np.asarray(active, bool))
+        if due.any():
+            self._plan_anew(np.flatnonzero(due), state)
+        self._age += 1
+        if isinstance(self._replan, Trigger):
+            self._context, action, expected = act_and_expect(
+                self._model.generator, self._standardiser, self._memory, self._context, state
+            )
+            self._watch = self._watch._replace(expected=expected)
+        else:
+            self._context, action = act(
+                self._model.generator, self._standardiser, self._memory, self._context, given
+            )
+        return np.asarray(action)[0] if self._single else np.asarray(action)
+
+    def _due(self, state: Float[Array, "batch obs"]) -> Bool[ndarray, "batch"]:
+        """The rows that need a new plan; the trigger takes in the state."""
+        if isinstance(self._replan, Every):
+            return self._age >= self._replan.steps
+        assert self._calibration is not None  # checked when made
+        self._before = self._watch
+        self._watch = watch(self._model, self._epsilon, self._scale, self._watch, state)
+        average, seen = np.asarray(self._watch.average), np.asarray(self._watch.seen)
+        unusual = self._calibration.score(average, self._replan.signal) > self._threshold
+        due: Bool[ndarray, "batch"] = unusual & judged(seen, self.replans)
+        return due
+
+    def _plan_anew(self, rows: Int[ndarray, "due"], state: Float[Array, "batch obs"]) -> None:
+        """Infer plans for the rows, a padded group after the other, and begin with them."""
+        began = time.perf_counter()
+        if not np.isfinite(np.asarray(state)[rows]).all():
+            raise UserError(
+                "observation holds NaN or infinity where a new plan is due; expected finite numbers"
+            )
+        self.replans[rows] += 1
+        self._age[rows] = 0
+        for start in range(0, len(rows), self._group):
+            some = rows[start : start + self._group]
+            # Rows that fill the group up are its first one again: the same plan, put in the same place.
+            group = np.concatenate([some, np.repeat(some[:1], self._group - len(some))])
+            fresh = self._infer(state[group], group, self.replans[group])
+            self._epsilon, self._memory = _put((self._epsilon, self._memory), jnp.asarray(group), fresh)
+        if isinstance(self._replan, Trigger):
+            new = np.zeros(self._shape[0], bool)
+            new[rows] = True
+            # The other rows take the same step again, with the same result.
+            before = self._before._replace(seen=jnp.where(new, 0, self._before.seen))
+            self._watch = watch(self._model, self._epsilon, self._scale, before, state)
+        self.replan_seconds += time.perf_counter() - began
+
+
+@jax.jit
+def _put(whole: Any, rows: Int[Array, "group"], part: Any) -> Any:
+    """The arrays with some rows replaced."""
+    return jax.tree.map(lambda old, new: old.at[rows].set(new), whole, part)

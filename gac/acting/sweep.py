@@ -1,0 +1,141 @@
+"""Consistency: what is achieved when a return is commanded, and what the critic makes of what was done.
+
+The actor is consistent if the achieved returns follow the commanded ones. The critic is consistent if
+p(y | tau), from a posterior inferred from the trajectory alone, tells what it earned: it never saw these
+trajectories, and those of high commands are unlike the data.
+"""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from gac.acting.agent import Agent
+from gac.acting.calibrate import posterior
+from gac.acting.evaluate import evaluate
+from gac.data.episodes import SHORTEST, Episodes
+from gac.data.windows import to_device
+from gac.errors import UserError
+from gac.inference.queries import Target
+from gac.inference.spread import predictive
+from gac.records import Consistency, Evaluation
+
+BEYOND = 2
+"""Commands above the data's best return."""
+USUAL_QUANTILE = 0.95
+
+
+def commanded_returns(returns: Float[ndarray, "episodes"], values: int) -> Float[ndarray, "values"]:
+    """Evenly spaced from the data's least return to its best, and as evenly `BEYOND` further.
+
+    Raises:
+        UserError: too few values, or a data set in which all returns are alike.
+    """
+    if values < BEYOND + 2:
+        raise UserError(f"values is {values}, expected {BEYOND + 2} or more; try 9")
+    low, high = float(returns.min()), float(returns.max())
+    if not high > low:
+        raise UserError(f"all returns of the data are {low:g}; a sweep needs returns that differ")
+    step = (high - low) / (values - BEYOND - 1)
+    return low + step * np.arange(values)
+
+
+def consistency(
+    agent: Agent,
+    env_id: str | None = None,
+    *,
+    values: int = 9,
+    episodes: int = 50,
+    seed: int = 0,
+    progress: Callable[[Evaluation], None] | None = None,
+) -> Consistency:
+    """Command a sweep of returns, play, and infer p(y | tau) of every trajectory that came of it.
+
+    Args:
+        agent: a trained agent.
+        env_id: Gymnasium id; the data's own unless given.
+        values: commanded returns, two of them beyond the data's best.
+        episodes: episodes of each; episode i is reset with seed + i under every command.
+        seed: seed of the environments, the queries and the inference.
+        progress: told of every command's evaluation.
+
+    Raises:
+        UserError: as `evaluate`; too few values; returns that do not differ.
+    """
+    returns = np.asarray(agent.facts.returns, np.float64)
+    commanded = commanded_returns(returns, values)
+    trajectories: list[_Trajectory] = []
+    records = []
+    for y_star in commanded.tolist():
+        collected = [_Trajectory() for _ in range(episodes)]
+        records.append(
+            evaluate(
+                agent,
+                env_id,
+                query=Target(y_star),
+                episodes=episodes,
+                seed=seed,
+                on_step=lambda i, *step, collected=collected: collected[i].add(*step),
+            )
+        )
+        trajectories += collected
+        if progress is not None:
+            progress(records[-1])
+    estimates, stds = estimate_returns(agent, trajectories, seed)
+    return Consistency(
+        env_id=records[0].env_id,
+        seed=seed,
+        commanded=tuple(commanded.tolist()),
+        usual=float(np.quantile(returns, USUAL_QUANTILE)),
+        returns=tuple(record.returns for record in records),
+        predicted_returns=tuple(record.predicted_returns for record in records),
+        estimated_returns=_rows(estimates, episodes),
+        estimated_stds=_rows(stds, episodes),
+        versions=records[0].versions,
+    )
+
+
+class _Trajectory:
+    """What was seen and done in an episode, raw."""
+
+    def __init__(self) -> None:
+        self.observations: list[ndarray] = []
+        self.actions: list[ndarray] = []
+
+    def add(self, observation: ndarray, action: ndarray, following: ndarray) -> None:
+        self.observations[-1:] = [observation, following]
+        self.actions.append(action)
+
+
+def estimate_returns(
+    agent: Agent, trajectories: list[_Trajectory], seed: int = 0
+) -> tuple[Float[ndarray, "trajectories"], Float[ndarray, "trajectories"]]:
+    r"""Mean and standard deviation of $p(y | \tau) = E_{q(\epsilon | \tau)}[p_\gamma(y | z_y)]$, raw.
+
+    The posterior maximises the bound on log p(tau | s0), in which the return has no part. NaN for a
+    trajectory of one step, from which no window can be drawn.
+    """
+    long = np.array([len(one.actions) >= SHORTEST for one in trajectories])
+    means, stds = np.full((2, len(trajectories)), np.nan)
+    if long.any():
+        kept = [one for one, enough in zip(trajectories, long, strict=True) if enough]
+        episodes = Episodes.from_arrays(
+            [np.stack(one.observations) for one in kept],
+            [np.stack(one.actions) for one in kept],
+            returns=np.zeros(len(kept)),  # not read: the posterior is that of tau alone
+            name="collected",
+        )
+        data = to_device(episodes, agent.standardiser)
+        phi = posterior(agent, data, given_return=False, seed=seed)
+        s0 = data.rows[data.starts, : agent.observation_dim]
+        mean, std = predictive(agent.model, s0, phi, jax.random.key(seed))
+        means[long] = agent.standardiser.raw_return(np.asarray(mean))
+        stds[long] = np.asarray(std) * np.asarray(agent.standardiser.return_std)
+    return means, stds
+
+
+def _rows(values: Float[ndarray, "trajectories"], episodes: int) -> tuple[tuple[float | None, ...], ...]:
+    table = values.reshape(-1, episodes).tolist()
+    return tuple(tuple(None if value != value else value for value in row) for row in table)

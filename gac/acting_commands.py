@@ -1,0 +1,197 @@
+"""The commands that judge a run by playing episodes, each a function of its flags."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from tyro.conf import arg
+
+from gac.errors import UserError
+from gac.flags import DataSet, EnvId, FileName, Number, RunFolder
+
+QUERIES = ("exploit", "explore", "target", "prior")
+TARGETS = {"hopper": 3600.0, "walker2d": 6000.0, "halfcheetah": 5000.0}
+"""The paper's y*, raw and undiscounted, by the first part of the environment's id."""
+
+
+def evaluate(
+    run: RunFolder,
+    /,
+    *,
+    query: Literal["exploit", "explore", "target", "prior", "all"] = "exploit",
+    episodes: int = 100,
+    env_id: EnvId = None,
+    target: Number = None,
+    seed: int = 0,
+    replan: Annotated[str, arg(metavar="never|every:N|trigger[:RATE[:SIGNAL]]")] = "never",
+    disturb: Annotated[str | None, arg(metavar="push:SPEED|noise:STD")] = None,
+    data: DataSet = None,
+    json: FileName = None,
+) -> None:
+    """Play episodes with plans from a query; writes RUN/eval-<query>.json and prints the table.
+
+    With --replan or --disturb the file's name says so: RUN/eval-exploit-every_50-push_1.json.
+
+    Args:
+        run: Folder of a run.
+        query: The inference query, or all four.
+        episodes: Number of episodes per query.
+        env_id: Gymnasium id of the environment; the data set's unless given.
+        target: The return y* of the target query, raw and undiscounted; the paper's where it has one.
+        seed: Seed of the environments, of the queries and of what disturbs.
+        replan: When to plan anew within an episode: never, every N steps, or at the trigger, with RATE false
+            alarms per episode (0.05) and SIGNAL surprise, fall or either (the default).
+        disturb: Push the body at random steps (SPEED in m/s), or add noise to the actions.
+        data: The data set of the run, to calibrate the trigger anew; without this flag, that is done once,
+            with the data set that the run names.
+        json: Also write the record here; a list of records for --query all.
+    """
+    if episodes < 1:
+        raise UserError(f"--episodes is {episodes}, expected 1 or more")
+    if target is not None and query not in ("target", "all"):
+        raise UserError(f"--target {target:g} goes with --query target or all, not {query}; leave it out")
+    from gac.acting.replan import Trigger, parse_replan
+
+    when = parse_replan(replan)
+    if data is not None and not isinstance(when, Trigger):
+        raise UserError(f"--data {data} goes with --replan trigger, not {replan}; leave it out")
+    import gac
+    from gac.compilation import keep_compiled
+    from gac.console import activity
+    from gac.envs.disturb import parse_disturbance
+    from gac.files import write_text
+
+    what = None if disturb is None else parse_disturbance(disturb)
+    keep_compiled()
+    with activity(f"loading {run}"):
+        agent = gac.load(run)
+    name = environment_of(run, agent, env_id)
+    aim = usual_target(name) if target is None else target
+    queries = {each: make_query(each, aim) for each in (QUERIES if query == "all" else (query,))}
+    if isinstance(when, Trigger):
+        calibrated(run, agent, data)
+    records = []
+    for each, asked in queries.items():
+        with activity(f"{each}: {episodes} episodes of {name}"):
+            result = gac.evaluate(
+                agent, name, query=asked, episodes=episodes, seed=seed, replan=when, disturb=what
+            )
+        records.append(result.to_json())
+        write_text(run / f"{result.stem}.json", records[-1])
+    if json is not None:
+        write_text(json, records[0] if len(records) == 1 else "[" + ",\n".join(records) + "]\n")
+    print_evaluations(run)
+
+
+def consistency(
+    run: RunFolder,
+    /,
+    *,
+    values: int = 9,
+    episodes: int = 50,
+    env_id: EnvId = None,
+    seed: int = 0,
+    json: FileName = None,
+) -> None:
+    """Command returns from the data's least to beyond its best; writes RUN/consistency.json for the report.
+
+    Per command, episodes are played with the target query (does the actor do as it is told?), and p(y | tau)
+    is inferred from each trajectory alone (does the critic know what it earned?).
+
+    Args:
+        run: Folder of a run.
+        values: Number of commanded returns; two are beyond the data's best.
+        episodes: Number of episodes per command.
+        env_id: Gymnasium id of the environment; the data set's unless given.
+        seed: Seed of the environments, of the queries and of the inference.
+        json: Also write the record here.
+    """
+    if episodes < 1:
+        raise UserError(f"--episodes is {episodes}, expected 1 or more")
+    import gac
+    import gac.report
+    from gac.compilation import keep_compiled
+    from gac.console import activity, print_table, stderr_console
+    from gac.files import write_text
+
+    keep_compiled()
+    with activity(f"loading {run}"):
+        agent = gac.load(run)
+    name, console = environment_of(run, agent, env_id), stderr_console()
+    record = gac.consistency(
+        agent,
+        name,
+        values=values,
+        episodes=episodes,
+        seed=seed,
+        progress=lambda one: console.print(f"commanded {one.y_star:.1f}, achieved {one.mean:.1f}"),
+    )
+    text = record.to_json()
+    write_text(run / "consistency.json", text)
+    if json is not None:
+        write_text(json, text)
+    print_table(gac.report.consistency_table(record))
+
+
+def environment_of(run: Path, agent: Any, env_id: str | None) -> str:
+    """The environment to play in: the one that is asked for, else the data's."""
+    name: str | None = env_id or agent.env_id
+    if env_id is None and name is not None and ":" in name:
+        raise UserError(
+            f"{run} names the environment {name}, which would import a module that the data chose; "
+            f"give --env-id {name} if you trust it"
+        )
+    if name is None:
+        raise UserError(
+            f"{run} names no environment to play in; give --env-id ID (such as Hopper-v5), or act without "
+            "one in Python: agent.plan, agent.policy"
+        )
+    return name
+
+
+def usual_target(env_id: str) -> float | None:
+    """The paper's y* in an environment, raw and undiscounted; None where it has none."""
+    return TARGETS.get(env_id.split("-")[0].lower())
+
+
+def make_query(name: str, target: float | None) -> Any:
+    """The query object of a name; `target` is the return y*, raw and undiscounted."""
+    import gac
+
+    if name == "target":
+        if target is None:
+            raise UserError(
+                "--query target needs the return to aim at; give --target Y, raw, such as --target 3600"
+            )
+        return gac.Target(target)
+    return {"exploit": gac.Exploit, "explore": gac.Explore, "prior": gac.Prior}[name]()
+
+
+def calibrated(run: Path, agent: Any, data: str | None) -> None:
+    """Calibrate the agent's trigger and keep that in the run, unless it is done and no data is given."""
+    if agent.calibration is not None and data is None:
+        return
+    import gac
+    from gac.console import activity
+
+    with activity(f"calibrating the trigger on {data or agent.facts.name}"):
+        try:
+            episodes = gac.load_data(data or agent.facts.name)
+        except UserError as error:
+            if data is not None:
+                raise
+            raise UserError(
+                f"{run} was trained on {agent.facts.name}, which the trigger needs once to be calibrated on; "
+                f"give it with --data DATA ({error})"
+            ) from None
+        gac.calibrate(agent, episodes).save(run)
+
+
+def print_evaluations(run: Path) -> None:
+    """Print the evaluations that a run's folder holds, beside the returns of its data."""
+    from gac.console import print_table
+    from gac.report import query_table, read_run, variants_table
+
+    found = read_run(run)
+    print_table(query_table([found]))
+    if found.variants:
+        print_table(variants_table(found))

@@ -1,0 +1,171 @@
+"""A rate of false alarms that is asked for is the rate that comes; a change of the world is seen."""
+
+import json
+import shutil
+from types import SimpleNamespace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+import gac
+from gac.acting.calibrate import largest, replay
+from gac.acting.calibration import FILE, Calibration, fingerprint
+from gac.acting.watch import MEMORY_STEPS
+from gac.data.windows import to_device
+from gac.errors import UserError
+
+EPISODES, STEPS, RATE = 200, 40, 0.2
+
+
+def world(agent, episodes, seed, replan=None, jump_at=None):
+    """Episodes of a linear world with noise under the agent's own plans; it may be hit once, for good."""
+    rng = np.random.default_rng(seed)
+    state = rng.normal(size=(episodes, tiny.OBSERVATION_DIM)).astype(np.float32)
+    plan = agent.plan(state, gac.Prior(), seed=seed)
+    policy = agent.policy(plan, replan)
+    states, actions, averages = [state], [], []
+    first_alarm = np.full(episodes, STEPS + 1)
+    for t in range(STEPS):
+        actions.append(policy(state))
+        if replan is not None:
+            averages.append(np.asarray(policy._watch.average))
+            fired = (policy.replans > 0) & (first_alarm > STEPS)
+            first_alarm[fired] = t
+        force = np.pad(actions[-1], ((0, 0), (0, 1)))
+        state = 0.95 * state + 0.2 * force + 0.1 * rng.standard_t(4, state.shape)
+        state = (state + 3.0 * (t + 1 == jump_at)).astype(np.float32)
+        states.append(state)
+    logged = gac.Episodes.from_arrays(
+        np.stack(states, axis=1), np.stack(actions, axis=1), returns=np.zeros(episodes), name="world"
+    )
+    return SimpleNamespace(
+        plan=plan, logged=logged, first_alarm=first_alarm, averages=averages, replans=policy.replans
+    )
+
+
+@pytest.fixture(scope="module")
+def calibrated(trained):
+    """An agent and a calibration from episodes under plans that fit them: those that they were played by."""
+    own = trained.agent
+    agent = gac.Agent(own.model, own.standardiser, own.config, own.facts)
+    played = world(agent, EPISODES, seed=1)
+    seen = replay(agent.model, played.plan.epsilon, to_device(played.logged, agent.standardiser))
+    scale = jnp.sqrt(jnp.mean(jnp.square(seen.states[1:] - seen.expected[:-1]), axis=(0, 1)))
+    maxima = np.asarray(largest(seen, scale))
+    agent.calibration = Calibration(
+        model=fingerprint(agent.model),
+        data="world",
+        memory_steps=MEMORY_STEPS,
+        scale=tuple(np.asarray(scale).tolist()),
+        surprise=tuple(maxima[:, 0].tolist()),
+        fall=tuple(maxima[:, 1].tolist()),
+    )
+    return agent
+
+
+@pytest.mark.parametrize("signal", ["surprise", "fall", "either"])
+def test_false_alarms_come_at_the_rate_that_was_asked_for(signal, calibrated):
+    fresh = world(calibrated, EPISODES, seed=2, replan=gac.Trigger(RATE, signal))
+    # Two standard deviations of the share among 200, once for these episodes, once for the calibration's.
+    assert abs(np.mean(fresh.replans > 0) - RATE) < 0.08
+
+
+def test_an_abrupt_change_is_seen_within_the_memory_of_the_trigger(calibrated):
+    when = 20
+    hit = world(calibrated, EPISODES, seed=3, replan=gac.Trigger(0.05, "surprise"), jump_at=when)
+    calm = hit.first_alarm >= when
+    assert np.mean(calm) > 0.85
+    assert np.mean(hit.first_alarm[calm] < when + MEMORY_STEPS) > 0.9
+
+
+def test_calibration_watches_as_acting_does(calibrated):
+    """The replay of what was logged gives the very averages that the policy had when it acted."""
+    highest = tuple((1e6 + np.arange(20.0)).tolist())
+    own = calibrated.calibration
+    quiet = Calibration(own.model, own.data, own.memory_steps, own.scale, highest, highest)
+    agent = gac.Agent(calibrated.model, calibrated.standardiser, calibrated.config, calibrated.facts, quiet)
+    played = world(agent, 5, seed=4, replan=gac.Trigger(0.05))
+    assert played.replans.sum() == 0
+    seen = replay(agent.model, played.plan.epsilon, to_device(played.logged, agent.standardiser))
+    # Acting never takes in the last state: no action follows it.
+    seen = seen._replace(known=seen.known.at[-1].set(False))
+    expected = np.max(played.averages[MEMORY_STEPS:], axis=0)
+    np.testing.assert_allclose(largest(seen, jnp.asarray(own.scale)), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_short_episodes_and_padding_do_not_count(calibrated):
+    agent, epsilon = calibrated, jnp.zeros((2, *calibrated.plan(np.zeros(3)).epsilon.shape[1:]))
+    rng = np.random.default_rng(0)
+    steps = [rng.normal(size=(t + 1, 3)) for t in (MEMORY_STEPS - 1, 30)]
+    acts = [np.zeros((len(one) - 1, 2)) for one in steps]
+    both = gac.Episodes.from_arrays(steps, acts, returns=[0.0, 0.0])
+    seen = replay(agent.model, epsilon, to_device(both, agent.standardiser))
+    maxima = np.asarray(largest(seen, jnp.ones(3)))
+    assert maxima[0].tolist() == [1.0, 0.0]
+    alone = gac.Episodes.from_arrays(steps[1:], acts[1:], returns=[0.0])
+    seen = replay(agent.model, epsilon[1:], to_device(alone, agent.standardiser))
+    np.testing.assert_allclose(largest(seen, jnp.ones(3))[0], maxima[1], rtol=1e-4)
+
+
+def test_the_threshold_is_the_conformal_quantile():
+    values = tuple(float(v) for v in np.random.default_rng(0).permutation(19))
+    one = Calibration("m", "d", MEMORY_STEPS, (1.0,), values, (0.0,) * 19)
+    for rate, rank in ((0.05, 19), (0.1, 18), (0.5, 10)):
+        at = one.threshold(gac.Trigger(rate, "surprise"))
+        scores = one.score(np.array([values, np.zeros(19)]).T, "surprise")
+        assert np.sum(scores <= at) == rank
+        assert np.sum(scores > at) == 19 - rank
+    with pytest.raises(UserError, match=r"at least 0\.05"):
+        one.threshold(gac.Trigger(0.04, "surprise"))
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    return shutil.copytree(trained.folder, tmp_path / "run")
+
+
+def test_held_out_episodes_calibrate_a_run_once_and_for_all(run, trained):
+    agent = gac.load(run)
+    assert agent.calibration is None
+    made = gac.calibrate(agent, trained.episodes)
+    assert len(made.surprise) == 2  # a fifth of ten
+    assert agent.calibration is made
+    agent.save(run)
+    assert gac.load(run).calibration == made
+    assert gac.calibrate(gac.load(run), trained.episodes) == made
+    # Other weights: what the file says is not about them.
+    record = json.loads((run / FILE).read_text())
+    (run / FILE).write_text(json.dumps(record | {"model": "another"}))
+    assert gac.load(run).calibration is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"surprise": [1.0]}, "1 and 2 values"),
+        ({"scale": ["x"]}, "scale is"),
+        ({"memory_steps": None}, "memory_steps is None"),
+    ],
+)
+def test_a_damaged_file_is_said_in_one_line(changes, said, run):
+    own = Calibration(
+        fingerprint(gac.load(run).model), "tiny", MEMORY_STEPS, (1.0,) * 3, (1.0, 2.0), (0.1, 0.2)
+    )
+    own.save(run)
+    assert gac.load(run).calibration == own
+    (run / FILE).write_text(json.dumps(json.loads((run / FILE).read_text()) | changes))
+    with pytest.raises(UserError, match=said) as caught:
+        gac.load(run)
+    assert FILE in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_episodes_and_a_run_without_held_out_ones_are_refused(trained):
+    with pytest.raises(UserError, match="was trained on"):
+        gac.calibrate(trained.agent, tiny.make_episodes(seed=5))
+    config = tiny.replace(tiny.CONFIG, heldout_fraction=0.0)
+    agent = gac.Agent(trained.agent.model, trained.agent.standardiser, config, trained.agent.facts)
+    with pytest.raises(UserError, match="heldout-fraction"):
+        gac.calibrate(agent, trained.episodes)

@@ -1,0 +1,218 @@
+"""New plans within an episode: for whom they are due and for no one else, whoever stands beside them."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+import gac
+from gac.acting import replanning as module
+from gac.acting.calibration import Calibration
+from gac.acting.policy import Context, act, empty_context
+from gac.acting.watch import MEMORY_STEPS, act_and_expect, watch
+from gac.errors import UserError
+from gac.inference import solve
+
+BATCH = 6
+
+
+@pytest.fixture
+def agent(trained):
+    """The trained agent, calibrated so that only what is far from usual fires."""
+    usual = tuple(np.linspace(1.0, 2.0, 20).tolist())
+    calibration = Calibration(
+        model="none",
+        data="tiny",
+        memory_steps=MEMORY_STEPS,
+        scale=(1.0,) * tiny.OBSERVATION_DIM,
+        surprise=usual,
+        fall=usual,
+    )
+    return gac.Agent(
+        trained.agent.model, trained.agent.standardiser, trained.config, trained.agent.facts, calibration
+    )
+
+
+@pytest.fixture
+def first(trained):
+    return trained.episodes.observations[trained.episodes.starts[:BATCH]]
+
+
+def walk(first, steps, jumps=(), size=1000.0):
+    """Observations that barely move, with a jump to stay at step t of row i for each (t, i) of jumps."""
+    drift = 0.001 * np.arange(steps, dtype=np.float32)[:, None, None]
+    path = np.broadcast_to(first, (steps, *first.shape)) + drift
+    for when, row in jumps:
+        path[when:, row] += size
+    return path.astype(np.float32)
+
+
+def run(policy, path):
+    """Actions, and the new plans that each row had after every step."""
+    actions, counts = [], []
+    for observation in path:
+        actions.append(policy(observation))
+        counts.append(policy.replans.copy())
+    return np.stack(actions), np.stack(counts)
+
+
+def rows_of(plan, rows):
+    """The plans of some rows, as if these had been planned for alone."""
+    rows = np.asarray(rows)
+    memory = jax.tree.map(lambda leaf: leaf[rows], plan.memory)
+    return plan._replace(memory=memory, epsilon=plan.epsilon[rows], seeds=plan.seeds[rows])
+
+
+def test_never_is_the_policy_of_one_plan_to_the_bit(agent, first):
+    plan, path = agent.plan(first, gac.Prior()), walk(first, 4)
+    context = empty_context(BATCH, tiny.MODEL.context, *first.shape[1:], tiny.ACTION_DIM)
+    expected = []
+    for observation in path:
+        context, action = act(
+            agent.model.generator,
+            jax.tree.map(jnp.asarray, agent.standardiser),
+            plan.memory,
+            context,
+            jnp.asarray(observation),
+        )
+        expected.append(action)
+    for replan in (None, gac.Never()):
+        actions, counts = run(agent.policy(plan, replan), path)
+        np.testing.assert_array_equal(actions, expected)
+        assert counts.sum() == 0
+
+
+def test_a_trigger_that_does_not_fire_and_a_time_that_does_not_come_change_nothing(agent, first):
+    plan, path = agent.plan(first, gac.Prior()), walk(first, MEMORY_STEPS + 3)
+    never, _ = run(agent.policy(plan), path)
+    for replan in (gac.Trigger(0.05), gac.Every(100)):
+        actions, counts = run(agent.policy(plan, replan), path)
+        np.testing.assert_allclose(actions, never, atol=1e-5)
+        assert counts.sum() == 0
+
+
+def test_every_n_steps_is_every_n_steps(agent, first):
+    plan = agent.plan(first, gac.Prior())
+    policy = agent.policy(plan, gac.Every(3))
+    actions, counts = run(policy, walk(first, 8))
+    assert counts.tolist() == [[t // 3] * BATCH for t in range(8)]
+    never, _ = run(agent.policy(plan), walk(first, 8))
+    np.testing.assert_allclose(actions[:3], never[:3], atol=1e-5)
+    assert np.abs(actions[3:] - never[3:]).max(axis=(1, 2)).min() > 1e-6
+    policy.reset()
+    again, _ = run(policy, walk(first, 8))
+    np.testing.assert_array_equal(actions, again)
+
+
+def test_a_new_plan_answers_the_query_at_the_state_it_is_made_in(agent, first):
+    policy = agent.policy(agent.plan(first, gac.Exploit()), gac.Every(1))
+    path = walk(first, 2)
+    path[1] = path[1, ::-1]
+    run(policy, path)
+    fresh = agent.plan(path[1], gac.Exploit())
+    state = jnp.asarray(agent.standardiser.standardise_observation(path[1]))
+    promised = agent.standardiser.raw_return(np.asarray(agent.model.predicted_return(state, policy._epsilon)))
+    np.testing.assert_allclose(promised, fresh.predicted_returns, atol=0.1 * agent.standardiser.return_std)
+    memory = agent.model.generator.remember(agent.model.prior(state, policy._epsilon)[1])
+    np.testing.assert_allclose(policy._memory[0].read, memory[0].read, atol=1e-4)
+
+
+@pytest.mark.parametrize("query", [gac.Exploit(), gac.Explore()], ids=lambda query: query.name)
+def test_batching_and_permuting_environments_change_nothing(query, agent, first, monkeypatch):
+    monkeypatch.setattr(module, "GROUP", 2)
+    jumps = [(MEMORY_STEPS + 1, 1), (MEMORY_STEPS + 2, 4), (MEMORY_STEPS + 2, 0), (MEMORY_STEPS + 2, 5)]
+    plan, path = agent.plan(first, query), walk(first, MEMORY_STEPS + 5, jumps)
+    actions, counts = run(agent.policy(plan, gac.Trigger(0.05)), path)
+    assert (counts[-1] > 0).tolist() == [True, True, False, False, True, True]
+    for rows in ([5, 3, 0, 4, 2, 1], [4, 2]):
+        own, own_counts = run(agent.policy(rows_of(plan, rows), gac.Trigger(0.05)), path[:, rows])
+        np.testing.assert_array_equal(own_counts, counts[:, rows])
+        np.testing.assert_allclose(own, actions[:, rows], atol=1e-3)
+
+
+def test_rows_draw_apart_and_each_new_plan_draws_anew(agent, first):
+    same = np.broadcast_to(first[:1], first.shape)
+    policy = agent.policy(agent.plan(same, gac.Prior()), gac.Every(1))
+    drawn = []
+    for _ in range(3):
+        policy(same)
+        drawn.append(np.asarray(policy._epsilon))
+    drawn = np.concatenate(drawn)
+    assert all(np.abs(a - b).max() > 0.1 for i, a in enumerate(drawn) for b in drawn[:i])
+
+
+def test_a_jump_fires_once_the_plan_may_be_judged_and_the_new_plan_starts_afresh(agent, first):
+    plan, when = agent.plan(first, gac.Prior()), MEMORY_STEPS + 4
+    _, counts = run(agent.policy(plan, gac.Trigger(0.05)), walk(first, when + 6, [(when, 2), (3, 4)]))
+    # Row 2 fires at its jump. Row 4 jumped while its plan was too young, and fires as soon as it may.
+    assert np.flatnonzero(counts[:, 2])[0] == when
+    assert np.flatnonzero(counts[:, 4])[0] == MEMORY_STEPS
+    # A new plan is not judged by what came before it, nor at once.
+    assert counts[-1].tolist() == [0, 0, 1, 0, 1, 0]
+
+
+def test_a_trigger_that_will_not_be_still_has_to_wait_twice_as_long_each_time(agent, first):
+    path = walk(first, 7 * MEMORY_STEPS + 2)
+    path[::2, 1] += 1000.0
+    _, counts = run(agent.policy(agent.plan(first, gac.Prior()), gac.Trigger(0.05)), path)
+    fired = np.flatnonzero(np.diff(counts[:, 1], prepend=0))
+    assert fired.tolist() == [MEMORY_STEPS, 3 * MEMORY_STEPS, 7 * MEMORY_STEPS]
+    assert not counts[:, [0, 2, 3, 4, 5]].any()
+
+
+def test_only_rows_that_go_on_get_new_plans(agent, first):
+    policy = agent.policy(agent.plan(first, gac.Prior()), gac.Every(2))
+    going = np.array([True, False, True, True, False, True])
+    for observation in walk(first, 5):
+        policy(observation, going)
+    assert policy.replans.tolist() == [2, 0, 2, 2, 0, 2]
+
+
+def test_however_many_are_due_nothing_is_compiled_again(agent, first, monkeypatch):
+    monkeypatch.setattr(module, "GROUP", 3)
+    traced, real = [], solve._plan
+    monkeypatch.setattr(solve, "_plan", lambda *args: traced.append(1) or real(*args))
+    plan, when = agent.plan(first, gac.Target(111.25)), MEMORY_STEPS + 2
+    jumps = [(when, 0), *((when + 1, i) for i in (1, 2, 3, 4))]
+    traced.clear()
+    policy = agent.policy(plan, gac.Trigger(0.05))
+    path = walk(first, when + 3, jumps)
+    run(policy, path[:when])
+    sizes = watch._cache_size(), act_and_expect._cache_size(), module._put._cache_size()
+    _, counts = run(policy, path[when:])
+    assert np.diff(counts.sum(axis=1)).tolist() == [4, 0]
+    assert counts[0].sum() == 1
+    assert len(traced) == 1
+    assert (watch._cache_size(), act_and_expect._cache_size()) == sizes[:2]
+    assert module._put._cache_size() <= sizes[2] + 1
+
+
+def test_one_environment_replans_as_well(agent, first):
+    policy = agent.policy(agent.plan(first[0], gac.Prior()), gac.Every(1))
+    assert policy(first[0]).shape == policy(first[0]).shape == (tiny.ACTION_DIM,)
+    assert policy.replans.tolist() == [1]
+    assert policy.replan_seconds > 0
+    with pytest.raises(UserError, match="as at planning"):
+        policy(first)
+
+
+def test_what_cannot_be_planned_from_is_refused(agent, first):
+    policy = agent.policy(agent.plan(first, gac.Prior()), gac.Every(1))
+    policy(first)
+    first[2, 1] = np.nan
+    with pytest.raises(UserError, match="NaN"):
+        policy(first)
+
+
+def test_a_trigger_needs_a_calibration_that_can_tell_its_rate(agent, trained, first):
+    plan = agent.plan(first, gac.Prior())
+    with pytest.raises(UserError, match="calibrat") as caught:
+        trained.agent.policy(plan, gac.Trigger())
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match=r"at least 0\.0476"):
+        agent.policy(plan, gac.Trigger(0.01))
+    assert dataclasses.astuple(gac.Trigger()) == (0.05, "either")
+    assert isinstance(agent.policy(plan, gac.Trigger(0.05))._context, Context)
