@@ -28,7 +28,7 @@ MOST_ENVIRONMENTS = 100
 TRACE_POINTS = 100
 
 
-@dataclass
+@dataclass(frozen=True)
 class Played:
     """Episodes that were played side by side."""
 
