@@ -9,6 +9,7 @@ import pytest
 import tiny
 
 import gac
+from gac.acting import agent as agents
 from gac.acting import replanning as module
 from gac.acting.calibration import Calibration
 from gac.acting.policy import Context, act, empty_context
@@ -172,22 +173,37 @@ def test_only_rows_that_go_on_get_new_plans(agent, first):
 
 
 def test_however_many_are_due_nothing_is_compiled_again(agent, first, monkeypatch):
-    monkeypatch.setattr(module, "GROUP", 3)
+    monkeypatch.setattr(module, "GROUP", 4)  # of a size that no other test compiles for
     traced, real = [], solve._plan
     monkeypatch.setattr(solve, "_plan", lambda *args: traced.append(1) or real(*args))
     plan, when = agent.plan(first, gac.Prior()), MEMORY_STEPS + 2
-    jumps = [(when, 0), *((when + 1, i) for i in (1, 2, 3, 4))]
+    jumps = [(when, 0), *((when + 1, i) for i in (1, 2, 3, 4, 5))]
     traced.clear()
     policy = agent.policy(plan, gac.Trigger(0.05))
     path = walk(first, when + 3, jumps)
     run(policy, path[:when])
     sizes = watch._cache_size(), act_and_expect._cache_size(), module._put._cache_size()
     _, counts = run(policy, path[when:])
-    assert np.diff(counts.sum(axis=1)).tolist() == [4, 0]
+    assert np.diff(counts.sum(axis=1)).tolist() == [5, 0]
     assert counts[0].sum() == 1
     assert len(traced) == 1
     assert (watch._cache_size(), act_and_expect._cache_size()) == sizes[:2]
     assert module._put._cache_size() <= sizes[2] + 1
+
+
+def test_a_new_plan_aims_at_the_return_of_its_own_row(agent, first, monkeypatch):
+    monkeypatch.setattr(module, "GROUP", 5)
+    asked, real = [], agents.solve_each
+
+    def noted(model, s0, query, returns, target, keys):
+        asked.append(agent.standardiser.raw_return(target).tolist())
+        return real(model, s0, gac.Prior(), returns, target, keys)
+
+    monkeypatch.setattr(agents, "solve_each", noted)
+    aims = tuple(100.0 + row for row in range(BATCH))
+    plan = agent.plan(first, gac.Prior())._replace(query=gac.Target(aims))
+    run(agent.policy(plan, gac.Every(1)), walk(first, 2))
+    assert [pytest.approx(each) for each in asked] == [[100, 101, 102, 103, 104], [105] * 5]
 
 
 def test_one_environment_replans_as_well(agent, first):

@@ -9,7 +9,7 @@ from gac.errors import UserError
 from gac.inference import solve as module
 from gac.inference.objectives import exploit_objective
 from gac.inference.queries import Exploit, Explore, Prior, Target
-from gac.inference.solve import solve
+from gac.inference.solve import solve, solve_each
 from gac.model.joint import Phi
 
 BATCH = 3
@@ -73,9 +73,9 @@ def test_plans_for_one_state_reach_the_same_value_whatever_their_draws(trained, 
 
 
 def test_target_goes_where_it_is_sent(ask):
-    low, high = (ask(Target(0.0), target)[2] for target in (-0.7, 0.7))
-    assert abs(low[-1] + 0.7) < abs(low[0] + 0.7)
-    assert abs(high[-1] - 0.7) < abs(high[0] - 0.7)
+    low, high = (ask(Target(0.0), target)[2] for target in (-1.5, 1.5))
+    assert abs(low[-1] + 1.5) < abs(low[0] + 1.5)
+    assert abs(high[-1] - 1.5) < abs(high[0] - 1.5)
     assert high[-1] > low[-1] + 0.2
 
 
@@ -98,6 +98,25 @@ def test_the_prior_is_standard_normal_and_nothing_is_optimised(ask):
     _, info, trace, _ = ask(Prior())
     assert info is None
     assert trace.shape == (0,)
+
+
+def test_each_row_goes_to_its_own_target_and_other_targets_compile_nothing(
+    trained, data_returns, monkeypatch
+):
+    traced, real, model = [], module._plan, trained.agent.model
+    monkeypatch.setattr(module, "_plan", lambda *args: traced.append(1) or real(*args))
+    first = trained.agent.standardiser.standardise_observation(trained.episodes.observations[:1])
+    s0 = jnp.tile(jnp.asarray(first), (2, 1))
+    keys = jax.random.split(jax.random.key(0), 1)[jnp.zeros(2, int)]
+
+    def promised(*target):
+        epsilon = solve_each(model, s0, Target(target), data_returns, np.array(target, np.float32), keys)
+        return np.asarray(model.predicted_return(s0, epsilon))
+
+    low, high = promised(-2.0, 2.0)
+    assert high > low + 0.2
+    np.testing.assert_allclose(promised(2.0, -2.0), [high, low], atol=1e-3)
+    assert len(traced) == 1
 
 
 @pytest.mark.parametrize(

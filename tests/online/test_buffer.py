@@ -109,5 +109,6 @@ def test_what_was_held_out_offline_stays_so_and_all_that_is_new_is_learned_from(
     train_index, heldout = split_episodes(10, tiny.CONFIG)
     assert how.train_index.tolist() == [*train_index, 10, 11, 12]
     assert how.heldout_index.tolist() == heldout.tolist()
+    assert how.collected == 3
     assert how.share.sum() == pytest.approx(1.0)
     np.testing.assert_allclose(how.share / how.share[0], share[how.train_index] / share[how.train_index[0]])

@@ -44,7 +44,7 @@ def timeless(record):
     """A record without what depends on the clock."""
 
     def scores(evaluation):
-        return dataclasses.replace(evaluation, plan_seconds=0.0, steps_per_second=0.0)
+        return dataclasses.replace(evaluation, plan_seconds=0.0, steps_per_second=0.0, ms_per_step=0.0)
 
     before = None if record.before is None else scores(record.before)
     return dataclasses.replace(
@@ -111,6 +111,14 @@ def test_a_run_of_stages_acts_by_itself_and_its_records_add_up(whole, trained):
     ]
     assert updates == sorted(set(updates))
     assert {15, 18} <= set(updates)
+
+
+def test_its_trigger_is_calibrated_on_what_was_held_out_offline(whole, trained):
+    agent = gac.load(whole.folder)
+    assert (agent.calibration, agent.facts.collected) == (None, 16)
+    assert len(gac.calibrate(agent, trained.episodes).surprise) == 2  # a fifth of ten
+    with pytest.raises(UserError, match="was trained on"):
+        gac.calibrate(agent, trained.episodes.select(np.arange(8)))
 
 
 def test_aims_lie_ahead_of_the_data(whole, trained):
