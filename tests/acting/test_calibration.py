@@ -86,7 +86,7 @@ def test_calibration_watches_as_acting_does(calibrated):
     own = calibrated.calibration
     quiet = Calibration(own.model, own.data, own.memory_steps, own.scale, highest, highest)
     agent = gac.Agent(calibrated.model, calibrated.standardiser, calibrated.config, calibrated.facts, quiet)
-    played = world(agent, 5, seed=4, replan=gac.Trigger(0.05))
+    played = world(agent, EPISODES, seed=4, replan=gac.Trigger(0.05))
     assert played.replans.sum() == 0
     seen = replay(agent.model, played.plan.epsilon, to_device(played.logged, agent.standardiser))
     # Acting never takes in the last state: no action follows it.
@@ -104,9 +104,9 @@ def test_short_episodes_and_padding_do_not_count(calibrated):
     seen = replay(agent.model, epsilon, to_device(both, agent.standardiser))
     maxima = np.asarray(largest(seen, jnp.ones(3)))
     assert maxima[0].tolist() == [1.0, 0.0]
-    alone = gac.Episodes.from_arrays(steps[1:], acts[1:], returns=[0.0])
-    seen = replay(agent.model, epsilon[1:], to_device(alone, agent.standardiser))
-    np.testing.assert_allclose(largest(seen, jnp.ones(3))[0], maxima[1], rtol=1e-4)
+    twice = gac.Episodes.from_arrays([steps[1]] * 2, [acts[1]] * 2, returns=[0.0, 0.0])
+    seen = replay(agent.model, epsilon, to_device(twice, agent.standardiser))
+    np.testing.assert_allclose(largest(seen, jnp.ones(3)), maxima[[1, 1]], rtol=1e-4)
 
 
 def test_the_threshold_is_the_conformal_quantile():

@@ -125,13 +125,17 @@ def test_batching_and_permuting_environments_change_nothing(agent, first, monkey
     """By the query that draws the most: returns to aim at, the ascent's noise, a sample of q."""
     monkeypatch.setattr(module, "GROUP", 2)
     jumps = [(MEMORY_STEPS + 1, 1), (MEMORY_STEPS + 2, 4), (MEMORY_STEPS + 2, 0), (MEMORY_STEPS + 2, 5)]
-    plan, path = agent.plan(first, gac.Explore()), walk(first, MEMORY_STEPS + 5, jumps)
-    actions, counts = run(agent.policy(plan, gac.Trigger(0.05)), path)
+    plan, path = agent.plan(first, gac.Prior()), walk(first, MEMORY_STEPS + 5, jumps)
+    plan = plan._replace(query=gac.Explore())
+    whole = agent.policy(plan, gac.Trigger(0.05))
+    actions, counts = run(whole, path)
     assert (counts[-1] > 0).tolist() == [True, True, False, False, True, True]
-    for rows in ([5, 3, 0, 4, 2, 1], [4, 2]):
-        own, own_counts = run(agent.policy(rows_of(plan, rows), gac.Trigger(0.05)), path[:, rows])
+    for rows in ([5, 3, 0, 4, 2, 1], [4, 4, 4, 2, 2, 2]):
+        own = agent.policy(rows_of(plan, rows), gac.Trigger(0.05))
+        own_actions, own_counts = run(own, path[:, rows])
         np.testing.assert_array_equal(own_counts, counts[:, rows])
-        np.testing.assert_allclose(own, actions[:, rows], atol=1e-3)
+        np.testing.assert_allclose(own._epsilon, np.asarray(whole._epsilon)[rows], atol=0.02)
+        np.testing.assert_allclose(own_actions, actions[:, rows], atol=1e-3)
 
 
 def test_rows_draw_apart_and_each_new_plan_draws_anew(agent, first):
