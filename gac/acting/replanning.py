@@ -152,7 +152,8 @@ class ReplanningPolicy:
             # The other rows take the same step again, with the same result.
             before = self._before._replace(seen=jnp.where(new, 0, self._before.seen))
             self._watch = watch(self._model, self._epsilon, self._scale, before, state)
-        jax.block_until_ready((self._memory, self._watch))  # or the clock would stop too early
+        # Or the clock would stop too early.
+        jax.block_until_ready((self._memory, self._watch))  # type: ignore[no-untyped-call]
         self.replan_seconds += time.perf_counter() - began
 
 
