@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 from numpy import ndarray
 
 from gac.acting.agent import Agent
@@ -25,7 +25,7 @@ from gac.training.checkpoint import Progress, check_config, claim_folder, finger
 from gac.training.interrupt import interrupt_later
 from gac.training.on_disk import Program, on_disk
 from gac.training.update import TrainState, all_finite, heldout_elbo, init_state, update
-from gac.training.visits import make_visits
+from gac.training.visits import Visits, make_visits
 
 LOG_EVERY = 10
 DEFAULT_MINUTES = 15.0
@@ -66,13 +66,21 @@ def in_memory(
     scale = float(episodes.lengths.mean() if share is None else (share * lengths).sum())
     visits = make_visits(train_index, lengths, y, config.training, share)
     heldout = jnp.asarray(heldout_index)
+
+    # What a seed decides is handed to the programs, not built into them: other seeds find them on disk.
+    @eqx.filter_jit
+    def updated(visits: Visits, state: TrainState, data: DeviceEpisodes) -> tuple[TrainState, Any]:
+        return update(state, data, visits, config, scale, observation_dim)
+
+    @eqx.filter_jit
+    def judged(index: Array, state: TrainState, data: DeviceEpisodes) -> tuple[TrainState, Any]:
+        return heldout_elbo(state, data, index, config, longest, observation_dim)
+
     return (
         to_device(episodes, standardiser) if data is None else data,
         init_state(config, observation_dim, episodes.action_dim, episodes.num_episodes),
-        eqx.filter_jit(lambda state, data: update(state, data, visits, config, scale, observation_dim)),
-        eqx.filter_jit(
-            lambda state, data: heldout_elbo(state, data, heldout, config, longest, observation_dim)
-        ),
+        functools.partial(updated, visits),
+        functools.partial(judged, heldout),
     )
 
 

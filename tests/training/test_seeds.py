@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
@@ -14,17 +16,22 @@ import tiny
 import gac
 from gac import cli
 from gac.errors import UserError
-from gac.training import offline, seeds
+from gac.training import seeds
 from gac.training.seeds import Seeds, mean_line, train_seeds, usable_devices
 
 COUNT, UPDATES = 2, 4
 TOLERANCE = {"rtol": 2e-3, "atol": 2e-4}
 """Rounding, after some Adam steps; seeds differ by a thousand times as much."""
+# With more episodes in a batch than latent dimensions the axes of a refit are unique. It comes last: as their
+# signs are not, noise falls differently on the codes after it.
+CONFIG = tiny.replace(tiny.CONFIG, batch_size=40, heldout_every=3, refit_every=4)
 
 SHARDED = """
 import sys, jax, tiny, gac
+from gac.config import Config
 assert jax.device_count() == 2
-gac.train_seeds(tiny.make_episodes(), tiny.CONFIG, seeds=2, out=sys.argv[1], updates=int(sys.argv[2]))
+config = tiny.replace(Config.from_json(sys.argv[2]), heldout_every=50)
+gac.train_seeds(tiny.make_episodes(60), config, seeds=2, out=sys.argv[1], updates=int(sys.argv[3]))
 """
 
 
@@ -32,26 +39,32 @@ def lines(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def assert_same_run(folder, other):
-    """The same weights and metrics up to rounding, and the same of everything else."""
-    one, two = gac.load(folder), gac.load(other)
-    assert one.config == two.config
-    leaves = [jax.tree.leaves(agent.model) for agent in (one, two)]
-    for a, b in zip(*leaves, strict=True):
+def assert_same_model(one, two):
+    """The same function up to rounding; the axes of the first layer may have other signs."""
+    bases = [model.prior.base.matrix for model in (one, two)]
+    assert np.abs(bases[0] - np.eye(len(bases[0]))).max() > 1e-3, "no refit"
+    np.testing.assert_allclose(*(base @ base.T for base in bases), rtol=1e-2, atol=2e-3)
+    one, two = (eqx.tree_at(lambda model: model.prior.base.matrix, model, None) for model in (one, two))
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
         np.testing.assert_allclose(a, b, **TOLERANCE)
-    ours, theirs = lines(folder), lines(other)
-    assert [line["update"] for line in ours] == [line["update"] for line in theirs]
-    for line, its in zip(ours, theirs, strict=True):
-        assert line.keys() == its.keys()
-        for key in line.keys() - {"seconds", "trajectories_per_second"}:
-            np.testing.assert_allclose(line[key], its[key], err_msg=key, **TOLERANCE)
+
+
+def assert_same_run(folder, other):
+    """The same model, and the same metrics where both have them, up to rounding."""
+    assert_same_model(gac.load(folder).model, gac.load(other).model)
+    numbers = [{line["update"]: line for line in lines(each)} for each in (folder, other)]
+    assert max(numbers[0]) == max(numbers[1]) == UPDATES
+    for update in numbers[0].keys() & numbers[1].keys():
+        ours, theirs = (each[update] for each in numbers)
+        for key in (ours.keys() & theirs.keys()) - {"seconds", "trajectories_per_second"}:
+            np.testing.assert_allclose(ours[key], theirs[key], err_msg=key, **TOLERANCE)
 
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory):
     """Two seeds after four updates, past a refit and a held-out ELBO."""
     out = tmp_path_factory.mktemp("seeds") / "runs"
-    train_seeds(tiny.make_episodes(), tiny.CONFIG, seeds=COUNT, out=out, updates=UPDATES)
+    train_seeds(tiny.make_episodes(60), CONFIG, seeds=COUNT, out=out, updates=UPDATES)
     return out
 
 
@@ -59,49 +72,47 @@ def together(tmp_path_factory):
 def single(tmp_path_factory):
     """The second seed by itself."""
     out = tmp_path_factory.mktemp("single") / "run"
-    gac.train(tiny.make_episodes(), tiny.dataclasses.replace(tiny.CONFIG, seed=1), out=out, updates=UPDATES)
+    config = tiny.dataclasses.replace(CONFIG, seed=1)
+    gac.train(tiny.make_episodes(60), config, out=out, updates=UPDATES)
     return out
 
 
 def test_each_is_the_run_that_it_would_be_by_itself(together, single):
     assert sorted(path.name for path in together.iterdir()) == ["seed-0", "seed-1"]
     assert_same_run(together / "seed-1", single)
+    assert gac.load(together / "seed-1").config == gac.load(single).config
+    assert [line.keys() for line in lines(together / "seed-1")] == [line.keys() for line in lines(single)]
     weights = [gac.load(together / name).model.critic.hidden.weight for name in ("seed-0", "seed-1")]
     assert np.abs(weights[0] - weights[1]).max() > 0.1
 
 
 def test_one_of_them_goes_on_by_itself(together, tmp_path):
-    import shutil
-
     run = tmp_path / "run"
     shutil.copytree(together / "seed-1", run)
-    config = tiny.dataclasses.replace(tiny.CONFIG, seed=1)
-    gac.train(tiny.make_episodes(), config, out=run, updates=UPDATES + 1, resume=True)
-    assert [line["update"] for line in lines(run)] == [1, 4, 5]
+    config = tiny.dataclasses.replace(CONFIG, seed=1)
+    gac.train(tiny.make_episodes(60), config, out=run, updates=UPDATES + 1, resume=True)
+    assert [line["update"] for line in lines(run)] == [1, 3, 4, 5]
 
 
-def test_resuming_equals_never_having_stopped_even_if_one_run_is_behind(together, tmp_path, monkeypatch):
-    episodes, out = tiny.make_episodes(), tmp_path / "runs"
-    train_seeds(episodes, tiny.CONFIG, seeds=COUNT, out=out, updates=2)
-    train_seeds(episodes, tiny.CONFIG, seeds=COUNT, out=out, updates=3, resume=True)
+def test_resuming_equals_never_having_stopped_even_if_one_run_is_behind(together, tmp_path):
+    episodes, out, behind = tiny.make_episodes(60), tmp_path / "runs", tmp_path / "behind"
+    train_seeds(episodes, CONFIG, seeds=COUNT, out=out, updates=3)
     # As after a kill between two checkpoints.
-    behind = tmp_path / "behind"
-    train_seeds(episodes, tiny.CONFIG, seeds=COUNT, out=behind, updates=2)
+    train_seeds(episodes, CONFIG, seeds=COUNT, out=behind, updates=2)
     for file in (behind / "seed-0").iterdir():
         file.replace(out / "seed-0" / file.name)
-    train_seeds(episodes, tiny.CONFIG, seeds=COUNT, out=out, updates=UPDATES, resume=True)
+    train_seeds(episodes, CONFIG, seeds=COUNT, out=out, updates=UPDATES, resume=True)
     for name in ("seed-0", "seed-1"):
-        one, other = (gac.load(folder / name).model for folder in (together, out))
-        for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-            np.testing.assert_allclose(a, b, **TOLERANCE)
+        assert_same_run(out / name, together / name)
+        assert [line["update"] for line in lines(out / name)][-2:] == [3, 4]
 
 
 def test_a_value_that_is_not_finite_names_the_seed_and_keeps_the_rest(tmp_path):
     out = tmp_path / "runs"
-    runs = Seeds(tiny.make_episodes(), tiny.CONFIG, out, COUNT)
+    runs = Seeds(tiny.make_episodes(60), CONFIG, out, COUNT)
     bad = runs.states.theta.critic.out.bias.at[1].set(np.nan)
     runs.states = runs.states._replace(
-        theta=offline.eqx.tree_at(lambda theta: theta.critic.out.bias, runs.states.theta, bad)
+        theta=eqx.tree_at(lambda theta: theta.critic.out.bias, runs.states.theta, bad)
     )
     with pytest.raises(UserError, match="the weights of seed 1 at update 1"):
         runs.step()
@@ -118,7 +129,7 @@ def test_two_devices_share_the_seeds(single, tmp_path):
         "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
     }
     out = tmp_path / "runs"
-    command = [sys.executable, "-W", "error", "-c", SHARDED, str(out), str(UPDATES)]
+    command = [sys.executable, "-W", "error", "-c", SHARDED, str(out), CONFIG.to_json(), str(UPDATES)]
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert_same_run(out / "seed-1", single)
@@ -172,5 +183,5 @@ def test_the_command_goes_on_with_the_configuration_of_the_first_seed(together, 
     )
     words = ["train", "data", "--out", str(together), "--seeds", "2", "--resume", "--updates", "9"]
     assert cli.main(words) == 0
-    assert called["config"] == tiny.CONFIG
+    assert called["config"] == CONFIG
     assert (called["seeds"], called["resume"], called["updates"]) == (2, True, 9)
