@@ -177,7 +177,7 @@ def test_only_rows_that_go_on_get_new_plans(agent, first):
 
 
 def test_however_many_are_due_nothing_is_compiled_again(agent, first, monkeypatch):
-    monkeypatch.setattr(module, "GROUP", 4)  # of a size that no other test compiles for
+    monkeypatch.setattr(module, "GROUP", 4)
     traced, real = [], solve._plan
     monkeypatch.setattr(solve, "_plan", lambda *args: traced.append(1) or real(*args))
     plan, when = agent.plan(first, gac.Prior()), MEMORY_STEPS + 2
@@ -190,7 +190,8 @@ def test_however_many_are_due_nothing_is_compiled_again(agent, first, monkeypatc
     _, counts = run(policy, path[when:])
     assert np.diff(counts.sum(axis=1)).tolist() == [5, 0]
     assert counts[0].sum() == 1
-    assert len(traced) == 1
+    # One program at most for one due row and for five: none where a test before compiled for this size.
+    assert len(traced) <= 1
     assert (watch._cache_size(), act_and_expect._cache_size()) == sizes[:2]
     assert module._put._cache_size() <= sizes[2] + 1
 
