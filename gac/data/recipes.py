@@ -62,7 +62,7 @@ RECIPES: dict[str, Recipe | MazeRecipe] = {
         envs=8,
     ),
     "walker2d-medium": Recipe(
-        about="Walker2d-v5, 250k steps of one SAC policy at about the return of D4RL's walker2d-medium",
+        about="Walker2d-v5, 250k steps of one SAC policy stopped at about a third of expert return",
         robot="walker2d",
         policies="medium",
         steps=250_000,
@@ -78,7 +78,7 @@ RECIPES: dict[str, Recipe | MazeRecipe] = {
         envs=8,
     ),
     "halfcheetah-medium": Recipe(
-        about="HalfCheetah-v5, 250k steps of one SAC policy at about the return of D4RL's halfcheetah-medium",
+        about="HalfCheetah-v5, 250k steps of one SAC policy stopped at about a third of expert return",
         robot="halfcheetah",
         policies="medium",
         steps=250_000,

@@ -12,6 +12,7 @@ from gac.bench.workload import ACTION_DIM, OBSERVATION_DIM, like_replay, make_wo
 from gac.data.windows import sample_windows
 from gac.model.joint import Phi, elbo
 from gac.training.update import global_loss
+from gac.training.visits import Visit
 
 BATCH, TOLERANCE = 4, 0.1
 """The compiler also counts norms, softmax and densities; a batch this small shows them no less."""
@@ -60,11 +61,10 @@ def test_an_inner_step(works, name):
 def test_an_outer_step(works, name):
     work = works[name]
     config, phi = work.config, Phi.at_prior(BATCH, work.config.model)
+    visit = Visit(jnp.arange(BATCH, dtype=jnp.int32), jnp.ones(BATCH), jnp.ones(BATCH))
 
     def loss(theta):
-        return global_loss(
-            theta, phi, work.batch, work.data, config, 1.0, jnp.ones(BATCH), jax.random.key(0)
-        )[0]
+        return global_loss(theta, phi, work.batch, work.data, config, 1.0, visit, jax.random.key(0))[0]
 
     flops = counted(jax.grad(loss), work.state.theta)
     assert outer_step_flops(config, OBSERVATION_DIM, ACTION_DIM) == pytest.approx(flops, rel=TOLERANCE)
