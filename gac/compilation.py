@@ -23,6 +23,19 @@ _FAILED = re.compile(
 )
 
 
+ASKED = "GAC_KEEP_COMPILED"
+
+
+def keep_compiled_if_asked() -> None:
+    """`keep_compiled` where the environment variable GAC_KEEP_COMPILED is 1.
+
+    Not by itself: one process that read what JAX and XLA had kept was seen to abort inside XLA, beside
+    another that was writing to the same folder.
+    """
+    if os.environ.get(ASKED) == "1":
+        keep_compiled()
+
+
 def keep_compiled() -> None:
     """Have JAX keep what it compiles from here on, and read what was compiled before.
 

@@ -160,9 +160,8 @@ def test_killed_in_every_part_it_ends_as_if_it_never_was(trained, whole, tmp_pat
     words = [sys.executable, "-c", SCRIPT, str(trained.folder), str(out), str(BATCH), repr(SETTINGS)]
 
     def kill_when(reached):
-        process = subprocess.Popen(
-            words, env=os.environ | {"PYTHONPATH": path}, stderr=subprocess.PIPE, text=True
-        )
+        env = os.environ | {"PYTHONPATH": path} | tiny.READS_COMPILED
+        process = subprocess.Popen(words, env=env, stderr=subprocess.PIPE, text=True)
         while process.poll() is None and not reached():
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)

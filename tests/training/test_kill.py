@@ -29,7 +29,7 @@ gac.train(tiny.make_episodes(), tiny.CONFIG, out=out, updates=int(sys.argv[2]), 
 def start(out):
     """Training in a process of its own, which saves after every update."""
     here = Path(tiny.__file__).parent
-    env = os.environ | {"PYTHONPATH": f"{here}{os.pathsep}{here.parent}"}
+    env = os.environ | {"PYTHONPATH": f"{here}{os.pathsep}{here.parent}"} | tiny.READS_COMPILED
     words = [sys.executable, "-c", SCRIPT, str(out), str(UPDATES)]
     return subprocess.Popen(words, env=env, stderr=subprocess.PIPE, text=True)
 
