@@ -120,3 +120,15 @@ def test_a_model_of_other_sizes_and_of_a_newer_gac_are_refused(folder):
     write_tree(folder / "model.safetensors", like, {"schema_version": "2"})
     assert read_tree(folder / "model.safetensors", like)["x"].shape == (1,)
     assert "schema 2" in refusal(folder)
+
+
+def test_every_plan_may_have_a_target_of_its_own(trained, first):
+    one = trained.agent.plan(first, gac.Target(120.0), seed=5)
+    assert tiny.same(trained.agent.plan(first, gac.Target((120.0,) * 3), seed=5).epsilon, one.epsilon)
+    own = trained.agent.plan(first, gac.Target((60.0, 120.0, 150.0)), seed=5)
+    assert tiny.same(own.epsilon[1], one.epsilon[1])
+    assert own.predicted_returns[0] < one.predicted_returns[0]
+    assert own.predicted_returns[2] > one.predicted_returns[2]
+    assert own.phi.mu.shape == own.epsilon.shape
+    with pytest.raises(UserError, match="y_star has 2 values"):
+        trained.agent.plan(first, gac.Target((60.0, 120.0)))
