@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gac.inference.spread import predictive_spread
+from gac.inference.spread import predictive
 from gac.model.joint import Phi
 
 
@@ -18,7 +18,7 @@ def s0(trained):
 def test_a_certain_plan_leaves_sigma_y_alone(trained, s0):
     model, shape = trained.agent.model, (3, 2, 16)
     certain = Phi(jnp.ones(shape), jnp.full(shape, -30.0))
-    spread = predictive_spread(model, s0, certain, jax.random.key(0))
+    spread = predictive(model, s0, certain, jax.random.key(0))[1]
     np.testing.assert_allclose(spread, np.full(3, 0.3), rtol=1e-5)
 
 
@@ -28,7 +28,7 @@ def test_it_is_the_law_of_total_variance(trained, s0):
     many = jnp.stack([model.predicted_return(s0, wide.sample(k)) for k in jax.random.split(key, 400)])
     expected = np.sqrt(np.var(many, axis=0) + 0.3**2)
     found = jnp.mean(
-        jnp.stack([predictive_spread(model, s0, wide, k) for k in jax.random.split(key, 50)]), axis=0
+        jnp.stack([predictive(model, s0, wide, k)[1] for k in jax.random.split(key, 50)]), axis=0
     )
     np.testing.assert_allclose(found, expected, rtol=0.1)
     assert (found > 0.31).all()
