@@ -82,7 +82,7 @@ def test_a_batch_of_all_episodes_takes_them_all():
 
 
 def test_the_tilt_prefers_good_episodes_and_leaves_the_size_of_the_loss():
-    lengths, y = np.asarray([10, 30, 1000]), np.asarray([-1.0, 0.0, 2.0], np.float32)
+    lengths, y = np.asarray([10.0, 30.0, 1000.0]), np.asarray([-1.0, 0.0, 2.0], np.float32)
     tilt = return_tilt(y, lengths, 0.5)
     np.testing.assert_allclose(tilt[1:] / tilt[:-1], np.exp([0.5, 1.0]), rtol=1e-6)
     np.testing.assert_allclose(tilt @ lengths, lengths.sum(), rtol=1e-6)
@@ -90,7 +90,7 @@ def test_the_tilt_prefers_good_episodes_and_leaves_the_size_of_the_loss():
 
 
 def test_one_lucky_episode_is_not_all_that_is_learned():
-    lengths, y = np.full(1000, 7), np.zeros(1000, np.float32)
+    lengths, y = np.full(1000, 7.0), np.zeros(1000, np.float32)
     y[3] = 100.0
     tilt = return_tilt(y, lengths, 0.5)
     np.testing.assert_allclose(tilt[3] / tilt[0], np.exp(0.5 * MOST_TILTED), rtol=1e-5)
