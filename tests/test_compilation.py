@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 import pytest
 import tiny
+from jax.experimental.compilation_cache import compilation_cache
 
 from gac import compilation
 
@@ -58,11 +59,12 @@ def entries(cache):
 
 @pytest.fixture
 def no_cache_yet():
-    """JAX as it is without the cache that the tests share."""
+    """JAX without a cache of compiled programs, also afterwards."""
     before = jax.config.jax_compilation_cache_dir
     jax.config.update("jax_compilation_cache_dir", None)
     yield
     jax.config.update("jax_compilation_cache_dir", before)
+    compilation_cache.reset_cache()
 
 
 @pytest.mark.slow
@@ -127,11 +129,11 @@ def test_a_folder_where_others_may_write_is_not_trusted(tmp_path, monkeypatch, c
     assert "others may write there" in capsys.readouterr().err
 
 
-def test_a_cache_of_the_users_own_stays(tmp_path, monkeypatch):
+def test_a_cache_of_the_users_own_stays(tmp_path, monkeypatch, no_cache_yet):
     monkeypatch.setenv("GAC_CACHE", str(tmp_path))
-    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", "of the user's own")
     compilation.keep_compiled()
-    assert jax.config.jax_compilation_cache_dir == before
+    assert jax.config.jax_compilation_cache_dir == "of the user's own"
     assert not list(tmp_path.iterdir())
 
 
