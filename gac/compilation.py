@@ -29,8 +29,7 @@ ASKED = "GAC_KEEP_COMPILED"
 def keep_compiled_if_asked() -> None:
     """`keep_compiled` where the environment variable GAC_KEEP_COMPILED is 1.
 
-    Not by itself: one process that read what JAX and XLA had kept was seen to abort inside XLA, beside
-    another that was writing to the same folder.
+    Not by itself: long processes were seen to abort inside XLA as they read what JAX had kept (jax 0.10.2).
     """
     if os.environ.get(ASKED) == "1":
         keep_compiled()
