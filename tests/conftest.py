@@ -1,6 +1,10 @@
 """What holds for every test: shapes are checked, dtypes and ranks never mix silently."""
 
 import copy
+import gc
+import os
+import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import hypothesis
@@ -14,9 +18,29 @@ install_import_hook("gac", "typecheck.check")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+# Every run of training compiles anew; the cache, which processes that tests start share, spares most of it.
+_COMPILED = tempfile.TemporaryDirectory(prefix="gac-compiled-")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED.name
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+jax.config.update("jax_compilation_cache_dir", _COMPILED.name)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
 # A slow machine is no defect; what fails here fails again with the same examples.
 hypothesis.settings.register_profile("gac", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("gac")
+
+
+_MAPS = Path("/proc/self/maps")  # Linux; elsewhere nothing bounds a process by it
+_MOST_MAPS = 30_000
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_programs():
+    """XLA maps some twenty regions of memory for a program; Linux aborts a process that has more than 65,530 of them."""
+    yield
+    if _MAPS.exists() and _MAPS.read_bytes().count(b"\n") > _MOST_MAPS:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(autouse=True)
