@@ -55,13 +55,13 @@ def evaluate(
     if data is not None and not isinstance(when, Trigger):
         raise UserError(f"--data {data} goes with --replan trigger, not {replan}; leave it out")
     import gac
-    from gac.compilation import keep_compiled_if_asked
+    from gac.compilation import keep_compiled
     from gac.console import activity
     from gac.envs.disturb import parse_disturbance
     from gac.files import write_text
 
     what = None if disturb is None else parse_disturbance(disturb)
-    keep_compiled_if_asked()
+    keep_compiled()
     with activity(f"loading {run}"):
         agent = gac.load(run)
     name = environment_of(run, agent, env_id)
@@ -109,11 +109,11 @@ def consistency(
         raise UserError(f"--episodes is {episodes}, expected 1 or more")
     import gac
     import gac.report
-    from gac.compilation import keep_compiled_if_asked
+    from gac.compilation import keep_compiled
     from gac.console import activity, print_table, stderr_console
     from gac.files import write_text
 
-    keep_compiled_if_asked()
+    keep_compiled()
     with activity(f"loading {run}"):
         agent = gac.load(run)
     name, console = environment_of(run, agent, env_id), stderr_console()

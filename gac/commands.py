@@ -77,10 +77,10 @@ def train(
     first = out if seeds is None else out / f"seed-{config.seed}"
     claim(out, resume=resume, overwrite=overwrite, run=first)
     import gac
-    from gac.compilation import keep_compiled_if_asked
+    from gac.compilation import keep_compiled
     from gac.console import activity, training_progress
 
-    keep_compiled_if_asked()
+    keep_compiled()
     with activity(f"reading {data}"):
         episodes = gac.load_data(data, on_disk=on_disk or None)
     if episodes.on_disk:
@@ -136,11 +136,11 @@ def finetune(
     if resume and overwrite:
         raise UserError("--resume and --overwrite are both given; give one of them")
     import gac
-    from gac.compilation import keep_compiled_if_asked
+    from gac.compilation import keep_compiled
     from gac.console import activity, print_table, stage_progress
     from gac.online.show import stages_table
 
-    keep_compiled_if_asked()
+    keep_compiled()
     with activity(f"loading {run}"):
         agent = gac.load(run)
     name = environment_of(run, agent, env_id)

@@ -23,18 +23,6 @@ _FAILED = re.compile(
 )
 
 
-ASKED = "GAC_KEEP_COMPILED"
-
-
-def keep_compiled_if_asked() -> None:
-    """`keep_compiled` where the environment variable GAC_KEEP_COMPILED is 1.
-
-    Not by itself: long processes were seen to abort inside XLA as they read what JAX had kept (jax 0.10.2).
-    """
-    if os.environ.get(ASKED) == "1":
-        keep_compiled()
-
-
 def keep_compiled() -> None:
     """Have JAX keep what it compiles from here on, and read what was compiled before.
 

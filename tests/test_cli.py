@@ -215,15 +215,9 @@ def test_a_defect_of_ours_keeps_its_traceback(trained, monkeypatch, tmp_path):
         cli.main(["train", "data", "--out", str(tmp_path / "run")])
 
 
-def test_a_process_shows_one_line_and_exits_2(tmp_path):
-    words = [
-        sys.executable,
-        "-c",
-        "from gac.cli import entry; entry()",
-        "data",
-        "inspect",
-        str(tmp_path / "none"),
-    ]
+@pytest.mark.parametrize("start", [("-c", "from gac.cli import entry; entry()"), ("-m", "gac")])
+def test_a_process_shows_one_line_and_exits_2(start, tmp_path):
+    words = [sys.executable, *start, "data", "inspect", str(tmp_path / "none")]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     mistakes = [line for line in done.stderr.splitlines() if line.startswith("gac: ")]
     assert done.returncode == 2, done.stderr

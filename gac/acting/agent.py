@@ -26,7 +26,7 @@ from gac.model.generator import PlanMemory
 from gac.model.joint import GAC, Phi
 from gac.records import DataFacts, read_facts, read_text
 
-MODEL_SCHEMA = "1"
+MODEL_SCHEMA = "2"
 
 
 class Plan(NamedTuple):
@@ -57,6 +57,7 @@ class Agent:
 
     Args:
         model: theta, the averaged weights.
+        logged: posteriors q(epsilon | tau) of logged episodes, near the best of which exploit stays.
         standardiser: the units of the training data.
         config: the run's configuration.
         facts: the run's data set.
@@ -67,13 +68,14 @@ class Agent:
     def __init__(
         self,
         model: GAC,
+        logged: Phi,
         standardiser: Standardiser,
         config: Config,
         facts: DataFacts,
         calibration: Calibration | None = None,
         run: Path | None = None,
     ) -> None:
-        self.model, self.standardiser = model, standardiser
+        self.model, self.logged, self.standardiser = model, logged, standardiser
         self.config, self.facts = config, facts
         self.calibration, self.run = calibration, run
 
@@ -115,7 +117,8 @@ class Agent:
         s0 = jnp.asarray(self.standardiser.standardise_observation(first))
         query = query or Exploit()
         returns, target = self._units_of(query, len(first))
-        epsilon, phi, info, trace = solve(self.model, s0, query, returns, target, jax.random.key(seed))
+        key = jax.random.key(seed)
+        epsilon, phi, info, trace = solve(self.model, s0, query, self.logged, returns, target, key)
         predicted, memory = _read_out(self.model, s0, epsilon)
         raw = self.standardiser.raw_return
         seeds = ((seed + np.arange(len(first))) % 2**32).astype(np.uint32)
@@ -142,7 +145,7 @@ class Agent:
             state: Float[Array, "group obs"], rows: Int[ndarray, "group"], number: Int[ndarray, "group"]
         ) -> tuple[Float[Array, "group n_z dim"], list[PlanMemory]]:
             keys = _keys(jnp.asarray(plan.seeds[rows]), jnp.asarray(number, jnp.uint32))
-            epsilon = solve_each(self.model, state, plan.query, returns, target[rows], keys)
+            epsilon = solve_each(self.model, state, plan.query, self.logged, returns, target[rows], keys)
             return epsilon, _read_out(self.model, state, epsilon)[1]
 
         return ReplanningPolicy(
@@ -174,8 +177,12 @@ class Agent:
         folder = Path(folder)
         write_text(folder / "config.json", self.config.to_json())
         write_text(folder / "data.json", self.facts.to_json())
-        sizes = {"observation_dim": self.observation_dim, "action_dim": self.action_dim}
-        arrays = (eqx.filter(self.model, eqx.is_array), self.standardiser)
+        sizes = {
+            "observation_dim": self.observation_dim,
+            "action_dim": self.action_dim,
+            "logged": len(self.logged.mu),
+        }
+        arrays = (eqx.filter(self.model, eqx.is_array), self.standardiser, self.logged)
         metadata = {"schema_version": MODEL_SCHEMA, "sizes": json.dumps(sizes)}
         write_tree(folder / "model.safetensors", arrays, metadata)
         if self.calibration is not None:
@@ -198,17 +205,19 @@ def load(folder: str | Path) -> Agent:
         raise UserError(f"{path} has schema {metadata.get('schema_version')}, this gac reads {MODEL_SCHEMA}")
     like = eqx.filter_eval_shape(_skeleton, config, **json.loads(metadata["sizes"]))
     static = eqx.filter(like[0], lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct), inverse=True)
-    weights, standardiser = read_tree(path, like)
+    weights, standardiser, logged = read_tree(path, like)
     standardiser = Standardiser(*(np.asarray(leaf) for leaf in standardiser))
     model, facts = eqx.combine(weights, static), read_facts(folder / "data.json")
-    return Agent(model, standardiser, config, facts, read_calibration(folder, model), run=folder)
+    return Agent(model, logged, standardiser, config, facts, read_calibration(folder, model), run=folder)
 
 
-def _skeleton(config: Config, observation_dim: int, action_dim: int) -> tuple[GAC, Standardiser]:
+def _skeleton(
+    config: Config, observation_dim: int, action_dim: int, logged: int
+) -> tuple[GAC, Standardiser, Phi]:
     """The tree of a model file of these sizes."""
     model = GAC(config.model, observation_dim, action_dim, jax.random.key(0))
     o, a, zero = jnp.zeros(observation_dim), jnp.zeros(action_dim), jnp.zeros(())
-    return model, Standardiser(o, o, a, a, zero, zero)
+    return model, Standardiser(o, o, a, a, zero, zero), Phi.at_prior(logged, config.model)
 
 
 @eqx.filter_jit

@@ -73,7 +73,7 @@ def make_workload(config: Config, episodes: Episodes) -> Workload:
         data=data,
         state=state,
         batch=load_batch(data, index, OBSERVATION_DIM),
-        agent=Agent(state.averaged, standardiser, config, DataFacts.of(episodes)),
+        agent=Agent(state.averaged, state.bank, standardiser, config, DataFacts.of(episodes)),
     )
 
 

@@ -26,20 +26,22 @@ def draw(phi: Phi, pairs: int, key: PRNGKeyArray) -> Float[Array, "draws_batch n
 def exploit_objective(
     model: GAC,
     s0: Float[Array, "batch obs"],
+    region: Phi,
     kl_weight: Float[Array, ""] | float,
     ceiling: Float[Array, ""],
     pairs: int,
 ) -> Objective:
-    r"""$E_q[\min(\mu_\gamma(z_y), \hat y)] - \lambda\, KL(q \| N(0, I))$: Eq. (2), held near the prior.
+    r"""$E_q[\min(\mu_\gamma(z_y), \hat y)] - \lambda\, KL(q \| r)$: Eq. (2), held in the trust region r.
 
-    Its maximum is the mean-field approximation of $p(\epsilon)\, e^{\mu_\gamma / \lambda}$: a plan is as
-    promising as it is likely, and promising all around, since the expectation is over q.
+    Its maximum is the mean-field approximation of $r(\epsilon)\, e^{\mu_\gamma / \lambda}$: a plan is as
+    promising as it is like good logged behaviour, and promising all around, since the expectation is over q.
 
-    # Differs from the paper: the ceiling. Beyond the best return of the data the critic extrapolates,
-    # and what it adds there is no reason to leave the prior further.
+    # Differs from the paper: the region, where it names no hold, and the ceiling. Beyond the best return
+    # of the data the critic extrapolates, and what it adds there is no reason to go further.
 
     Args:
         s0: current states, standardised.
+        region: r, one Gaussian for each state.
         ceiling: y-hat, the best return of the data, standardised.
         kl_weight: lambda, in standard deviations of return per nat.
         pairs: mirrored pairs of draws, new at every step.
@@ -50,7 +52,7 @@ def exploit_objective(
     def objective(phi: Phi, key: PRNGKeyArray) -> Values:
         predicted = model.predicted_return(s0_draws, draw(phi, pairs, key))
         y = mean_over_draws(jnp.minimum(predicted, ceiling), batch)
-        return y - kl_weight * jnp.sum(phi.kl(), axis=-1), mean_over_draws(predicted, batch)
+        return y - kl_weight * jnp.sum(phi.kl_to(region), axis=-1), mean_over_draws(predicted, batch)
 
     return objective
 

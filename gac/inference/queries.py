@@ -8,19 +8,19 @@ from gac.errors import UserError
 
 @dataclass(frozen=True)
 class Exploit:
-    """Expected return, held near the prior, Eq. (2): for evaluation and deployment.
+    """Expected return, held near the best of logged behaviour, Eq. (2): for evaluation and deployment.
 
     Args:
         kl_weight: standard deviations of return that a plan must gain for each nat it moves away
-            from the prior. Free of units, so one value serves every data set.
+            from there. Free of units, so one value serves every data set.
     """
 
     name: ClassVar[str] = "exploit"
-    kl_weight: float = 0.01
+    kl_weight: float = 0.2
 
     def __post_init__(self) -> None:
         if not self.kl_weight > 0.0:
-            raise UserError(f"kl_weight is {self.kl_weight}, expected more than 0; try 0.01")
+            raise UserError(f"kl_weight is {self.kl_weight}, expected more than 0; try 0.2")
 
 
 @dataclass(frozen=True)

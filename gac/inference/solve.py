@@ -8,10 +8,10 @@ import optax
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 from numpy import ndarray
 
-from gac.config import ModelConfig
 from gac.inference.loop import Info, Objective, infer
 from gac.inference.objectives import exploit_objective, return_objective
 from gac.inference.queries import Exploit, Explore, Prior, Query, Target
+from gac.inference.trust_region import trust_region
 from gac.model.joint import GAC, Phi
 
 # Differs from the paper (1000 steps): with the rate below, twice as many steps gain a thousandth of a
@@ -27,6 +27,7 @@ def solve(
     model: GAC,
     s0: Float[Array, "batch obs"],
     query: Query,
+    logged: Phi,
     returns: Float[ndarray, "episodes"],
     target: Float[ndarray, "batch"],
     key: PRNGKeyArray,
@@ -35,6 +36,7 @@ def solve(
 
     Args:
         s0: current states, standardised.
+        logged: posteriors of logged episodes given tau alone; exploit stays near the best of them.
         returns: those of the data, standardised; explore draws from them, exploit is capped at the best.
         target: y* of a target query for each plan, standardised; no other reads it.
 
@@ -42,7 +44,7 @@ def solve(
         epsilon, the q that it comes from and the diagnostics (both None for the prior), and the mean
         predicted return at each step, standardised.
     """
-    epsilon, phi, info = _plan(model, s0, query, _aims(query, returns), jnp.asarray(target), key)
+    epsilon, phi, info = _plan(model, s0, query, logged, _aims(query, returns), jnp.asarray(target), key)
     watched = np.zeros(0, np.float32) if info is None else np.asarray(info.trace)
     return epsilon, phi, info, watched[np.isfinite(watched)]
 
@@ -51,6 +53,7 @@ def solve_each(
     model: GAC,
     s0: Float[Array, "batch obs"],
     query: Query,
+    logged: Phi,
     returns: Float[ndarray, "episodes"],
     target: Float[ndarray, "batch"],
     keys: Key[Array, "batch"],
@@ -66,7 +69,7 @@ def solve_each(
     if isinstance(query, Target):
         query = Target(0.0)  # `target` holds it; another value of it must not compile anew
     epsilon: Float[Array, "batch n_z dim"] = _plan_each(
-        model, s0, query, _aims(query, returns), jnp.asarray(target), keys
+        model, s0, query, logged, _aims(query, returns), jnp.asarray(target), keys
     )
     return epsilon
 
@@ -86,6 +89,7 @@ def _plan(
     model: GAC,
     s0: Float[Array, "batch obs"],
     query: Query,
+    logged: Phi,
     aims: Float[Array, "*aims"],
     target: Float[Array, "batch"],
     key: PRNGKeyArray,
@@ -97,7 +101,7 @@ def _plan(
         case Prior():
             return jax.random.normal(draw_key, shape), None, None
         case Exploit(kl_weight=kl_weight):
-            phi, info = _exploit(model, s0, jnp.float32(kl_weight), aims, infer_key)
+            phi, info = _exploit(model, s0, logged, jnp.float32(kl_weight), aims, infer_key)
             return phi.mu, phi, info
         case Explore():
             phi, info = _reach(model, s0, jax.random.choice(choice_key, aims, shape[:1]), infer_key)
@@ -111,37 +115,39 @@ def _plan_each(
     model: GAC,
     s0: Float[Array, "batch obs"],
     query: Query,
+    logged: Phi,
     aims: Float[Array, "*aims"],
     target: Float[Array, "batch"],
     keys: Key[Array, "batch"],
 ) -> Float[Array, "batch n_z dim"]:
     def alone(state: Array, y: Array, key: PRNGKeyArray) -> Float[Array, "1 n_z dim"]:
-        return _plan(model, state[None], query, aims, y[None], key)[0]
+        return _plan(model, state[None], query, logged, aims, y[None], key)[0]
 
     return jax.vmap(alone)(s0, target, keys)[:, 0]
 
 
-def _ascend(objective: Objective, batch: int, config: ModelConfig, key: PRNGKeyArray) -> tuple[Phi, Info]:
-    """From the prior to the objective's maximum: new draws at every step, a rate that falls to zero.
+def _ascend(objective: Objective, start: Phi, key: PRNGKeyArray) -> tuple[Phi, Info]:
+    """From a start to the objective's maximum: new draws at every step, a rate that falls to zero.
 
     With draws that stay the same, plans end where just these draws are good, far below the maximum of
     the expectation (docs/research.md).
     """
     optimiser = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, MAX_STEPS))
-    return infer(objective, Phi.at_prior(batch, config), optimiser, MAX_STEPS, TOL, key)
+    return infer(objective, start, optimiser, MAX_STEPS, TOL, key)
 
 
 @eqx.filter_jit
 def _exploit(
     model: GAC,
     s0: Float[Array, "batch obs"],
+    logged: Phi,
     kl_weight: Float[Array, ""],
     ceiling: Float[Array, ""],
     key: PRNGKeyArray,
 ) -> tuple[Phi, Info]:
-    """The highest return expected among likely plans."""
-    objective = exploit_objective(model, s0, kl_weight, ceiling, PAIRS)
-    return _ascend(objective, s0.shape[0], model.config, key)
+    """The highest return expected near the best of what was logged."""
+    region = trust_region(model, s0, logged)
+    return _ascend(exploit_objective(model, s0, region, kl_weight, ceiling, PAIRS), region, key)
 
 
 @eqx.filter_jit
@@ -149,4 +155,5 @@ def _reach(
     model: GAC, s0: Float[Array, "batch obs"], y_plus: Float[Array, "batch"], key: PRNGKeyArray
 ) -> tuple[Phi, Info]:
     """Plans that explain the return y_plus (standardised)."""
-    return _ascend(return_objective(model, s0, y_plus, PAIRS), s0.shape[0], model.config, key)
+    start = Phi.at_prior(s0.shape[0], model.config)
+    return _ascend(return_objective(model, s0, y_plus, PAIRS), start, key)

@@ -104,7 +104,7 @@ class Online:
         write_text(self.out / "online.json", json.dumps(header | identity | settings, indent=1))
         if not (self.out / "state.safetensors").exists():
             state, progress = starting_state(agent, data)
-            own = Agent(agent.model, agent.standardiser, agent.config, DataFacts.of(data))
+            own = Agent(agent.model, agent.logged, agent.standardiser, agent.config, DataFacts.of(data))
             own.save(self.out)
             write_state(self.out, state, progress)
         self.agent = load(self.out)

@@ -20,10 +20,12 @@ from gac.data.episodes import Episodes
 from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes, to_device
 from gac.errors import UserError
+from gac.model.joint import Phi
 from gac.records import DataFacts
 from gac.training.checkpoint import Progress, check_config, claim_folder, fingerprint, read_state, write_state
 from gac.training.interrupt import interrupt_later
-from gac.training.on_disk import Program, on_disk
+from gac.training.logged import MOST, best_episodes, logged_posteriors
+from gac.training.on_disk import Place, on_disk
 from gac.training.update import TrainState, all_finite, heldout_elbo, init_state, update
 from gac.training.visits import Visits, make_visits
 
@@ -50,15 +52,12 @@ def in_memory(
     heldout_index: Int[ndarray, "heldout"],
     share: Float[ndarray, "train"] | None = None,
     data: DeviceEpisodes | None = None,
-) -> tuple[DeviceEpisodes, TrainState, Program, Program]:
+) -> Place:
     """Data and posteriors on the device: an update is one compiled program, with nothing left to the host.
 
     Args:
         share: of each training episode in what is learned, summing to 1; all the same unless given.
         data: the episodes where they are on the device already.
-
-    Returns:
-        The data, the first state, and the programs `update` and `heldout_elbo` of the two.
     """
     observation_dim, longest = episodes.observation_dim, int(episodes.lengths.max())
     lengths = episodes.lengths[train_index]
@@ -66,6 +65,7 @@ def in_memory(
     scale = float(episodes.lengths.mean() if share is None else (share * lengths).sum())
     visits = make_visits(train_index, lengths, y, config.training, share)
     heldout = jnp.asarray(heldout_index)
+    best = jnp.asarray(best_episodes(train_index, episodes.returns))
 
     # What a seed decides is handed to the programs, not built into them: other seeds find them on disk.
     @eqx.filter_jit
@@ -76,11 +76,16 @@ def in_memory(
     def judged(index: Array, state: TrainState, data: DeviceEpisodes) -> tuple[TrainState, Any]:
         return heldout_elbo(state, data, index, config, longest, observation_dim)
 
-    return (
+    @eqx.filter_jit
+    def kept(index: Array, state: TrainState, data: DeviceEpisodes) -> Phi:
+        return logged_posteriors(state, data, index, config, observation_dim)
+
+    return Place(
         to_device(episodes, standardiser) if data is None else data,
         init_state(config, observation_dim, episodes.action_dim, episodes.num_episodes),
         functools.partial(updated, visits),
         functools.partial(judged, heldout),
+        functools.partial(kept, best),
     )
 
 
@@ -122,7 +127,7 @@ class Trainer:
         self.collected = 0
         if lesson is not None:
             self.standardiser, self.train_index, self.heldout_index, share, self.collected = lesson
-            self.data, self.state, self._update, self._heldout = in_memory(
+            self.data, self.state, self._update, self._heldout, self._logged = in_memory(
                 episodes, self.standardiser, config, self.train_index, self.heldout_index, share
             )
         else:
@@ -130,10 +135,11 @@ class Trainer:
             self.train_index, self.heldout_index = split_episodes(episodes.num_episodes, config)
             # Two places for the data and the posteriors, the same results: see each for what it keeps where.
             place = on_disk if episodes.on_disk else functools.partial(in_memory, data=data)
-            self.data, self.state, self._update, self._heldout = place(
+            self.data, self.state, self._update, self._heldout, self._logged = place(
                 episodes, self.standardiser, config, self.train_index, self.heldout_index
             )
         self.progress = Progress(seconds=0.0, data=fingerprint(episodes))
+        self._kept: tuple[int, Phi] | None = None
 
     def step(self) -> dict[str, Any]:
         """One update; the state moves only if everything stayed finite.
@@ -194,11 +200,21 @@ class Trainer:
         """The averaged weights with all that acting needs."""
         return Agent(
             model=self.state.averaged,
+            logged=self.logged(),
             standardiser=self.standardiser,
             config=self.config,
             facts=DataFacts.of(self.episodes, self.collected),
             run=self.out,
         )
+
+    def logged(self) -> Phi:
+        """`logged_posteriors`, fitted once at an update; before the first nothing is known of any episode."""
+        number = int(self.state.update)
+        if number == 0:
+            return Phi.at_prior(min(MOST, len(self.train_index)), self.config.model)
+        if self._kept is None or self._kept[0] != number:
+            self._kept = number, self._logged(self.state, self.data)
+        return self._kept[1]
 
     def save(self) -> None:
         """Write the run's folder; the state last, as everything else follows from it."""

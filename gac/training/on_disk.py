@@ -8,7 +8,7 @@ read an episode whole is the least that reading can cost, and in order.
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -24,6 +24,7 @@ from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes, to_device
 from gac.errors import UserError
 from gac.model.joint import Phi
+from gac.training.logged import best_episodes, logged_posteriors
 from gac.training.refit import refit_on_host
 from gac.training.update import (
     TrainState,
@@ -39,6 +40,17 @@ _visited = jax.jit(visited, static_argnums=1)
 
 Program = Callable[[TrainState, Any], tuple[TrainState, Any]]
 """`(state, data) -> (state, what came of it)`."""
+
+
+class Place(NamedTuple):
+    """A place for data and posteriors: what is there at first, and what moves it."""
+
+    data: Any
+    state: TrainState
+    update: Program
+    heldout: Program
+    logged: Callable[[TrainState, Any], Phi]
+    """`(state, data) -> logged_posteriors`."""
 
 
 Batch = tuple[Int[ndarray, "batch"], Visit, DeviceEpisodes]
@@ -149,11 +161,10 @@ def on_disk(
     config: Config,
     train_index: Int[ndarray, "train"],
     heldout_index: Int[ndarray, "heldout"],
-) -> tuple[DiskEpisodes, TrainState, Program, Program]:
+) -> Place:
     """Data on disk, posteriors in the host's memory: the device holds one batch of both, and theta.
 
-    Returns:
-        As `gac.training.offline.in_memory`; the programs change the state's bank in place.
+    The programs change the state's bank in place.
     """
     observation_dim, longest = episodes.observation_dim, int(episodes.lengths.max())
     scale, batch_size = float(episodes.lengths.mean()), config.training.batch_size
@@ -192,4 +203,14 @@ def on_disk(
         _put(state.bank, heldout_index, fitted.bank)
         return state, value
 
-    return data, state, update, heldout
+    best = best_episodes(train_index, episodes.returns)
+    best_places = jnp.arange(len(best), dtype=jnp.int32)
+    fit_best = eqx.filter_jit(
+        lambda state, data: logged_posteriors(state, data, best_places, config, observation_dim)
+    )
+
+    def logged(state: TrainState, data: DiskEpisodes) -> Phi:
+        fitted: Phi = fit_best(state._replace(bank=_take(state.bank, best)), data.read(best))
+        return fitted
+
+    return Place(data, state, update, heldout, logged)

@@ -117,9 +117,9 @@ def test_a_model_of_other_sizes_and_of_a_newer_gac_are_refused(folder):
     (folder / "config.json").write_text(tiny.CONFIG.to_json())
     assert Config.from_json((folder / "config.json").read_text()) == tiny.CONFIG
     like = {"x": np.zeros(1, np.float32)}
-    write_tree(folder / "model.safetensors", like, {"schema_version": "2"})
+    write_tree(folder / "model.safetensors", like, {"schema_version": "3"})
     assert read_tree(folder / "model.safetensors", like)["x"].shape == (1,)
-    assert "schema 2" in refusal(folder)
+    assert "schema 3" in refusal(folder)
 
 
 def test_every_plan_may_have_a_target_of_its_own(trained, first):

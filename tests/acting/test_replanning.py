@@ -32,9 +32,8 @@ def agent(trained):
         surprise=usual,
         fall=usual,
     )
-    return gac.Agent(
-        trained.agent.model, trained.agent.standardiser, trained.config, trained.agent.facts, calibration
-    )
+    own = trained.agent
+    return gac.Agent(own.model, own.logged, own.standardiser, trained.config, own.facts, calibration)
 
 
 @pytest.fixture

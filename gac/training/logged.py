@@ -1,0 +1,44 @@
+"""What an agent keeps of the episodes it learned from: posteriors of the best, given tau alone."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+from numpy import ndarray
+
+from gac.config import Config
+from gac.data.windows import DeviceEpisodes
+from gac.inference.posterior import fit_posterior, load_batch
+from gac.model.joint import Phi
+from gac.training.update import TrainState
+
+MOST = 128
+"""Episodes kept. Exploit looks for the best behaviour among them, which their own returns need not show."""
+STEPS = 100
+
+
+def best_episodes(
+    train_index: Int[ndarray, "train"], returns: Float[ndarray, "episodes"]
+) -> Int[ndarray, "best"]:
+    """The MOST training episodes of the highest returns, in the order of the data."""
+    best = np.argsort(-returns[train_index], kind="stable")[:MOST]
+    return np.sort(train_index[best])
+
+
+def logged_posteriors(
+    state: TrainState,
+    data: DeviceEpisodes,
+    index: Int[Array, "best"],
+    config: Config,
+    observation_dim: int,
+) -> Phi:
+    """q(epsilon | tau) of the trajectories at `index` under the averaged weights, which do not change.
+
+    They start at the stored q(epsilon | tau, y) and unlearn the return.
+    """
+    key = jax.random.fold_in(jax.random.fold_in(state.key, -1 - state.update), 1)
+    stored = jax.tree.map(lambda leaf: jnp.asarray(leaf[index]), state.bank)
+    batch = load_batch(data, index, observation_dim)
+    return fit_posterior(
+        state.averaged, data, batch, stored, config.posterior, key, STEPS, given_return=False
+    )[0]
