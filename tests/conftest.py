@@ -36,7 +36,7 @@ _MOST_MAPS = 30_000
 
 @pytest.fixture(autouse=True, scope="module")
 def few_programs():
-    """XLA maps some twenty regions of memory for a program; Linux aborts a process that has more than 65,530 of them."""
+    """XLA maps some twenty regions of memory for a program; Linux aborts a process with more than 65,530."""
     yield
     if _MAPS.exists() and _MAPS.read_bytes().count(b"\n") > _MOST_MAPS:
         jax.clear_caches()

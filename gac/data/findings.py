@@ -157,8 +157,7 @@ def _about_the_best(facts: Facts) -> Iterator[Finding]:
         "warning",
         f"The best return, {spread.max:g}, is rare: {near:,} of {facts.episodes:,} episodes pass the middle "
         f"between median and best, and 99% stay at or below {spread.quantiles['0.99']:g}.",
-        "exploit may promise up to the best return, and that may be luck rather than a plan; so rare a plan "
-        "is also far from the prior.",
+        "exploit may promise up to the best return, and that may be luck rather than a plan.",
         "Compare predicted with achieved return; if promises are not kept, raise kl_weight of Exploit or "
         "collect more good episodes.",
     )

@@ -45,7 +45,8 @@ def test_a_loaded_agent_plans_and_acts_to_the_bit(query, trained, first):
 
 def test_saving_again_gives_the_same_agent(trained, tmp_path):
     trained.agent.save(tmp_path / "deep" / "copy")
-    assert tiny.same(gac.load(tmp_path / "deep" / "copy").model, trained.agent.model)
+    again = gac.load(tmp_path / "deep" / "copy")
+    assert tiny.same((again.model, again.logged), (trained.agent.model, trained.agent.logged))
     assert sorted(path.name for path in (tmp_path / "deep" / "copy").iterdir()) == [
         "config.json",
         "data.json",

@@ -85,7 +85,14 @@ def test_calibration_watches_as_acting_does(calibrated):
     highest = tuple((1e6 + np.arange(20.0)).tolist())
     own = calibrated.calibration
     quiet = Calibration(own.model, own.data, own.memory_steps, own.scale, highest, highest)
-    agent = gac.Agent(calibrated.model, calibrated.logged, calibrated.standardiser, calibrated.config, calibrated.facts, quiet)
+    agent = gac.Agent(
+        calibrated.model,
+        calibrated.logged,
+        calibrated.standardiser,
+        calibrated.config,
+        calibrated.facts,
+        quiet,
+    )
     played = world(agent, EPISODES, seed=4, replan=gac.Trigger(0.05))
     assert played.replans.sum() == 0
     seen = replay(agent.model, played.plan.epsilon, to_device(played.logged, agent.standardiser))
@@ -165,6 +172,8 @@ def test_other_episodes_and_a_run_without_held_out_ones_are_refused(trained):
     with pytest.raises(UserError, match="was trained on"):
         gac.calibrate(trained.agent, tiny.make_episodes(seed=5))
     config = tiny.replace(tiny.CONFIG, heldout_fraction=0.0)
-    agent = gac.Agent(trained.agent.model, trained.agent.logged, trained.agent.standardiser, config, trained.agent.facts)
+    agent = gac.Agent(
+        trained.agent.model, trained.agent.logged, trained.agent.standardiser, config, trained.agent.facts
+    )
     with pytest.raises(UserError, match="heldout-fraction"):
         gac.calibrate(agent, trained.episodes)

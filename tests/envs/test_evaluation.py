@@ -23,7 +23,9 @@ def agent():
         patch.setitem(recipes.RECIPES, "maze2d-umaze", dataclasses.replace(recipe, steps=1800, jobs=1))
         data = make("maze2d-umaze")
     model = GAC(tiny.CONFIG.model, data.observation_dim, data.action_dim, jax.random.key(0))
-    return Agent(model, Phi.at_prior(1, tiny.CONFIG.model), Standardiser.fit(data), tiny.CONFIG, DataFacts.of(data))
+    return Agent(
+        model, Phi.at_prior(1, tiny.CONFIG.model), Standardiser.fit(data), tiny.CONFIG, DataFacts.of(data)
+    )
 
 
 def test_the_data_names_the_environment_and_the_environment_is_found(agent):

@@ -31,6 +31,20 @@ def s0():
 
 
 @pytest.fixture(scope="module")
+def region():
+    keys = jax.random.split(jax.random.key(4), 2)
+    return Phi(jax.random.normal(keys[0], SHAPE), 0.3 * jax.random.normal(keys[1], SHAPE))
+
+
+@pytest.fixture(scope="module")
+def kl_to_region(q, region):
+    """KL between Gaussians, written out."""
+    s, r = (np.exp(np.asarray(phi.log_sigma, np.float64)) for phi in (q, region))
+    apart = np.asarray(q.mu - region.mu, np.float64)
+    return (np.log(r / s) + (s**2 + apart**2) / (2 * r**2) - 0.5).sum(axis=(1, 2))
+
+
+@pytest.fixture(scope="module")
 def kl(q):
     return np.asarray(0.5 * (q.mu**2 + jnp.exp(2 * q.log_sigma) - 1) - q.log_sigma).sum(axis=(1, 2))
 
@@ -63,27 +77,35 @@ def test_means_are_taken_item_by_item():
 
 
 @pytest.mark.parametrize("kl_weight", [0.003, 0.5])
-def test_exploit_is_the_expected_return_less_the_weighted_kl(kl_weight, model, q, s0, kl, sampled_returns):
+def test_exploit_is_the_expected_return_less_the_weighted_kl(
+    kl_weight, model, q, s0, region, kl_to_region, sampled_returns
+):
     nowhere_near = jnp.asarray(1e6)
-    value, watched = exploit_objective(model, s0, kl_weight, nowhere_near, 1000)(q, KEY)
+    value, watched = exploit_objective(model, s0, region, kl_weight, nowhere_near, 1000)(q, KEY)
     off = np.abs(np.asarray(watched) - sampled_returns.mean(axis=0))
     assert (off < 6 * standard_error(sampled_returns)).all()
-    np.testing.assert_allclose(value, watched - kl_weight * kl, rtol=1e-4)
+    np.testing.assert_allclose(value, watched - kl_weight * kl_to_region, rtol=1e-4)
 
 
-def test_exploit_gains_nothing_beyond_the_ceiling(model, q, s0, kl, sampled_returns):
+def test_divergence_is_from_row_to_row_and_token_by_token(q, region, kl_to_region):
+    np.testing.assert_allclose(q.kl_to(region).sum(axis=1), kl_to_region, rtol=1e-5)
+    np.testing.assert_allclose(q.kl_to(q), np.zeros(SHAPE[:2]), atol=1e-5)
+    np.testing.assert_allclose(q.kl_to(Phi.at_prior(BATCH, tiny.MODEL)), q.kl(), rtol=1e-5)
+
+
+def test_exploit_gains_nothing_beyond_the_ceiling(model, q, s0, region, kl_to_region, sampled_returns):
     ceiling = float(np.median(sampled_returns))
-    value, watched = exploit_objective(model, s0, 0.003, jnp.asarray(ceiling), 1000)(q, KEY)
+    value, watched = exploit_objective(model, s0, region, 0.003, jnp.asarray(ceiling), 1000)(q, KEY)
     capped = np.minimum(sampled_returns, ceiling)
-    off = np.abs(np.asarray(value + 0.003 * kl) - capped.mean(axis=0))
+    off = np.abs(np.asarray(value + 0.003 * kl_to_region) - capped.mean(axis=0))
     assert (off < 6 * standard_error(sampled_returns)).all()
     assert (np.asarray(watched) > np.asarray(value)).all()
 
 
-def test_every_key_has_draws_of_its_own(model, q, s0):
+def test_every_key_has_draws_of_its_own(model, q, s0, region):
     y = jnp.zeros(BATCH)
     for objective in (
-        exploit_objective(model, s0, 0.003, jnp.asarray(1e6), 2),
+        exploit_objective(model, s0, region, 0.003, jnp.asarray(1e6), 2),
         return_objective(model, s0, y, 2),
     ):
         one, again, other = (np.asarray(objective(q, jax.random.key(seed))[0]) for seed in (5, 5, 6))

@@ -1,4 +1,4 @@
-"""Queries do what they promise: more return, held near the prior; a target approached; draws of the prior."""
+"""Queries do what they promise: more return, near good logged behaviour; a target; draws of the prior."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from gac.inference import solve as module
 from gac.inference.objectives import exploit_objective
 from gac.inference.queries import Exploit, Explore, Prior, Target
 from gac.inference.solve import solve, solve_each
-from gac.model.joint import Phi
+from gac.inference.trust_region import trust_region
 
 BATCH = 3
 
@@ -29,7 +29,8 @@ def ask(trained, data_returns):
 
     def asked(query, target=0.0, seed=0):
         aims = np.full(BATCH, target, np.float32)
-        epsilon, _, info, trace = solve(agent.model, s0, query, data_returns, aims, jax.random.key(seed))
+        key = jax.random.key(seed)
+        epsilon, _, info, trace = solve(agent.model, s0, query, agent.logged, data_returns, aims, key)
         return epsilon, info, trace, agent.model.predicted_return(s0, epsilon)
 
     return asked
@@ -42,14 +43,17 @@ def test_exploit_raises_the_predicted_return_over_its_start(ask):
     assert len(trace) == int(info.steps.max()) <= module.MAX_STEPS
 
 
-def test_a_dearer_nat_keeps_exploit_nearer_to_the_prior(ask, monkeypatch):
+def test_a_dearer_nat_keeps_exploit_nearer_to_what_was_logged(ask, trained, monkeypatch):
     kept = []
     real = module._exploit
+    agent, episodes = trained.agent, trained.episodes
+    first = agent.standardiser.standardise_observation(episodes.observations[episodes.starts[:BATCH]])
+    region = trust_region(agent.model, jnp.asarray(first), agent.logged)
     monkeypatch.setattr(module, "_exploit", lambda *args: kept.append(real(*args)) or kept[-1])
     for kl_weight in (0.01, 10.0):
         epsilon, _, _, _ = ask(Exploit(kl_weight=kl_weight))
         np.testing.assert_array_equal(epsilon, kept[-1][0].mu)
-    nats = [float(phi.kl().sum(axis=1).mean()) for phi, _ in kept]
+    nats = [float(phi.kl_to(region).sum(axis=1).mean()) for phi, _ in kept]
     promised = [float(info.trace[int(info.steps.max()) - 1]) for _, info in kept]
     assert nats[0] > 1.0
     assert nats[1] < 0.05
@@ -62,13 +66,12 @@ def test_plans_for_one_state_reach_the_same_value_whatever_their_draws(trained, 
         jnp.asarray(trained.agent.standardiser.standardise_observation(trained.episodes.observations[:1])),
         (12, 1),
     )
-    model, ceiling = trained.agent.model, jnp.asarray(data_returns.max())
-    phi, info = module._exploit(model, s0, jnp.float32(0.01), ceiling, jax.random.key(0))
+    model, logged, ceiling = trained.agent.model, trained.agent.logged, jnp.asarray(data_returns.max())
+    phi, info = module._exploit(model, s0, logged, jnp.float32(0.01), ceiling, jax.random.key(0))
     assert bool(info.converged.all())
-    value = exploit_objective(model, s0, 0.01, ceiling, 500)(phi, jax.random.key(1))[0]
-    start = exploit_objective(model, s0, 0.01, ceiling, 500)(
-        Phi.at_prior(12, model.config), jax.random.key(1)
-    )[0]
+    region = trust_region(model, s0, logged)
+    objective = exploit_objective(model, s0, region, 0.01, ceiling, 500)
+    value, start = (objective(each, jax.random.key(1))[0] for each in (phi, region))
     assert float(value.max() - value.min()) < 0.1 * float(jnp.mean(value - start))
 
 
@@ -103,14 +106,15 @@ def test_the_prior_is_standard_normal_and_nothing_is_optimised(ask):
 def test_each_row_goes_to_its_own_target_and_other_targets_compile_nothing(
     trained, data_returns, monkeypatch
 ):
-    traced, real, model = [], module._plan, trained.agent.model
+    traced, real, model, logged = [], module._plan, trained.agent.model, trained.agent.logged
     monkeypatch.setattr(module, "_plan", lambda *args: traced.append(1) or real(*args))
     first = trained.agent.standardiser.standardise_observation(trained.episodes.observations[:1])
     s0 = jnp.tile(jnp.asarray(first), (2, 1))
     keys = jax.random.split(jax.random.key(0), 1)[jnp.zeros(2, int)]
 
     def promised(*target):
-        epsilon = solve_each(model, s0, Target(target), data_returns, np.array(target, np.float32), keys)
+        aims = np.array(target, np.float32)
+        epsilon = solve_each(model, s0, Target(target), logged, data_returns, aims, keys)
         return np.asarray(model.predicted_return(s0, epsilon))
 
     low, high = promised(-2.0, 2.0)
@@ -134,6 +138,6 @@ def test_a_quantile_that_leaves_nothing_is_refused(quantile):
 
 
 @pytest.mark.parametrize("kl_weight", [-0.1, 0.0, float("nan")])
-def test_a_query_with_no_hold_on_the_prior_is_refused(kl_weight):
+def test_a_query_with_no_hold_is_refused(kl_weight):
     with pytest.raises(UserError, match="kl_weight"):
         Exploit(kl_weight=kl_weight)

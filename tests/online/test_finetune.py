@@ -140,7 +140,13 @@ def test_training_goes_on_from_the_state_of_the_run(trained, whole):
     assert progress == read_progress(trained.folder)
     assert int(state.optimiser_state[1][0].count) == 2 * tiny.UPDATES
     # Without a run, or with one that has gone on since, the weights alone; other data, fresh posteriors.
-    alone = gac.Agent(trained.agent.model, trained.agent.logged, trained.agent.standardiser, trained.config, trained.agent.facts)
+    alone = gac.Agent(
+        trained.agent.model,
+        trained.agent.logged,
+        trained.agent.standardiser,
+        trained.config,
+        trained.agent.facts,
+    )
     fresh, _ = starting_state(alone, trained.episodes)
     assert tiny.same(fresh.theta, trained.agent.model)
     assert int(fresh.update) == 0
@@ -225,7 +231,11 @@ def test_a_resume_with_other_data_agent_or_environment_is_refused(trained, whole
         resume(env_id=toy_env.ID)
     theta = starting_state(trained.agent, trained.episodes)[0].theta
     with pytest.raises(UserError, match="another agent"):
-        resume(agent=gac.Agent(theta, trained.agent.logged, trained.agent.standardiser, trained.config, trained.agent.facts))
+        resume(
+            agent=gac.Agent(
+                theta, trained.agent.logged, trained.agent.standardiser, trained.config, trained.agent.facts
+            )
+        )
     assert gac.finetune(trained.agent, trained.episodes, ENV_ID, out=whole.folder, resume=True, **SETTINGS)
 
 
