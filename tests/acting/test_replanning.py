@@ -199,9 +199,9 @@ def test_a_new_plan_aims_at_the_return_of_its_own_row(agent, first, monkeypatch)
     monkeypatch.setattr(module, "GROUP", 5)
     asked, real = [], agents.solve_each
 
-    def noted(model, s0, query, returns, target, keys):
+    def noted(model, s0, query, logged, returns, target, keys):
         asked.append(agent.standardiser.raw_return(target).tolist())
-        return real(model, s0, gac.Prior(), returns, target, keys)
+        return real(model, s0, gac.Prior(), logged, returns, target, keys)
 
     monkeypatch.setattr(agents, "solve_each", noted)
     aims = tuple(100.0 + row for row in range(BATCH))
