@@ -16,11 +16,11 @@ class Exploit:
     """
 
     name: ClassVar[str] = "exploit"
-    kl_weight: float = 2.0
+    kl_weight: float = 0.2
 
     def __post_init__(self) -> None:
         if not self.kl_weight > 0.0:
-            raise UserError(f"kl_weight is {self.kl_weight}, expected more than 0; try 2")
+            raise UserError(f"kl_weight is {self.kl_weight}, expected more than 0; try 0.2")
 
 
 @dataclass(frozen=True)
