@@ -9,6 +9,7 @@ from numpy import ndarray
 
 BLOCK_BYTES = 2**24
 """Size of a block: large enough that reading is sequential, small beside any memory."""
+RUNS_AT_ONCE = 16
 
 
 def row_blocks(rows: int, row_bytes: int) -> Iterator[slice]:
@@ -23,6 +24,21 @@ def blocks(array: ndarray) -> Iterator[ndarray]:
     for rows in row_blocks(len(array), array.nbytes // max(1, len(array))):
         yield array[rows]
         release(array)
+
+
+def joined(array: ndarray, starts: ndarray, ends: ndarray) -> ndarray:
+    """The rows from each start to its end, run after run; of a mapped array few pages stay in memory.
+
+    A page that is touched brings in those around it, up to megabytes: runs from all over a file would bring
+    in most of it.
+    """
+    places = np.concatenate([[0], np.cumsum(ends - starts)])
+    rows = np.empty((places[-1], *array.shape[1:]), array.dtype)
+    for number, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        rows[places[number] : places[number + 1]] = array[start:end]
+        if number % RUNS_AT_ONCE == RUNS_AT_ONCE - 1:
+            release(array)
+    return rows
 
 
 def evenly_spaced(rows: int, most: int) -> Int64[ndarray, "sample"]:

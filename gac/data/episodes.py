@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
 from numpy import ndarray
 
-from gac.data.blocks import blocks, first_not_finite, totals
+from gac.data.blocks import blocks, first_not_finite, joined, totals
 from gac.errors import UserError
 
 SHORTEST = 2
@@ -194,13 +194,10 @@ class Episodes:
             )
         starts, ends = self.starts[chosen], self.starts[chosen] + self.lengths[chosen]
 
-        def rows(array: ndarray) -> ndarray:
-            return np.concatenate([array[a:b] for a, b in zip(starts, ends, strict=True)])
-
         return Episodes(
-            observations=rows(self.observations),
-            actions=rows(self.actions),
-            rewards=None if self.rewards is None else rows(self.rewards),
+            observations=joined(self.observations, starts, ends),
+            actions=joined(self.actions, starts, ends),
+            rewards=None if self.rewards is None else joined(self.rewards, starts, ends),
             returns=self.returns[chosen],
             lengths=self.lengths[chosen],
             terminated=self.terminated[chosen],

@@ -6,7 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gac.data import blocks as module
-from gac.data.blocks import blocks, extremes, first_not_finite, moments, release, row_blocks, totals
+from gac.data.blocks import (
+    blocks,
+    extremes,
+    first_not_finite,
+    joined,
+    moments,
+    release,
+    row_blocks,
+    totals,
+)
 
 ROWS = st.integers(1, 40)
 BLOCK_ROWS = st.integers(1, 50)
@@ -86,3 +95,15 @@ def test_a_mapped_array_is_the_same_after_its_pages_are_given_back(tmp_path):
     release(mapped)
     np.testing.assert_array_equal(mapped, array[10:])
     release(array)
+
+
+def test_runs_of_rows_are_joined_in_the_order_given(tmp_path):
+    whole = noise(200)
+    whole.tofile(tmp_path / "rows")
+    mapped = np.memmap(tmp_path / "rows", np.float32, "r", shape=whole.shape)
+    starts = np.arange(190, -1, -5)
+    ends = starts + np.arange(len(starts)) % 7 + 1
+    expected = np.concatenate([whole[a:b] for a, b in zip(starts, ends, strict=True)])
+    assert len(starts) > 2 * module.RUNS_AT_ONCE
+    for array in (whole, mapped, mapped[:]):
+        np.testing.assert_array_equal(joined(array, starts, ends), expected)
