@@ -196,29 +196,30 @@ class Trainer:
             return None
         return float(self._heldout(self.state, self.data)[1])
 
-    def agent(self) -> Agent:
-        """The averaged weights with all that acting needs."""
+    def agent(self, fit: bool = True) -> Agent:
+        """The averaged weights with all that acting needs; `fit` as in `logged`."""
         return Agent(
             model=self.state.averaged,
-            logged=self.logged(),
+            logged=self.logged(fit),
             standardiser=self.standardiser,
             config=self.config,
             facts=DataFacts.of(self.episodes, self.collected),
             run=self.out,
         )
 
-    def logged(self) -> Phi:
-        """`logged_posteriors`, fitted once at an update; before the first nothing is known of any episode."""
-        number = int(self.state.update)
-        if number == 0:
-            return Phi.at_prior(min(MOST, len(self.train_index)), self.config.model)
-        if self._kept is None or self._kept[0] != number:
-            self._kept = number, self._logged(self.state, self.data)
-        return self._kept[1]
+    def logged(self, fit: bool = True) -> Phi:
+        """`logged_posteriors`, fitted once at an update; before the first nothing is known of any episode.
 
-    def save(self) -> None:
+        Without `fit` they may be those of an earlier update: nothing is read of the episodes.
+        """
+        number, kept = int(self.state.update), self._kept
+        if fit and number and (kept is None or kept[0] != number):
+            kept = self._kept = number, self._logged(self.state, self.data)
+        return Phi.at_prior(min(MOST, len(self.train_index)), self.config.model) if kept is None else kept[1]
+
+    def save(self, fit: bool = True) -> None:
         """Write the run's folder; the state last, as everything else follows from it."""
-        self.agent().save(self.out)
+        self.agent(fit).save(self.out)
         write_state(self.out, self.state, self.progress)
 
     def run(
@@ -311,7 +312,10 @@ def train(
         return trainer.agent()
     try:
         trainer.run(DEFAULT_MINUTES if minutes is None else minutes, updates, progress or (lambda *_: None))
-    except (KeyboardInterrupt, UserError):
+    except KeyboardInterrupt:
         trainer.save()
+        raise
+    except UserError:
+        trainer.save(fit=False)  # what failed may be the episodes' file
         raise
     return trainer.agent()

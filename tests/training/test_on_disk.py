@@ -117,6 +117,7 @@ def test_a_file_that_changes_or_vanishes_stops_the_run_which_is_saved(path, trai
     with pytest.raises(UserError, match=r"own.hdf5 has vanished .*--resume") as error:
         train(episodes, trained.config, out=out, updates=tiny.UPDATES, progress=vanish)
     assert "\n" not in str(error.value)
+    assert np.frombuffer(arrays(out)[".update"], np.int32).item() == 4
     (tmp_path / "away.hdf5").rename(own)
     train(read_d4rl(own, on_disk=True), trained.config, out=out, updates=tiny.UPDATES, resume=True)
     assert arrays(out) == arrays(trained.folder)
