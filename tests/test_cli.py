@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 import tiny
+from one_line import refused
 
 import gac
 from gac import acting_commands, cli, commands, console
@@ -100,15 +101,6 @@ def evaluation(query, env_id, seed, episodes):
         "converged": 1.0,
         "query_steps": 10.0,
     }
-
-
-def refused(capsys, *args):
-    """Run a command line that must fail as a user's mistake; returns its one line."""
-    assert cli.main([str(arg) for arg in args]) == 2
-    *progress, line = capsys.readouterr().err.splitlines()
-    assert line.startswith("gac: ")
-    assert not any(before.startswith(("gac: ", "Traceback")) for before in progress)
-    return line
 
 
 # --- flags
@@ -398,34 +390,6 @@ def test_the_demo_tells_the_whole_story(monkeypatch, capsys, trained, run, tmp_p
     assert capsys.readouterr().out.splitlines()[-1] == f"report: {out / 'report.html'}"
 
 
-# --- data
-
-
-def test_inspect_prints_and_writes_what_it_found(capsys, monkeypatch, tmp_path):
-    import tiny
-
-    from gac.data import write_d4rl
-    from gac.report import data_page
-
-    monkeypatch.setattr(data_page, "render_data", lambda episodes, facts, found: found[0].what)
-    data, copy, page = (tmp_path / name for name in ("data.hdf5", "facts.json", "page.html"))
-    write_d4rl(tiny.make_episodes(), data)
-    assert cli.main(["data", "inspect", str(data), "--json", str(copy), "--html", str(page)]) == 0
-    out = capsys.readouterr().out
-    facts = json.loads(copy.read_text())
-    worst = facts["findings"][0]
-    assert worst["severity"] == "problem"
-    assert f"problem: {worst['what']}" in out
-    assert page.read_text() == worst["what"]
-    assert out.splitlines()[-2:] == [f"json: {copy}", f"html: {page}"]
-    assert facts["episodes"] == 10
-
-
-def test_inspect_refuses_in_one_line(capsys, tmp_path):
-    assert "does not exist" in refused(capsys, "data", "inspect", tmp_path / "none.hdf5")
-    assert "--html" in refused(capsys, "data", "inspect", "hopper-medium", "--html")
-
-
 # --- progress
 
 
@@ -452,33 +416,3 @@ def test_remaining_time():
     assert console.remaining(60, 0.25) == "3:00"
     assert console.remaining(5, 0) == "-:--"
     assert console.remaining(5, 1.5) == "0:00"
-
-
-# --- conversion
-
-
-def test_convert_reads_a_table_by_the_columns_that_are_named(capsys, tmp_path):
-    log, scores, out = tmp_path / "log.csv", tmp_path / "scores.csv", tmp_path / "log.hdf5"
-    log.write_text("run,t,heat,flow,valve\na,0,1,2,3\na,1,4,5,6\n")
-    scores.write_text("run,yield\na,7.5\n")
-    words = ["data", "convert", log, out, "--episode", "run", "--step", "t", "--observations", "flow, heat"]
-    words += ["--actions", "valve", "--scores", scores, "--score", "yield", "--env-id", "Plant-v0"]
-    assert cli.main([str(word) for word in words]) == 0
-    assert f"{out}: 1 episodes, 2 steps" in capsys.readouterr().out
-    data = gac.load_data(str(out))
-    assert data.observations.tolist() == [[2.0, 1.0], [5.0, 4.0]]
-    assert (data.returns.tolist(), data.env_id) == ([7.5], "Plant-v0")
-    assert "--observations" in refused(capsys, "data", "convert", log, tmp_path / "other.hdf5")
-    assert "--score is for a table" in refused(capsys, "data", "convert", out, tmp_path / "x", "--score", "y")
-
-
-def test_convert_writes_a_minari_set(capsys, tmp_path, monkeypatch):
-    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "sets"))
-    log = tmp_path / "log.csv"
-    log.write_text("episode,obs_0,act_0,reward\n1,1,2,3\n1,4,5,6\n")
-    assert "no final observations" in refused(capsys, "data", "convert", log, "minari/mine/log-v0")
-    data = gac.Episodes.from_arrays([[[1.0], [2.0], [3.0]]], [[[4.0], [5.0]]], [[6.0, 7.0]])
-    gac.data.write_d4rl(data, tmp_path / "log.hdf5")
-    assert cli.main(["data", "convert", str(tmp_path / "log.hdf5"), "minari/mine/log-v0"]) == 0
-    assert gac.load_data("minari/mine/log-v0").returns.tolist() == [13.0]
-    assert not (tmp_path / "minari").exists()

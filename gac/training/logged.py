@@ -1,7 +1,6 @@
 """What an agent keeps of the episodes it learned from: posteriors of the best, given tau alone."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 from numpy import ndarray
@@ -37,7 +36,7 @@ def logged_posteriors(
     They start at the stored q(epsilon | tau, y) and unlearn the return.
     """
     key = jax.random.fold_in(jax.random.fold_in(state.key, -1 - state.update), 1)
-    stored = jax.tree.map(lambda leaf: jnp.asarray(leaf[index]), state.bank)
+    stored = jax.tree.map(lambda leaf: leaf[index], state.bank)
     batch = load_batch(data, index, observation_dim)
     return fit_posterior(
         state.averaged, data, batch, stored, config.posterior, key, STEPS, given_return=False
