@@ -1,4 +1,4 @@
-"""Exploit's region: the logged plans that promise most from a state, as one Gaussian."""
+"""Exploit's region: the logged plan that promises most from a state and those nearest to it, as one Gaussian."""
 
 import jax
 import jax.numpy as jnp
@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tiny
 
-from gac.inference.trust_region import BEST, trust_region
+from gac.inference.trust_region import NEAREST, trust_region
 from gac.model.joint import GAC, Phi
 
-LOGGED = 3 * BEST
+LOGGED = 3 * NEAREST
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +29,23 @@ def s0():
     return 3.0 * jax.random.normal(jax.random.key(2), (4, tiny.OBSERVATION_DIM))
 
 
-def test_it_has_the_moments_of_the_plans_that_promise_most_from_each_state(model, logged, s0):
+def kl(one, other):
+    """KL of diagonal Gaussians, by its definition; arrays of (…, n_z, dim)."""
+    (mu, sigma), (to_mu, to_sigma) = ((np.asarray(p.mu), np.exp(np.asarray(p.log_sigma))) for p in (one, other))
+    each = np.log(to_sigma / sigma) + (sigma**2 + (mu - to_mu) ** 2) / (2 * to_sigma**2) - 0.5
+    return each.sum(axis=(-2, -1))
+
+
+def test_it_has_the_moments_of_the_plans_around_the_one_that_promises_most_from_each_state(model, logged, s0):
     region = trust_region(model, s0, logged)
     chosen = set()
     for row, state in enumerate(s0):
         promised = model.predicted_return(jnp.tile(state[None], (LOGGED, 1)), logged.mu)
-        best = np.argsort(-np.asarray(promised))[:BEST]
+        centre = jax.tree.map(lambda leaf: leaf[np.argmax(promised)][None], logged)
+        best = np.argsort(kl(logged, centre) + kl(centre, logged))[:NEAREST]
         chosen.add(tuple(sorted(best)))
         # Draws of the equal mixture of the best, against the one Gaussian.
-        noise = np.random.default_rng(row).standard_normal((2000, BEST, *logged.mu.shape[1:]))
+        noise = np.random.default_rng(row).standard_normal((2000, NEAREST, *logged.mu.shape[1:]))
         draws = np.asarray(logged.mu)[best] + np.exp(np.asarray(logged.log_sigma)[best]) * noise
         np.testing.assert_allclose(region.mu[row], draws.mean(axis=(0, 1)), atol=0.03)
         np.testing.assert_allclose(np.exp(region.log_sigma[row]), draws.std(axis=(0, 1)), rtol=0.03)
@@ -49,3 +57,13 @@ def test_a_single_plan_is_its_own_region(model, logged, s0):
     region = trust_region(model, s0, alone)
     np.testing.assert_allclose(region.mu, jnp.tile(alone.mu, (len(s0), 1, 1)), rtol=1e-5)
     np.testing.assert_allclose(region.log_sigma, jnp.tile(alone.log_sigma, (len(s0), 1, 1)), atol=1e-5)
+
+
+def test_it_lies_around_one_of_two_behaviours_not_between_them(model, s0):
+    shape = (NEAREST, tiny.MODEL.latent_tokens, tiny.MODEL.embed_dim)
+    shift = jnp.full(shape, 2.0)
+    noise = 0.05 * jax.random.normal(jax.random.key(3), (2, *shape))
+    two = Phi(jnp.concatenate([noise[0] - shift, noise[1] + shift]), jnp.full((2 * NEAREST, *shape[1:]), -1.0))
+    region = trust_region(model, s0, two)
+    np.testing.assert_allclose(np.abs(region.mu), 2.0, atol=0.1)
+    np.testing.assert_allclose(region.log_sigma, -1.0, atol=0.05)
