@@ -79,7 +79,9 @@ def train(
     import gac
     from gac.compilation import keep_compiled
     from gac.console import activity, training_progress
+    from gac.training.devices import one_device_per_core
 
+    one_device_per_core()
     keep_compiled()
     with activity(f"reading {data}"):
         episodes = gac.load_data(data, on_disk=on_disk or None)
@@ -139,7 +141,9 @@ def finetune(
     from gac.compilation import keep_compiled
     from gac.console import activity, print_table, stage_progress
     from gac.online.show import stages_table
+    from gac.training.devices import one_device_per_core
 
+    one_device_per_core()
     keep_compiled()
     with activity(f"loading {run}"):
         agent = gac.load(run)
@@ -212,7 +216,9 @@ def bench(
     from gac.bench import run as measuring
     from gac.console import activity
     from gac.files import write_text
+    from gac.training.devices import one_device_per_core
 
+    one_device_per_core()
     # Before anything is measured, and nothing is kept on disk here: compiling is one of the measures.
     machine = limits.machine()
     measures = measuring.bench(presets, repeats=repeats, run=run, quick=quick, announce=activity)

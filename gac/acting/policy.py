@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 from numpy import ndarray
 
+from gac.compilation import JitSmall
 from gac.data.standardise import Standardiser
 from gac.errors import UserError
 from gac.model.generator import Generator, PlanMemory
@@ -58,7 +59,7 @@ def choose(
     return advance(context, states, valid, action), action
 
 
-@jax.jit
+@JitSmall
 def act(
     generator: Generator,
     standardiser: Standardiser,

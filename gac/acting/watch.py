@@ -15,11 +15,11 @@ $2^n W$ steps: where plan after plan fails, the cause is none that a new plan me
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from gac.acting.policy import Context, choose
+from gac.compilation import JitSmall
 from gac.data.standardise import Standardiser
 from gac.model.generator import Generator, PlanMemory
 from gac.model.joint import GAC
@@ -77,7 +77,7 @@ def judged(seen: Any, replans: Any = 0) -> Any:
     return seen > MEMORY_STEPS * 2**replans
 
 
-@jax.jit
+@JitSmall
 def watch(
     model: GAC,
     epsilon: Float[Array, "batch n_z dim"],
@@ -117,7 +117,7 @@ def expect(
     return next_state[:, 0, -1]
 
 
-@jax.jit
+@JitSmall
 def act_and_expect(
     generator: Generator,
     standardiser: Standardiser,

@@ -3,7 +3,6 @@
 import dataclasses
 import time
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +13,7 @@ from gac.bench.workload import ACTION_DIM, OBSERVATION_DIM, Workload
 from gac.config import Config
 from gac.inference.posterior import fit_posterior
 from gac.model.joint import Phi
+from gac.training.devices import copied, everywhere, mesh_for, share_out
 from gac.training.update import global_steps, update
 from gac.training.visits import Visit, make_visits
 
@@ -32,14 +32,19 @@ def inner_loop(work: Workload, gflops: float, effort: Effort) -> Row:
     flops = inner_step_flops(config, OBSERVATION_DIM, ACTION_DIM)
     steps = _steps(flops, gflops, effort)
     posterior = dataclasses.replace(config.posterior, inner_tol=0.0)
-    fit = eqx.filter_jit(
-        lambda model, data, batch, phi0, key: fit_posterior(model, data, batch, phi0, posterior, key, steps)
+    mesh = mesh_for(config.training.batch_size)
+    fit = everywhere(
+        lambda model, data, batch, phi0, key: fit_posterior(
+            model, data, share_out(batch, mesh), share_out(phi0, mesh), posterior, key, steps
+        ),
+        mesh,
     )
-    phi0, key = Phi.at_prior(config.training.batch_size, config.model), jax.random.key(1)
-    taken_steps = fit(work.state.theta, work.data, work.batch, phi0, key)[1].steps
+    phi0 = Phi.at_prior(config.training.batch_size, config.model)
+    read = copied((work.state.theta, work.data, work.batch, phi0, jax.random.key(1)), mesh)
+    taken_steps = fit(*read)[1].steps
     if not (np.asarray(taken_steps) == steps).all():
         raise RuntimeError("an item converged: the steps counted would not be those taken")
-    taken = call_times(lambda: fit(work.state.theta, work.data, work.batch, phi0, key), effort)
+    taken = call_times(lambda: fit(*read), effort)
     return _loop_row(config, rates(steps, taken), flops, gflops)
 
 
@@ -52,10 +57,15 @@ def outer_loop(work: Workload, gflops: float, effort: Effort) -> Row:
     phi, alike = Phi.at_prior(training.batch_size, config.model), jnp.ones(training.batch_size)
     visit = Visit(jnp.arange(training.batch_size, dtype=jnp.int32), alike, alike)
     scale = float(work.episodes.lengths.mean())
-    run = eqx.filter_jit(
-        lambda state, batch, data, key: global_steps(state, phi, batch, data, config, scale, visit, key)
+    mesh = mesh_for(training.batch_size)
+    run = everywhere(
+        lambda state, batch, data, key: global_steps(
+            state, share_out(phi, mesh), share_out(batch, mesh), data, config, scale, visit, key
+        ),
+        mesh,
     )
-    taken = call_times(lambda: run(work.state, work.batch, work.data, jax.random.key(1)), effort)
+    read = copied((work.state, work.batch, work.data, jax.random.key(1)), mesh)
+    taken = call_times(lambda: run(*read), effort)
     return _loop_row(config, rates(steps, taken), flops, gflops)
 
 
@@ -85,12 +95,14 @@ def compilation(work: Workload, effort: Effort) -> Row:
     config, episodes = work.config, work.episodes
     every, y = np.arange(episodes.num_episodes, dtype=np.int32), np.asarray(work.data.y)
     visits = make_visits(every, episodes.lengths, y, config.training)
-    scale = float(episodes.lengths.mean())
+    scale, mesh = float(episodes.lengths.mean()), mesh_for(config.training.batch_size)
     traced: list[float] = []
     compiled: list[float] = []
     while not compiled or (len(compiled) < effort.repeats and sum(compiled) < effort.seconds):
         # A new function each time: JAX remembers what it traced of an old one.
-        program = jax.jit(lambda state, data: update(state, data, visits, config, scale, OBSERVATION_DIM))
+        program = everywhere(
+            lambda state, data: update(state, data, visits, config, scale, OBSERVATION_DIM, mesh), mesh
+        )
         began = time.perf_counter()
         lowered = program.lower(work.state, work.data)
         traced.append(time.perf_counter() - began)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +22,7 @@ from gac.errors import UserError
 from gac.model.joint import Phi
 from gac.records import DataFacts
 from gac.training.checkpoint import Progress, check_config, claim_folder, fingerprint, read_state, write_state
+from gac.training.devices import copied, everywhere, mesh_for, on_first, share_out
 from gac.training.interrupt import interrupt_later
 from gac.training.logged import MOST, best_episodes, logged_posteriors
 from gac.training.on_disk import Place, on_disk
@@ -66,26 +66,26 @@ def in_memory(
     visits = make_visits(train_index, lengths, y, config.training, share)
     heldout = jnp.asarray(heldout_index)
     best = jnp.asarray(best_episodes(train_index, episodes.returns))
+    # Data that are on a device already belong to a program of many runs.
+    mesh = mesh_for(min(config.training.batch_size, len(train_index))) if data is None else None
 
     # What a seed decides is handed to the programs, not built into them: other seeds find them on disk.
-    @eqx.filter_jit
     def updated(visits: Visits, state: TrainState, data: DeviceEpisodes) -> tuple[TrainState, Any]:
-        return update(state, data, visits, config, scale, observation_dim)
+        return update(state, data, visits, config, scale, observation_dim, mesh)
 
-    @eqx.filter_jit
     def judged(index: Array, state: TrainState, data: DeviceEpisodes) -> tuple[TrainState, Any]:
-        return heldout_elbo(state, data, index, config, longest, observation_dim)
+        return heldout_elbo(state, data, share_out(index, mesh), config, longest, observation_dim)
 
-    @eqx.filter_jit
     def kept(index: Array, state: TrainState, data: DeviceEpisodes) -> Phi:
-        return logged_posteriors(state, data, index, config, observation_dim)
+        return logged_posteriors(state, data, share_out(index, mesh), config, observation_dim)
 
+    data = copied(to_device(episodes, standardiser), mesh) if data is None else data
     return Place(
-        to_device(episodes, standardiser) if data is None else data,
-        init_state(config, observation_dim, episodes.action_dim, episodes.num_episodes),
-        functools.partial(updated, visits),
-        functools.partial(judged, heldout),
-        functools.partial(kept, best),
+        data,
+        copied(init_state(config, observation_dim, episodes.action_dim, episodes.num_episodes), mesh),
+        functools.partial(everywhere(updated, mesh), copied(visits, mesh)),
+        functools.partial(everywhere(judged, mesh), copied(heldout, mesh)),
+        functools.partial(everywhere(kept, mesh), copied(best, mesh)),
     )
 
 
@@ -199,7 +199,7 @@ class Trainer:
     def agent(self, fit: bool = True) -> Agent:
         """The averaged weights with all that acting needs; `fit` as in `logged`."""
         return Agent(
-            model=self.state.averaged,
+            model=on_first(self.state.averaged),
             logged=self.logged(fit),
             standardiser=self.standardiser,
             config=self.config,
@@ -214,7 +214,7 @@ class Trainer:
         """
         number, kept = int(self.state.update), self._kept
         if fit and number and (kept is None or kept[0] != number):
-            kept = self._kept = number, self._logged(self.state, self.data)
+            kept = self._kept = number, on_first(self._logged(self.state, self.data))
         return Phi.at_prior(min(MOST, len(self.train_index)), self.config.model) if kept is None else kept[1]
 
     def save(self, fit: bool = True) -> None:

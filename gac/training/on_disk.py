@@ -10,7 +10,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,6 +23,7 @@ from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes, to_device
 from gac.errors import UserError
 from gac.model.joint import Phi
+from gac.training.devices import everywhere, mesh_for, share_out
 from gac.training.logged import best_episodes, logged_posteriors
 from gac.training.refit import refit_on_host
 from gac.training.update import (
@@ -173,8 +173,10 @@ def on_disk(
     y = standardiser.standardise_return(episodes.returns[train_index])
     visits = make_visits(train_index, episodes.lengths[train_index], y, config.training)
     data = DiskEpisodes(episodes, standardiser, visits, batch_size, state.key)
-    learn_batch = eqx.filter_jit(
-        lambda state, data, visit: learn(state, data, visit, config, scale, observation_dim)
+    mesh = mesh_for(min(batch_size, len(train_index)))
+    learn_batch = everywhere(
+        lambda state, data, visit: learn(state, data, share_out(visit, mesh), config, scale, observation_dim),
+        mesh,
     )
 
     def update(state: TrainState, data: DiskEpisodes) -> tuple[TrainState, dict[str, Any]]:
@@ -193,8 +195,11 @@ def on_disk(
         return with_base(state, base), metrics
 
     places = jnp.arange(len(heldout_index), dtype=jnp.int32)
-    fit_heldout = eqx.filter_jit(
-        lambda state, data: heldout_elbo(state, data, places, config, longest, observation_dim)
+    fit_heldout = everywhere(
+        lambda state, data: heldout_elbo(
+            state, data, share_out(places, mesh), config, longest, observation_dim
+        ),
+        mesh,
     )
 
     def heldout(state: TrainState, data: DiskEpisodes) -> tuple[TrainState, Array]:
@@ -205,8 +210,11 @@ def on_disk(
 
     best = best_episodes(train_index, episodes.returns)
     best_places = jnp.arange(len(best), dtype=jnp.int32)
-    fit_best = eqx.filter_jit(
-        lambda state, data: logged_posteriors(state, data, best_places, config, observation_dim)
+    fit_best = everywhere(
+        lambda state, data: logged_posteriors(
+            state, data, share_out(best_places, mesh), config, observation_dim
+        ),
+        mesh,
     )
 
     def logged(state: TrainState, data: DiskEpisodes) -> Phi:

@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from gac.config import Config, TrainingConfig
@@ -14,6 +15,7 @@ from gac.inference.posterior import Batch, fit_posterior, load_batch
 from gac.model.gaussian import kl_to_standard_normal
 from gac.model.joint import GAC, ElboTerms, Phi, elbo
 from gac.model.prior import BaseNoise
+from gac.training.devices import share_out
 from gac.training.refit import refit_base
 from gac.training.visits import Visit, Visits, visited
 
@@ -108,12 +110,14 @@ def update(
     config: Config,
     scale: float,
     observation_dim: int,
+    mesh: Mesh | None = None,
 ) -> tuple[TrainState, dict[str, Array]]:
     """Section "Learning" of the method: draw a batch of trajectories, learn from it, refit when due.
 
     Args:
         visits: the episodes that may be drawn, the others being held out; their rates sum to the batch size.
         scale: constant that divides every trajectory's ELBO, the mean length of an episode.
+        mesh: devices that the batch is shared out to.
 
     Returns:
         The next state and the diagnostics of the update.
@@ -121,7 +125,7 @@ def update(
     training = config.training
     order_key, _ = jax.random.split(state.key)
     batch_size = min(training.batch_size, visits.index.shape[0])
-    visit = visited(visits, batch_size, state.update, order_key)
+    visit = share_out(visited(visits, batch_size, state.update, order_key), mesh)
     state, metrics = learn(state, data, visit, config, scale, observation_dim)
 
     # Closed-form step of the prior's first layer; a change of coordinates for everything else.

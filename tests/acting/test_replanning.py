@@ -185,13 +185,13 @@ def test_however_many_are_due_nothing_is_compiled_again(agent, first, monkeypatc
     policy = agent.policy(plan, gac.Trigger(0.05))
     path = walk(first, when + 3, jumps)
     run(policy, path[:when])
-    sizes = watch._cache_size(), act_and_expect._cache_size(), module._put._cache_size()
+    sizes = watch.compiled._cache_size(), act_and_expect.compiled._cache_size(), module._put._cache_size()
     _, counts = run(policy, path[when:])
     assert np.diff(counts.sum(axis=1)).tolist() == [5, 0]
     assert counts[0].sum() == 1
     # One program at most for one due row and for five: none where a test before compiled for this size.
     assert len(traced) <= 1
-    assert (watch._cache_size(), act_and_expect._cache_size()) == sizes[:2]
+    assert (watch.compiled._cache_size(), act_and_expect.compiled._cache_size()) == sizes[:2]
     assert module._put._cache_size() <= sizes[2] + 1
 
 

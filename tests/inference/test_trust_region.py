@@ -1,4 +1,4 @@
-"""Exploit's region: the logged plan that promises most from a state and those nearest to it, as one Gaussian."""
+"""Exploit's region: the logged plan that promises most from a state and those nearest to it."""
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,9 @@ def s0():
 
 def kl(one, other):
     """KL of diagonal Gaussians, by its definition; arrays of (…, n_z, dim)."""
-    (mu, sigma), (to_mu, to_sigma) = ((np.asarray(p.mu), np.exp(np.asarray(p.log_sigma))) for p in (one, other))
+    (mu, sigma), (to_mu, to_sigma) = (
+        (np.asarray(p.mu), np.exp(np.asarray(p.log_sigma))) for p in (one, other)
+    )
     each = np.log(to_sigma / sigma) + (sigma**2 + (mu - to_mu) ** 2) / (2 * to_sigma**2) - 0.5
     return each.sum(axis=(-2, -1))
 
@@ -41,7 +43,8 @@ def test_it_has_the_moments_of_the_plans_around_the_one_that_promises_most_from_
     chosen = set()
     for row, state in enumerate(s0):
         promised = model.predicted_return(jnp.tile(state[None], (LOGGED, 1)), logged.mu)
-        centre = jax.tree.map(lambda leaf: leaf[np.argmax(promised)][None], logged)
+        most = int(np.argmax(promised))
+        centre = Phi(logged.mu[most : most + 1], logged.log_sigma[most : most + 1])
         best = np.argsort(kl(logged, centre) + kl(centre, logged))[:NEAREST]
         chosen.add(tuple(sorted(best)))
         # Draws of the equal mixture of the best, against the one Gaussian.
@@ -63,7 +66,9 @@ def test_it_lies_around_one_of_two_behaviours_not_between_them(model, s0):
     shape = (NEAREST, tiny.MODEL.latent_tokens, tiny.MODEL.embed_dim)
     shift = jnp.full(shape, 2.0)
     noise = 0.05 * jax.random.normal(jax.random.key(3), (2, *shape))
-    two = Phi(jnp.concatenate([noise[0] - shift, noise[1] + shift]), jnp.full((2 * NEAREST, *shape[1:]), -1.0))
+    two = Phi(
+        jnp.concatenate([noise[0] - shift, noise[1] + shift]), jnp.full((2 * NEAREST, *shape[1:]), -1.0)
+    )
     region = trust_region(model, s0, two)
     np.testing.assert_allclose(np.abs(region.mu), 2.0, atol=0.1)
     np.testing.assert_allclose(region.log_sigma, -1.0, atol=0.05)

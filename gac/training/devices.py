@@ -1,0 +1,92 @@
+"""Batches shared out to several devices: each infers and learns from trajectories of its own.
+
+Data, posteriors and weights are whole on every device, and the compiler derives the rest from where the
+indices of a batch lie: local inference needs nothing from another device but the word that all have
+converged, a global step sums the gradients.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+BATCH = "batch"
+"""Name of the axis, in the mesh of devices."""
+MOST_ON_CPU = 4
+"""Devices that a CPU is seen as. A batch of 100 on more would leave each little beside what a step costs."""
+
+Tree = TypeVar("Tree")
+
+
+def one_device_per_core() -> None:
+    """Have JAX see a CPU as one device per core, up to MOST_ON_CPU.
+
+    XLA runs the small operations of a step on one core; on two devices two such steps run side by side. For
+    programs, not for libraries: it sets an option of JAX, and must come before JAX's first use. A number that
+    is set already (`jax_num_cpu_devices`, or XLA's own flag) stays.
+    """
+    given = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if given or jax.config.jax_num_cpu_devices != -1:  # type: ignore[attr-defined]
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    jax.config.update("jax_num_cpu_devices", min(cores, MOST_ON_CPU))  # type: ignore[no-untyped-call]
+
+
+def usable(batch_size: int, devices: int) -> int:
+    """The most devices that a batch can be shared out to evenly."""
+    return max(count for count in range(1, max(devices, 1) + 1) if batch_size % count == 0)
+
+
+def mesh_for(batch_size: int) -> Mesh | None:
+    """JAX's devices, as many as a batch can be shared out to evenly; None where that is one."""
+    devices = jax.local_devices()
+    count = usable(batch_size, len(devices))
+    return Mesh(np.array(devices[:count]), (BATCH,)) if count > 1 else None
+
+
+def share_out(tree: Tree, mesh: Mesh | None) -> Tree:
+    """Within a program: give each device its part of arrays that begin with the axis of the batch.
+
+    A number of rows that the devices do not divide stays whole on each.
+    """
+    if mesh is None:
+        return tree
+
+    def shared(leaf: jax.Array) -> jax.Array:
+        if leaf.shape[0] % mesh.size:
+            return leaf
+        part: jax.Array = jax.lax.with_sharding_constraint(leaf, _sharding(mesh, BATCH))
+        return part
+
+    return jax.tree.map(shared, tree)  # type: ignore[no-any-return]
+
+
+def everywhere(program: Callable[..., Any], mesh: Mesh | None) -> Any:
+    """`jax.jit` of a program whose arguments and results are whole on every device."""
+    if mesh is None:
+        return jax.jit(program)
+    whole = _sharding(mesh)
+    return jax.jit(program, in_shardings=whole, out_shardings=whole)
+
+
+def copied(tree: Tree, mesh: Mesh | None) -> Tree:
+    """The arrays, whole on every device."""
+    return tree if mesh is None else jax.device_put(tree, _sharding(mesh))
+
+
+def on_first(tree: Tree) -> Tree:
+    """The arrays, which are whole on every device, on the first alone."""
+
+    def first(leaf: jax.Array) -> jax.Array:
+        if not leaf.is_fully_replicated:
+            return jax.device_put(leaf, jax.local_devices()[0])
+        return leaf.addressable_data(0)
+
+    return jax.tree.map(first, tree)  # type: ignore[no-any-return]
+
+
+def _sharding(mesh: Mesh, *axes: str) -> NamedSharding:
+    return NamedSharding(mesh, PartitionSpec(*axes))  # type: ignore[no-untyped-call]

@@ -1,0 +1,114 @@
+"""Batches shared out to devices: the same losses, up to rounding, and runs that go on bit for bit."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import tiny
+from safetensors.numpy import load_file
+
+import gac
+from gac.data import write_d4rl
+from gac.training.devices import MOST_ON_CPU, one_device_per_core, usable
+
+UPDATES = 4
+# As in test_seeds: more episodes in a batch than latent dimensions, and the refit last.
+CONFIG = tiny.replace(tiny.CONFIG, batch_size=40, heldout_every=3, refit_every=4)
+
+SCRIPT = """
+import sys
+import jax
+import tiny
+import gac
+from gac.config import Config
+from gac.training.devices import mesh_for
+jax.config.update("jax_num_cpu_devices", int(sys.argv[3]))
+config = Config.from_json(sys.argv[2])
+assert (mesh_for(config.training.batch_size) is not None) == (int(sys.argv[3]) > 1)
+episodes = tiny.make_episodes(60)
+if sys.argv[5:] and sys.argv[5] != "--resume":
+    episodes = gac.load_data(sys.argv[5], on_disk=True)
+resume = "--resume" in sys.argv
+agent = gac.train(episodes, config, out=sys.argv[1], updates=int(sys.argv[4]), resume=resume)
+assert all(leaf.devices() == {jax.devices()[0]} for leaf in jax.tree.leaves((agent.model, agent.logged)))
+agent.plan(tiny.make_episodes(1).observations[0], gac.Exploit())
+"""
+
+
+def train(out, count, updates=UPDATES, *more, config=CONFIG):
+    """A run on so many virtual devices, in a process of its own."""
+    here = Path(__file__).parents[1]
+    paths = os.pathsep.join([str(here), str(here.parent), os.environ.get("PYTHONPATH", "")])
+    words = [sys.executable, "-c", SCRIPT, out, config.to_json(), count, updates, *more]
+    subprocess.run(
+        [str(word) for word in words], check=True, env={**os.environ, "PYTHONPATH": paths, "XLA_FLAGS": ""}
+    )
+    return out
+
+
+def metrics(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The same run on one device and on two."""
+    folder = tmp_path_factory.mktemp("devices")
+    return [train(folder / str(count), count) for count in (1, 2)]
+
+
+def test_two_devices_train_what_one_does(runs):
+    one, two = map(metrics, runs)
+    assert [line["update"] for line in one] == [line["update"] for line in two]
+    assert any("heldout_elbo" in line for line in one)
+    for ours, theirs in zip(one, two, strict=True):
+        for key in ours.keys() - {"seconds", "trajectories_per_second"}:
+            np.testing.assert_allclose(theirs[key], ours[key], rtol=2e-3, atol=2e-3, err_msg=key)
+    one, two = (gac.load(run).model for run in runs)
+    for a, b in zip(jax.tree.leaves(one.generator), jax.tree.leaves(two.generator), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4)
+
+
+def test_a_run_on_two_devices_goes_on_bit_for_bit(runs, tmp_path):
+    train(tmp_path / "run", 2, 2)
+    train(tmp_path / "run", 2, UPDATES, "--resume")
+    for name in ("model.safetensors", "state.safetensors"):
+        again, whole = (load_file(folder / name) for folder in (tmp_path / "run", runs[1]))
+        assert again.keys() == whole.keys()
+        assert [key for key in whole if not np.array_equal(again[key], whole[key])] == []
+
+
+def test_episodes_on_disk_are_shared_out_too(runs, tmp_path):
+    write_d4rl(tiny.make_episodes(60), tmp_path / "tiny.hdf5", contiguous=True)
+    on_disk, in_memory = (
+        metrics(train(tmp_path / "run", 2, UPDATES, tmp_path / "tiny.hdf5")),
+        metrics(runs[1]),
+    )
+    assert len(on_disk) == len(in_memory)
+    for ours, theirs in zip(on_disk, in_memory, strict=True):
+        for key in ("elbo", "kl", "prior_return_mean"):
+            np.testing.assert_allclose(theirs[key], ours[key], rtol=2e-3, atol=2e-3, err_msg=key)
+
+
+@pytest.mark.parametrize(
+    ("batch", "count", "taken"), [(100, 1, 1), (100, 2, 2), (100, 3, 2), (100, 4, 4), (7, 4, 1), (3, 8, 3)]
+)
+def test_a_batch_is_shared_out_evenly(batch, count, taken):
+    assert usable(batch, count) == taken
+
+
+def test_a_number_of_devices_that_is_set_already_stays(monkeypatch):
+    asked = []
+    monkeypatch.setattr(jax.config, "update", lambda *option: asked.append(option))
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=3")
+    one_device_per_core()
+    assert asked == []
+    monkeypatch.delenv("XLA_FLAGS")
+    one_device_per_core()
+    assert [name for name, _ in asked] == ["jax_num_cpu_devices"]
+    assert 1 <= asked[0][1] <= MOST_ON_CPU
