@@ -36,7 +36,8 @@ def evaluate(
         query: The inference query, or all four.
         episodes: Number of episodes per query.
         env_id: Gymnasium id of the environment; the data set's unless given.
-        target: The return y* of the target query, raw and undiscounted; the paper's where it has one.
+        target: The return y* of the target query, raw and undiscounted; the paper's where it has one, else
+            the best return of the data for --query all.
         seed: Seed of the environments, of the queries and of what disturbs.
         replan: When to plan anew within an episode: never, every N steps, or at the trigger, with RATE false
             alarms per episode (0.05) and SIGNAL surprise, fall or either (the default).
@@ -66,6 +67,8 @@ def evaluate(
         agent = gac.load(run)
     name = environment_of(run, agent, env_id)
     aim = usual_target(name) if target is None else target
+    if aim is None and query == "all":
+        aim = max(agent.facts.returns)
     queries = {each: make_query(each, aim) for each in (QUERIES if query == "all" else (query,))}
     if isinstance(when, Trigger):
         calibrated(run, agent, data)

@@ -75,7 +75,8 @@ def run(monkeypatch, tmp_path):
         record |= {"replan": str(replan), "disturb": None if disturb is None else str(disturb)}
         return read_evaluation(json.dumps(record), "pretended")
 
-    agent = SimpleNamespace(env_id="Hopper-v5", calibration=None, facts=SimpleNamespace(name="made-up"))
+    facts = SimpleNamespace(name="made-up", returns=(1.0, 70.0, 20.0))
+    agent = SimpleNamespace(env_id="Hopper-v5", calibration=None, facts=facts)
     monkeypatch.setattr(gac, "load", lambda path: agent, raising=False)
     monkeypatch.setattr(gac, "evaluate", evaluate, raising=False)
     return SimpleNamespace(folder=folder, asked=asked, agent=agent)
@@ -282,6 +283,12 @@ def test_all_asks_the_four_queries(run, tmp_path):
         f"eval-{each}.json" for each in acting_commands.QUERIES
     }
     assert run.asked[2] == gac.Target(1200.0)
+
+
+def test_where_no_target_is_usual_all_take_the_best_return_of_the_data(run):
+    words = ["evaluate", str(run.folder), "--query", "all", "--env-id", "Swimmer-v5", "--episodes", "1"]
+    assert cli.main(words) == 0
+    assert run.asked[2] == gac.Target(70.0)
 
 
 def test_a_target_without_a_known_scale_must_be_given(capsys, run):

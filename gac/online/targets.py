@@ -100,10 +100,11 @@ def reached(outcome: Outcome) -> float:
 def moved(targets: Targets, outcome: Outcome, unit: float) -> Targets:
     r"""The rule for the next stage; only `auto` moves.
 
-    $$\delta_y \leftarrow \max(0,\ \delta_y + \bar u\,(2 r - 1))$$
+    $$\delta_y \leftarrow \max(0,\ \delta_y + \bar u\,(r - \tfrac12))$$
 
     with r the share of aims that were `reached` and $\bar u$ the mean of the critic's uncertainty. A step
-    is at most one $\bar u$: up if all aims were reached, down if none was. It rests where half are, hence
+    is at most half of $\bar u$, up if all aims were reached, down if none was: the returns that aims are
+    drawn from rise with the buffer as well. It rests where half are, hence
     where an aim lies one $\bar u$ above the median of what it achieves: ahead of the data, and no further
     than the critic takes for possible. An uncertain critic takes longer steps, and is allowed to miss by
     more. At $\delta_y = 0$ aims are returns that the buffer holds; there is no way further down.
@@ -116,7 +117,7 @@ def moved(targets: Targets, outcome: Outcome, unit: float) -> Targets:
     spread = outcome.spread[np.isfinite(outcome.y_plus)]
     if targets.rule != "auto" or not len(spread):
         return targets
-    step = float(spread.mean()) / unit * (2.0 * reached(outcome) - 1.0)
+    step = float(spread.mean()) / unit * (reached(outcome) - 0.5)
     return replace(targets, delta_y=max(0.0, targets.delta_y + step))
 
 
