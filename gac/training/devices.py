@@ -58,7 +58,9 @@ def share_out(tree: Tree, mesh: Mesh | None) -> Tree:
     def shared(leaf: jax.Array) -> jax.Array:
         if leaf.shape[0] % mesh.size:
             return leaf
-        part: jax.Array = jax.lax.with_sharding_constraint(leaf, _sharding(mesh, BATCH))
+        part: jax.Array = jax.lax.with_sharding_constraint(  # type: ignore[no-untyped-call]
+            leaf, _sharding(mesh, BATCH)
+        )
         return part
 
     return jax.tree.map(shared, tree)  # type: ignore[no-any-return]
@@ -81,9 +83,12 @@ def on_first(tree: Tree) -> Tree:
     """The arrays, which are whole on every device, on the first alone."""
 
     def first(leaf: jax.Array) -> jax.Array:
-        if not leaf.is_fully_replicated:
-            return jax.device_put(leaf, jax.local_devices()[0])
-        return leaf.addressable_data(0)
+        own: jax.Array
+        if leaf.is_fully_replicated:
+            own = leaf.addressable_data(0)
+        else:
+            own = jax.device_put(leaf, jax.local_devices()[0])
+        return own
 
     return jax.tree.map(first, tree)  # type: ignore[no-any-return]
 
