@@ -22,6 +22,13 @@ def available_memory() -> int:
     return min([left, *(int(limit) for limit in limits if limit.isdigit())])
 
 
+def memory_in_all() -> int:
+    """Bytes of memory that the machine has, or the container's limit if less: the same at every call."""
+    limits = [path.read_text().strip() for path in _LIMITS if path.is_file()]
+    most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min([most, *(int(limit) for limit in limits if limit.isdigit())])
+
+
 def gigabytes(size: int) -> str:
     """A size in words."""
     return f"{size / 1e9:.1f} GB"

@@ -13,6 +13,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from gac.data.memory import memory_in_all
+
 BATCH = "batch"
 """Name of the axis, in the mesh of devices."""
 MOST_ON_CPU = 4
@@ -40,10 +42,19 @@ def usable(batch_size: int, devices: int) -> int:
     return max(count for count in range(1, max(devices, 1) + 1) if batch_size % count == 0)
 
 
-def mesh_for(batch_size: int) -> Mesh | None:
-    """JAX's devices, as many as a batch can be shared out to evenly; None where that is one."""
+def mesh_for(batch_size: int, copied_bytes: int = 0) -> Mesh | None:
+    """JAX's devices, as many as a batch can be shared out to evenly; None where that is one.
+
+    Args:
+        batch_size: trajectories of an update.
+        copied_bytes: what every device will hold. Those of a CPU share its memory, of which copies take a
+            quarter at most.
+    """
     devices = jax.local_devices()
-    count = usable(batch_size, len(devices))
+    most = len(devices)
+    if devices[0].platform == "cpu" and copied_bytes:
+        most = min(most, memory_in_all() // (4 * copied_bytes))
+    count = usable(batch_size, most)
     return Mesh(np.array(devices[:count]), (BATCH,)) if count > 1 else None
 
 

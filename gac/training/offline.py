@@ -67,7 +67,11 @@ def in_memory(
     heldout = jnp.asarray(heldout_index)
     best = jnp.asarray(best_episodes(train_index, episodes.returns))
     # Data that are on a device already belong to a program of many runs.
-    mesh = mesh_for(min(config.training.batch_size, len(train_index))) if data is None else None
+    mesh = None
+    if data is None:
+        data = to_device(episodes, standardiser)
+        mesh = mesh_for(min(config.training.batch_size, len(train_index)), data.rows.nbytes)
+        data = copied(data, mesh)
 
     # What a seed decides is handed to the programs, not built into them: other seeds find them on disk.
     def updated(visits: Visits, state: TrainState, data: DeviceEpisodes) -> tuple[TrainState, Any]:
@@ -79,7 +83,6 @@ def in_memory(
     def kept(index: Array, state: TrainState, data: DeviceEpisodes) -> Phi:
         return logged_posteriors(state, data, share_out(index, mesh), config, observation_dim)
 
-    data = copied(to_device(episodes, standardiser), mesh) if data is None else data
     return Place(
         data,
         copied(init_state(config, observation_dim, episodes.action_dim, episodes.num_episodes), mesh),

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -14,7 +15,8 @@ from safetensors.numpy import load_file
 
 import gac
 from gac.data import write_d4rl
-from gac.training.devices import MOST_ON_CPU, one_device_per_core, usable
+from gac.training import devices
+from gac.training.devices import MOST_ON_CPU, mesh_for, one_device_per_core, usable
 
 UPDATES = 4
 # As in test_seeds: more episodes in a batch than latent dimensions, and the refit last.
@@ -112,3 +114,17 @@ def test_a_number_of_devices_that_is_set_already_stays(monkeypatch):
     one_device_per_core()
     assert [name for name, _ in asked] == ["jax_num_cpu_devices"]
     assert 1 <= asked[0][1] <= MOST_ON_CPU
+
+
+class Core(SimpleNamespace):
+    """A device of a CPU, as far as a mesh asks."""
+
+    __hash__ = object.__hash__
+
+
+def test_data_too_large_to_copy_stay_whole(monkeypatch):
+    cores = [Core(platform="cpu") for _ in range(4)]
+    monkeypatch.setattr(devices.jax, "local_devices", lambda: cores)
+    monkeypatch.setattr(devices, "memory_in_all", lambda: 1000)
+    sizes = [mesh.size if (mesh := mesh_for(100, size)) else 1 for size in (0, 10, 100, 125, 126, 2000)]
+    assert sizes == [4, 4, 2, 2, 1, 1]
