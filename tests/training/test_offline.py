@@ -2,6 +2,7 @@
 
 import json
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -96,9 +97,7 @@ def test_a_value_that_is_not_finite_stops_and_names_the_trajectory(trainer):
 
 
 def test_weights_that_are_not_finite_are_not_blamed_on_a_trajectory(trainer):
-    theta = offline.eqx.tree_at(
-        lambda t: t.critic.out.bias, trainer.state.theta, jnp.full(1, jnp.nan, jnp.float32)
-    )
+    theta = eqx.tree_at(lambda t: t.critic.out.bias, trainer.state.theta, jnp.full(1, jnp.nan, jnp.float32))
     trainer.state = trainer.state._replace(theta=theta)
     with pytest.raises(UserError, match="the weights"):
         trainer.step()
