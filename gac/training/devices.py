@@ -5,6 +5,7 @@ indices of a batch lie: local inference needs nothing from another device but th
 converged, a global step sums the gradients.
 """
 
+import contextlib
 import os
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -27,14 +28,16 @@ def one_device_per_core() -> None:
     """Have JAX see a CPU as one device per core, up to MOST_ON_CPU.
 
     XLA runs the small operations of a step on one core; on two devices two such steps run side by side. For
-    programs, not for libraries: it sets an option of JAX, and must come before JAX's first use. A number that
-    is set already (`jax_num_cpu_devices`, or XLA's own flag) stays.
+    programs, not for libraries: it sets an option of JAX. A number that is set already stays
+    (`jax_num_cpu_devices`, or XLA's own flag), and so do the devices of a process in which JAX has started.
     """
     given = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if given or jax.config.jax_num_cpu_devices != -1:  # type: ignore[attr-defined]
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    jax.config.update("jax_num_cpu_devices", min(cores, MOST_ON_CPU))  # type: ignore[no-untyped-call]
+    # JAX refuses once it has started.
+    with contextlib.suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", min(cores, MOST_ON_CPU))  # type: ignore[no-untyped-call]
 
 
 def usable(batch_size: int, devices: int) -> int:

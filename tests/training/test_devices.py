@@ -116,6 +116,12 @@ def test_a_number_of_devices_that_is_set_already_stays(monkeypatch):
     assert 1 <= asked[0][1] <= MOST_ON_CPU
 
 
+def test_where_jax_has_started_its_devices_stay():
+    before = jax.devices()
+    one_device_per_core()
+    assert jax.devices() == before
+
+
 class Core(SimpleNamespace):
     """A device of a CPU, as far as a mesh asks."""
 
