@@ -40,7 +40,7 @@ def keep_compiled() -> None:
     """
     if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
         return
-    folder = cache_folder() / FOLDER / f"{_cores()}-cores"
+    folder = cache_folder() / FOLDER / f"{cores()}-cores"
     try:
         _claim(folder)
         _trim(folder.parent, MOST_BYTES)
@@ -89,7 +89,8 @@ def _small_products() -> dict[str, str | bool]:
     return options
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -105,7 +105,7 @@ def test_two_processes_may_fill_the_same_folder(tmp_path):
 def test_programs_for_other_numbers_of_cores_are_kept_apart(tmp_path, monkeypatch, no_cache_yet):
     monkeypatch.setenv("GAC_CACHE", str(tmp_path))
     monkeypatch.setattr(compilation.warnings, "showwarning", compilation.warnings.showwarning)
-    monkeypatch.setattr(compilation, "_cores", lambda: 7)
+    monkeypatch.setattr(compilation, "cores", lambda: 7)
     compilation.keep_compiled()
     assert jax.config.jax_compilation_cache_dir == str(tmp_path / "compiled" / "7-cores")
 

@@ -88,7 +88,7 @@ Flat = Callable[[list[Array], Context, Float[Array, "batch obs"]], tuple[Context
 def flat_act(tree: Any) -> Flat:
     """`act` with what stays the same during an episode as a list of its arrays.
 
-    To take the model apart at every step would be a fifth of the time of a single decision.
+    To take the model apart at every step would be a seventh of the time of a single decision.
 
     Args:
         tree: structure of `(generator, standardiser, memory)`.

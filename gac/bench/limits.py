@@ -14,6 +14,7 @@ import numpy as np
 import gac.envs  # noqa: F401 - registers the mazes
 from gac import __version__
 from gac.bench.timing import Effort, Row, Spread, call_times, rates
+from gac.compilation import cores
 from gac.data.goals import join
 
 PRODUCT_SIZES = (512, 768, 1024, 1536, 2048, 4096, 8192)
@@ -29,7 +30,7 @@ def machine() -> dict[str, Any]:
     return {
         "device": f"{device.platform} {device.device_kind} {platform.machine()}",
         "devices": jax.device_count(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "load_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "compilation_cache": jax.config.jax_compilation_cache_dir is not None,  # type: ignore[attr-defined]
         "versions": {"gac": __version__}

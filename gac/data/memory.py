@@ -13,13 +13,11 @@ def available_memory() -> int:
 
     Where the system does not say what is left (macOS), half of all memory.
     """
-    half = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    left = half
+    left = half = memory_in_all() // 2
     if _MEMINFO.is_file():
         lines = dict(line.split(":", 1) for line in _MEMINFO.read_text().splitlines())
         left = 1024 * int(lines["MemAvailable"].split()[0]) if "MemAvailable" in lines else half
-    limits = [path.read_text().strip() for path in _LIMITS if path.is_file()]
-    return min([left, *(int(limit) for limit in limits if limit.isdigit())])
+    return min(left, memory_in_all())
 
 
 def memory_in_all() -> int:

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from gac.compilation import cores
 from gac.data.memory import memory_in_all
 
 BATCH = "batch"
@@ -34,10 +35,9 @@ def one_device_per_core() -> None:
     given = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if given or jax.config.jax_num_cpu_devices != -1:  # type: ignore[attr-defined]
         return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # JAX refuses once it has started.
     with contextlib.suppress(RuntimeError):
-        jax.config.update("jax_num_cpu_devices", min(cores, MOST_ON_CPU))  # type: ignore[no-untyped-call]
+        jax.config.update("jax_num_cpu_devices", min(cores(), MOST_ON_CPU))  # type: ignore[no-untyped-call]
 
 
 def usable(batch_size: int, devices: int) -> int:

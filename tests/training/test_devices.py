@@ -28,10 +28,13 @@ import jax
 import tiny
 import gac
 from gac.config import Config
-from gac.training.devices import mesh_for
+from gac.training.devices import mesh_for, share_out
 jax.config.update("jax_num_cpu_devices", int(sys.argv[3]))
 config = Config.from_json(sys.argv[2])
-assert (mesh_for(config.training.batch_size) is not None) == (int(sys.argv[3]) > 1)
+mesh = mesh_for(config.training.batch_size)
+assert (mesh is not None) == (int(sys.argv[3]) > 1)
+shared = jax.jit(lambda x: share_out(x, mesh))(jax.numpy.arange(config.training.batch_size))
+assert shared.is_fully_replicated == (mesh is None)
 episodes = tiny.make_episodes(60)
 if sys.argv[5:] and sys.argv[5] != "--resume":
     episodes = gac.load_data(sys.argv[5], on_disk=True)
