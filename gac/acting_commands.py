@@ -57,7 +57,7 @@ def evaluate(
         raise UserError(f"--data {data} goes with --replan trigger, not {replan}; leave it out")
     import gac
     from gac.compilation import keep_compiled
-    from gac.console import activity
+    from gac.console import activity, playing
     from gac.envs.disturb import parse_disturbance
     from gac.files import write_text
 
@@ -74,9 +74,16 @@ def evaluate(
         calibrated(run, agent, data)
     records = []
     for each, asked in queries.items():
-        with activity(f"{each}: {episodes} episodes of {name}"):
+        with playing(f"{each}: {episodes} episodes of {name}", episodes) as progress:
             result = gac.evaluate(
-                agent, name, query=asked, episodes=episodes, seed=seed, replan=when, disturb=what
+                agent,
+                name,
+                query=asked,
+                episodes=episodes,
+                seed=seed,
+                replan=when,
+                disturb=what,
+                progress=progress,
             )
         records.append(result.to_json())
         write_text(run / f"{result.stem}.json", records[-1])
@@ -137,18 +144,14 @@ def consistency(
 
 def environment_of(run: Path, agent: Any, env_id: str | None) -> str:
     """The environment to play in: the one that is asked for, else the data's."""
-    name: str | None = env_id or agent.env_id
-    if env_id is None and name is not None and ":" in name:
-        raise UserError(
-            f"{run} names the environment {name}, which would import a module that the data chose; "
-            f"give --env-id {name} if you trust it"
-        )
-    if name is None:
+    from gac.acting.evaluate import chosen_environment
+
+    if env_id is None and agent.env_id is None:
         raise UserError(
             f"{run} names no environment to play in; give --env-id ID (such as Hopper-v5), or act without "
             "one in Python: agent.plan, agent.policy"
         )
-    return name
+    return chosen_environment(env_id, agent.env_id)
 
 
 def usual_target(env_id: str) -> float | None:

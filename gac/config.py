@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from dataclasses import dataclass, field
@@ -89,7 +90,7 @@ class TrainingConfig:
     grad_clip: float = 1.0
     """Largest global norm of the gradient of theta."""
     heldout_fraction: float = 0.05
-    """Share of the trajectories kept from training, for the held-out ELBO."""
+    """Share of the trajectories kept from training, for the held-out ELBO; 64 trajectories at most."""
     heldout_every: int = 500
     """Updates between computations of the held-out ELBO."""
     checkpoint_seconds: float = 60.0
@@ -164,7 +165,8 @@ class OnlineConfig:
     eval_episodes: int = 100
     """Episodes of exploit that judge each stage."""
     step_seconds: float = 60.0
-    """An environment that takes longer than this for a step counts as hung."""
+    """A process that takes longer than this for one step of all its environments, half of them, counts as
+    hung."""
     longest: int = 10000
     """An episode that takes more steps than this counts as endless."""
 
@@ -175,6 +177,8 @@ class OnlineConfig:
                 raise UserError(f"{name} is {getattr(self, name)}, expected {value} or more")
         if self.targets not in TARGET_RULES:
             raise UserError(f"targets is {self.targets!r}, expected one of {', '.join(TARGET_RULES)}")
+        if self.y_star is not None and not math.isfinite(self.y_star):
+            raise UserError(f"y_star is {self.y_star}, expected a finite return")
         if self.targets != "y-star" and self.y_star is not None:
             raise UserError(f"y_star is {self.y_star:g}, and goes with targets y-star, not {self.targets}")
         if self.minutes is not None and self.updates is not None:

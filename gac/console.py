@@ -143,6 +143,35 @@ def activity(words: str, console: Console | None = None) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def playing(
+    words: str, episodes: int, console: Console | None = None, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Callable[[int, float], None]]:
+    """Yield the `progress(over, mean)` callable of `gac.evaluate`: a bar on a terminal, lines elsewhere."""
+    console = console or stderr_console()
+    if console.is_terminal:
+        columns = SpinnerColumn(), BarColumn(bar_width=None), TextColumn("{task.description}")
+        with Progress(*columns, console=console, expand=True, transient=True) as bar:
+            task = bar.add_task(words, total=episodes)
+
+            def draw(over: int, mean: float) -> None:
+                line = f"{words}  {over} over  mean return so far {mean:.1f}"
+                bar.update(task, completed=over, description=line)
+
+            yield draw
+        return
+    console.print(words, soft_wrap=True, markup=False)
+    said = clock()
+
+    def say(over: int, mean: float) -> None:
+        nonlocal said
+        if clock() - said >= PLAIN_SECONDS:
+            said = clock()
+            console.print(f"{over} over  mean return so far {mean:.1f}", soft_wrap=True, markup=False)
+
+    yield say
+
+
 class DownloadLines:
     """A `gac.data.download.Report` of plain lines, at most one in `PLAIN_SECONDS` about the progress."""
 

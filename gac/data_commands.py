@@ -28,14 +28,16 @@ def data_make(
     """Make a data set by its recipe and cache it; the same seed gives the same data.
 
     Args:
-        name: Name of a recipe; see gac data list.
+        name: Name of a recipe, for a maze also with its cut, such as maze2d-umaze:cut=subgoal; see gac data
+            list.
         seed: Seed of the recipe.
         out: Also write the data set here, in D4RL's flat HDF5 layout.
     """
     from gac.console import activity
     from gac.data import list_data, load_data, write_d4rl
+    from gac.data.load import without_cut
 
-    if name not in list_data():
+    if without_cut(name)[0] not in list_data():
         raise UserError(f"{name!r} is no recipe, expected one of {', '.join(list_data())}; see gac data list")
     with activity(f"making {name}, seed {seed}"):
         episodes = load_data(name, seed=seed)

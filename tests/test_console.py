@@ -28,3 +28,22 @@ def test_remaining_time():
     assert console.remaining(60, 0.25) == "3:00"
     assert console.remaining(5, 0) == "-:--"
     assert console.remaining(5, 1.5) == "0:00"
+
+
+def test_playing_is_a_line_at_first_and_every_15_seconds(capsys):
+    now = iter(range(0, 1000, 5))
+    with console.playing("exploit", 8, console.stderr_console(), lambda: float(next(now))) as progress:
+        for over in range(8):
+            progress(over, 1.25)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "exploit"
+    assert lines[1].endswith("over  mean return so far 1.2")
+    assert 2 <= len(lines) <= 4
+
+
+def test_playing_draws_on_a_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with console.playing("exploit", 8, console.stderr_console()) as progress:
+        progress(3, 12.5)
+        time.sleep(0.2)
+    assert "3 over  mean return so far 12.5" in capsys.readouterr().err

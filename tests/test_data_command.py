@@ -31,6 +31,20 @@ def test_inspect_refuses_in_one_line(capsys, tmp_path):
     assert "--html" in refused(capsys, "data", "inspect", "hopper-medium", "--html")
 
 
+def test_make_takes_the_cut_of_a_maze(capsys, monkeypatch):
+    asked = []
+
+    def load(name, seed):
+        asked.append((name, seed))
+        return tiny.make_episodes()
+
+    monkeypatch.setattr("gac.data.load_data", load)
+    assert cli.main(["data", "make", "maze2d-umaze:cut=subgoal", "--seed", "3"]) == 0
+    assert asked == [("maze2d-umaze:cut=subgoal", 3)]
+    assert "expected one of" in refused(capsys, "data", "make", "maze2d-umaze:cut=never")
+    assert "is no recipe" in refused(capsys, "data", "make", "maze2d-none:cut=subgoal")
+
+
 def test_convert_reads_a_table_by_the_columns_that_are_named(capsys, tmp_path):
     log, scores, out = tmp_path / "log.csv", tmp_path / "scores.csv", tmp_path / "log.hdf5"
     log.write_text("run,t,heat,flow,valve\na,0,1,2,3\na,1,4,5,6\n")

@@ -103,7 +103,8 @@ class Agent:
             seed: seed of the query's own randomness.
 
         Raises:
-            UserError: an observation of another size, or one that is not finite.
+            UserError: an observation of another size, or one that is not finite; a `Target` with
+                another number of returns than observations.
         """
         first = np.asarray(observation, np.float32)
         single = first.ndim == 1

@@ -71,7 +71,8 @@ class Calibration:
         if rank > count:
             raise UserError(
                 f"the trigger's rate is {trigger.rate:g}, expected at least {1 / (count + 1):.3g} with "
-                f"{count} held-out episodes; raise the rate, or train with a larger --heldout-fraction"
+                f"{count} held-out episodes; raise the rate, or train with a larger --heldout-fraction "
+                "(64 episodes are the most that it holds out)"
             )
         return float(np.sort(self.score(np.array([self.surprise, self.fall]).T, trigger.signal))[rank - 1])
 

@@ -44,6 +44,27 @@ class Played:
 
 OnStep = Callable[[int, ndarray, ndarray, ndarray], None]
 """`(episode, observation, action, next observation)`, raw."""
+Progress = Callable[[int, float], None]
+"""`(episodes that are over, mean return so far of those played side by side)`."""
+
+
+def chosen_environment(env_id: str | None, of_data: str | None) -> str:
+    """The environment to play in: the one that is asked for, else the data's.
+
+    Raises:
+        UserError: there is none; or the data chose one with a module (`module:Env-v0`), which Gymnasium
+            would import.
+    """
+    if env_id is not None:
+        return env_id
+    if of_data is None:
+        raise UserError("the data names no environment; give env_id, such as 'Hopper-v5'")
+    if ":" in of_data:
+        raise UserError(
+            f"the data names the environment {of_data}, which would import a module that the data chose; "
+            f"give env_id (--env-id {of_data}) if you trust it"
+        )
+    return of_data
 
 
 def make_environments(
@@ -57,8 +78,8 @@ def make_environments(
     """
     try:
         environments = [gymnasium.make(env_id) for _ in range(count)]
-    except (gymnasium.error.Error, ImportError) as error:
-        raise UserError(f"environment {env_id!r} cannot be made ({' '.join(str(error).split())})") from None
+    except Exception as error:  # its constructor may be the user's own
+        raise UserError(f"environment {env_id!r} cannot be made ({words(error)})") from error
     environments = [join(env) for env in environments]
     spaces = environments[0].observation_space, environments[0].action_space
     wanted = ("observation", agent.observation_dim), ("action", agent.action_dim)
@@ -78,6 +99,11 @@ def make_environments(
     return environments if disturb is None else [disturb.wrap(env) for env in environments]
 
 
+def words(error: Exception) -> str:
+    """What an exception says, in one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def play(
     agent: Agent,
     plan: Plan,
@@ -85,6 +111,7 @@ def play(
     first: Float[ndarray, "batch obs"],
     replan: Replan | None = None,
     on_step: OnStep | None = None,
+    progress: Progress | None = None,
 ) -> Played:
     """One episode in every environment, which must just have been reset.
 
@@ -94,6 +121,10 @@ def play(
     Args:
         replan: when to plan anew within an episode.
         on_step: told of every step.
+        progress: told after every step of all.
+
+    Raises:
+        UserError: an environment that fails, or that gives what is not finite.
     """
     policy = agent.policy(plan, replan)
     observation, policy_seconds = first.astype(np.float32), 0.0
@@ -105,8 +136,13 @@ def play(
         policy_seconds += time.perf_counter() - began
         still = []
         for i in active:
-            observed, step_reward, terminated, truncated, _ = environments[i].step(action[i])
-            reward = float(step_reward)
+            try:
+                observed, step_reward, terminated, truncated, _ = environments[i].step(action[i])
+                reward = float(step_reward)
+            except Exception as error:
+                raise UserError(
+                    f"episode {i} failed at step {lengths[i] + 1} ({type(error).__name__}: {words(error)})"
+                ) from error
             if not np.isfinite(reward) or not np.isfinite(observed).all():
                 raise UserError(
                     f"episode {i} met a reward or observation that is not finite at step {lengths[i] + 1}"
@@ -121,6 +157,8 @@ def play(
             else:
                 going[i] = False
         active = still
+        if progress is not None:
+            progress(len(environments) - len(active), float(returns.mean()))
     return Played(returns, lengths, policy.replans, policy_seconds, policy.replan_seconds)
 
 
@@ -134,6 +172,7 @@ def evaluate(
     replan: Replan | None = None,
     disturb: Disturbance | None = None,
     on_step: OnStep | None = None,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Play episodes, each under a plan inferred from its own first observation.
 
@@ -146,16 +185,19 @@ def evaluate(
         replan: when to infer a new plan within an episode; never unless given.
         disturb: pushes, or noise on actions, the same for every query and every way of replanning.
         on_step: told of every step of every episode.
+        progress: told how far it is, after every step.
 
     Raises:
-        UserError: an environment that cannot be made or does not fit the agent, a trigger of an agent
-            that is not calibrated, an environment that cannot be disturbed so.
+        UserError: an environment that cannot be made or does not fit the agent, or that the data chose
+            with a module to import; a trigger of an agent that is not calibrated, an environment that
+            cannot be disturbed so.
     """
-    query, replan, env_id = query or Exploit(), replan or Never(), env_id or agent.env_id
-    if env_id is None:
-        raise UserError("the data names no environment; give env_id, such as 'Hopper-v5'")
+    query, replan = query or Exploit(), replan or Never()
+    env_id = chosen_environment(env_id, agent.env_id)
     if episodes < 1:
         raise UserError(f"episodes is {episodes}, expected 1 or more")
+    if seed < 0:
+        raise UserError(f"seed is {seed}, expected 0 or more")
     environments = make_environments(env_id, min(episodes, MOST_ENVIRONMENTS), agent, disturb)
     plans: list[Plan] = []
     groups: list[Played] = []
@@ -167,7 +209,8 @@ def evaluate(
         plans.append(agent.plan(first, query, seed=seed + start))
         planned = time.perf_counter()
         told = None if on_step is None else _shifted(on_step, start)
-        groups.append(play(agent, plans[-1], group, first, replan, told))
+        tell = None if progress is None else _from(progress, start)
+        groups.append(play(agent, plans[-1], group, first, replan, told, tell))
         plan_seconds += planned - began
         act_seconds += time.perf_counter() - planned - groups[-1].replan_seconds
     for env in environments:
@@ -214,8 +257,8 @@ def summarised(
         plan_seconds=plan_seconds,
         steps_per_second=float(steps.sum() / act_seconds),
         trace=_thinned(plans[0].trace),
-        converged=float(np.mean([np.mean(info.converged) for info in infos])) if infos else None,
-        query_steps=float(np.mean([np.mean(info.steps) for info in infos])) if infos else None,
+        converged=float(np.mean(np.concatenate([info.converged for info in infos]))) if infos else None,
+        query_steps=float(np.mean(np.concatenate([info.steps for info in infos]))) if infos else None,
         y_star=None if y_star is None or isinstance(y_star, tuple) else float(y_star),
         versions={"gac": __version__} | {package: version(package) for package in PACKAGES},
         replan=str(replan or Never()),
@@ -229,6 +272,11 @@ def summarised(
 def _shifted(on_step: OnStep, start: int) -> OnStep:
     """For a group of environments whose first row is episode `start`."""
     return lambda row, *step: on_step(start + row, *step)
+
+
+def _from(progress: Progress, start: int) -> Progress:
+    """For a group of environments that follows `start` episodes."""
+    return lambda over, mean: progress(start + over, mean)
 
 
 def _thinned(trace: Float[ndarray, "steps"]) -> tuple[float, ...]:

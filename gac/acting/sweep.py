@@ -129,8 +129,9 @@ def estimate_returns(
         )
         data = to_device(episodes, agent.standardiser)
         phi = posterior(agent, data, given_return=False, seed=seed)
+        key = jax.random.fold_in(jax.random.key(seed), 1)  # the posterior's draws are of the key itself
         s0 = data.rows[data.starts, : agent.observation_dim]
-        mean, std = predictive(agent.model, s0, phi, jax.random.key(seed))
+        mean, std = predictive(agent.model, s0, phi, key)
         means[long] = agent.standardiser.raw_return(np.asarray(mean))
         stds[long] = np.asarray(std) * np.asarray(agent.standardiser.return_std)
     return means, stds

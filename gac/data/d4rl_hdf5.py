@@ -18,6 +18,7 @@ from gac.data.hdf5_columns import (
     FLOATS,
     STEPS,
     Ends,
+    Unfailing,
     blocks_of,
     flagged_rows,
     map_floats,
@@ -294,13 +295,16 @@ def _copied(file: h5py.File, key: str, source: Path) -> _Column:
 
 def _write(path: Path, columns: Iterable[_Column], env_id: str | None, contiguous: bool) -> None:
     packing: dict[str, Any] = {"chunks": True, "compression": "gzip", "compression_opts": 1, "shuffle": True}
-    with h5py.File(path, "w") as file:
-        for key, shape, dtype, block in columns:
-            dataset = file.create_dataset(key, shape, dtype, **({} if contiguous else packing))
-            for rows in blocks_of(dataset):
-                dataset[rows] = block(rows)
-        if env_id is not None:
-            file.attrs["env_id"] = env_id
+    with Unfailing(path) as disk:
+        with h5py.File(disk, "w") as file:
+            for key, shape, dtype, block in columns:
+                dataset = file.create_dataset(key, shape, dtype, **({} if contiguous else packing))
+                for rows in blocks_of(dataset):
+                    dataset[rows] = block(rows)
+                    disk.check()
+            if env_id is not None:
+                file.attrs["env_id"] = env_id
+        disk.check()
 
 
 def _check_new(path: Path, overwrite: bool) -> None:

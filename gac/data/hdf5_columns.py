@@ -1,5 +1,6 @@
 """The data sets of an HDF5 file in D4RL's layout: checked, read block by block, or mapped where they lie."""
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -221,6 +222,38 @@ def _env_id(file: h5py.File, path: Path) -> str | None:
     return value or None
 
 
+class Unfailing(io.FileIO):
+    """A new file for HDF5 to write, which never tells it of a full disk.
+
+    HDF5 cannot close a file that it cannot write, and crashes the process when that ends. So what goes
+    wrong is kept here, for `check`, and nothing is written from then on.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w+")
+        self._error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all of it, unless a write failed before."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        try:
+            while len(rest) and self._error is None:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self._error = error
+        return size
+
+    def check(self) -> None:
+        """Raise what a write met.
+
+        Raises:
+            OSError: as the system said it.
+        """
+        if self._error is not None:
+            raise self._error
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`, moved there if all goes well and deleted if not."""
@@ -230,7 +263,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         raise UserError(
-            f"{path} cannot be written ({reason(error)}); give a file in a folder that exists"
+            f"{path} cannot be written ({reason(error)}); give a file in a folder that exists and has room"
         ) from None
     finally:
         temporary.unlink(missing_ok=True)

@@ -51,7 +51,7 @@ def load_data(name_or_path: str | os.PathLike[str], seed: int = 0, on_disk: bool
             cannot stay on disk and is asked to, or what `gac.data.fetch` or the readers refuse.
     """
     full = os.fspath(name_or_path)
-    text, how = _without_cut(full)
+    text, how = without_cut(full)
     if text in recipes.RECIPES:
         _check_in_memory(full, on_disk)
         return _cached(full, text, seed, how)
@@ -101,7 +101,7 @@ def check_target(name_or_path: str | os.PathLike[str], *, contiguous: bool) -> N
         raise UserError(f"{text} is a Minari set, and only an HDF5 file can be contiguous; leave that out")
 
 
-def _without_cut(text: str) -> tuple[str, str | None]:
+def without_cut(text: str) -> tuple[str, str | None]:
     """A name without its `:cut=…`, and what that says; a file that is called so is a file."""
     name, mark, how = text.rpartition(_CUT)
     if not mark or Path(text).exists():

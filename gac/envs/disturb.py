@@ -74,7 +74,7 @@ class Pushed(gymnasium.Wrapper[Any, Any, Any, Any]):
         data: Any = getattr(env.unwrapped, "data", None)
         if not hasattr(data, "qvel"):
             raise UserError(f"{env.unwrapped} is no MuJoCo environment and cannot be pushed; use noise:STD")
-        self._speed, self._in_plane = speed, len(data.qvel) == 2
+        self._speed, self._in_plane = speed, getattr(env.unwrapped, "moves_in_plane", False)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, Any]:
         """Begin an episode, with the pushes of the seed."""

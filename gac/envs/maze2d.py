@@ -73,6 +73,9 @@ class Maze2D(gymnasium.Env[ndarray, ndarray]):
         self._force = self._data.ctrl
         self._renderer: Any = None
 
+    moves_in_plane = True
+    """A push may go in any direction (`gac.envs.disturb`)."""
+
     @property
     def data(self) -> Any:
         """MuJoCo's state, under the name that Gymnasium's own environments have it."""

@@ -1,5 +1,6 @@
 """Decisions as inference queries: small frozen objects that differ only in their objective."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,8 +20,8 @@ class Exploit:
     kl_weight: float = 0.2
 
     def __post_init__(self) -> None:
-        if not self.kl_weight > 0.0:
-            raise UserError(f"kl_weight is {self.kl_weight}, expected more than 0; try 0.2")
+        if not 0.0 < self.kl_weight < math.inf:
+            raise UserError(f"kl_weight is {self.kl_weight}, expected a finite number above 0; try 0.2")
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Explore:
 
     Args:
         quantile: y is drawn from the returns of the buffer above this quantile, in [0, 1).
-        delta_y: added to y, in standard deviations of the buffer's returns.
+        delta_y: added to y, in standard deviations of the offline data's returns.
     """
 
     # Differs from the paper: delta_y there is in units of its own per task (10 on Hopper); in
@@ -41,6 +42,8 @@ class Explore:
     def __post_init__(self) -> None:
         if not 0.0 <= self.quantile < 1.0:
             raise UserError(f"quantile is {self.quantile}, expected at least 0 and below 1; try 0.8")
+        if not math.isfinite(self.delta_y):
+            raise UserError(f"delta_y is {self.delta_y}, expected a finite number; try 0.25")
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,11 @@ class Target:
 
     name: ClassVar[str] = "target"
     y_star: float | tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        returns = self.y_star if isinstance(self.y_star, tuple) else (self.y_star,)
+        if not all(map(math.isfinite, returns)):
+            raise UserError("y_star holds NaN or infinity, expected finite returns")
 
 
 @dataclass(frozen=True)

@@ -61,12 +61,7 @@ def joined(parts: list[Episodes]) -> Episodes:
     """
     first = parts[0]
     for part in parts:
-        sizes = part.observation_dim, part.action_dim
-        if sizes != (first.observation_dim, first.action_dim):
-            raise UserError(
-                f"{part.name} has observations and actions of widths {sizes[0]} and {sizes[1]}, expected "
-                f"{first.observation_dim} and {first.action_dim} as in {first.name}"
-            )
+        check_widths(first, part)
 
     def flat(name: str) -> ndarray | None:
         arrays = [getattr(part, name) for part in parts]
@@ -84,6 +79,20 @@ def joined(parts: list[Episodes]) -> Episodes:
     )
     arrays: dict[str, ndarray | None] = {name: flat(name) for name in names}
     return Episodes(**arrays, env_id=first.env_id, name=first.name)  # type: ignore[arg-type]
+
+
+def check_widths(first: Episodes, part: Episodes) -> None:
+    """Refuse episodes that do not go with the first.
+
+    Raises:
+        UserError: another width of observations or actions.
+    """
+    sizes = part.observation_dim, part.action_dim
+    if sizes != (first.observation_dim, first.action_dim):
+        raise UserError(
+            f"{part.name} has observations and actions of widths {sizes[0]} and {sizes[1]}, expected "
+            f"{first.observation_dim} and {first.action_dim} as in {first.name}"
+        )
 
 
 def lesson(

@@ -44,7 +44,7 @@ class Crew:
         env_id: Gymnasium id.
         observation_dim: width of an observation.
         action_dim: width of an action.
-        step_seconds: time limit of a step.
+        step_seconds: time limit of a process for a step of all its environments.
 
     Raises:
         UserError: an environment that another process could not make.
@@ -83,7 +83,8 @@ class Crew:
         """Step the active environments, each process its share of them.
 
         Raises:
-            UserError: an environment that fails, takes longer than the limit, or ends its process.
+            UserError: an environment that fails or ends its process, or a process that takes longer than
+                the limit.
         """
         whole = np.ascontiguousarray(actions, np.float32)
         orders = [stepper.STEP + whole[rows].tobytes() + active[rows].tobytes() for rows in self._rows]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gac.acting.agent import Agent
-from gac.acting.evaluate import make_environments
+from gac.acting.evaluate import chosen_environment, make_environments
 from gac.config import OnlineConfig
 from gac.data.episodes import Episodes
 from gac.errors import UserError
@@ -60,16 +60,18 @@ def finetune(
         The agent after the last stage.
 
     Raises:
-        UserError: an environment that cannot be made or does not fit the agent, one that fails, hangs,
-            or gives what is not finite; what was collected is kept in `out`. And what `Online` refuses.
+        UserError: an environment that cannot be made or does not fit the agent, or that the data chose
+            with a module to import; one that fails, hangs, or gives what is not finite; what was
+            collected is kept in `out`. And what `Online` refuses.
     """
     config = dataclasses.replace(config or OnlineConfig(), **settings)
-    env_id = env_id or data.env_id or agent.env_id
-    if env_id is None:
+    of_data = data.env_id or agent.env_id
+    if env_id is None and of_data is None:
         raise UserError(
             "the data names no environment; give env_id, such as 'Hopper-v5', or use gac.Online with "
             "episodes that you collect"
         )
+    env_id = chosen_environment(env_id, of_data)
     for env in make_environments(env_id, 1, agent):
         env.close()
     if out is None:

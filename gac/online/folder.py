@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,11 +27,6 @@ def claim_stages(
     if not resume:
         for partial in out.glob(".online.json.*.tmp"):  # all that a kill at the first moment can leave
             partial.unlink()
-        if overwrite and path.exists():
-            path.unlink()  # first: what a kill leaves of the rest is then nobody's
-            for record in out.glob("stage-*.json"):
-                record.unlink()
-            shutil.rmtree(out / "collected", ignore_errors=True)
         claim_folder(out, resume=False, overwrite=overwrite)
         return
     if not path.exists():

@@ -23,7 +23,7 @@ from gac.inference.spread import predictive
 from gac.model.joint import Phi
 from gac.online import record as records
 from gac.online import targets as aiming
-from gac.online.buffer import joined, lesson, shares
+from gac.online.buffer import check_widths, joined, lesson, shares
 from gac.online.collected import Aims, Collected, aims_together
 from gac.online.folder import (
     SCHEMA_VERSION,
@@ -175,9 +175,9 @@ class Online:
         number = len(self._now) if seed is None else seed
         words = np.random.SeedSequence([self.config.seed, self.stage, number]).generate_state(3) >> 1
         # The buffer as it was when the stage began: plans do not depend on what was added since.
-        buffer = joined([self.offline, *(each.episodes for stage in self._past for each in stage)])
+        before = [self.offline, *(each.episodes for stage in self._past for each in stage)]
         newest = sum(each.episodes.num_episodes for each in self._past[-1]) if self._past else 0
-        returns = buffer.returns.astype(np.float64)
+        returns = np.concatenate([part.returns for part in before]).astype(np.float64)
         share = shares(
             returns,
             np.arange(len(returns)) >= len(returns) - newest,
@@ -205,7 +205,7 @@ class Online:
             UserError: other widths, another number of aims, a stage that is being trained.
         """
         self._check_open()
-        joined([self.offline, episodes])
+        check_widths(self.offline, episodes)
         count, model = episodes.num_episodes, self.agent.config.model
         if aims is not None and len(aims.y_plus) != count:
             raise UserError(f"{count} episodes come with {len(aims.y_plus)} aims, expected one for each")
@@ -302,7 +302,9 @@ class Online:
             trainer.state, trainer.progress = read_state(
                 self.out, trainer.state, trainer.progress, trainer.config
             )
-            return Begun(**json.loads(path.read_text()))
+            begun = Begun(**json.loads(path.read_text()))
+            trainer.kept = begun.update, self.agent.logged
+            return begun
         before = self._state(trainer.episodes.num_episodes - newest)
         aims = aims_together([batch.aims for batch in self._now])
         # A collected episode's posterior begins at the q that its plan was drawn from: nearer than the
@@ -313,6 +315,7 @@ class Online:
         trainer.state = before._replace(bank=bank, key=trainer.state.key)
         trainer.progress = Progress(stored.seconds, trainer.progress.data)
         begun = Begun(int(before.update), stored.seconds, trainer.heldout_elbo())
+        trainer.kept = begun.update, self.agent.logged
         write_text(path, json.dumps(begun._asdict()))
         trainer.save()
         return begun

@@ -2,10 +2,11 @@
 
 import dataclasses
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 from gac import presets
-from gac.config import Config
+from gac.config import Config, OnlineConfig
 from gac.records import Evaluation
 from gac.report.runs import Run
 
@@ -15,11 +16,8 @@ FEW_EPISODES = 20
 
 def commands(run: Run) -> list[str]:
     """The commands that make the run's records again, as far as its files tell."""
-    data, out, config = shlex.quote(run.data.name), shlex.quote(str(run.path)), run.config
-    updates = run.metrics.last("update")
-    limit = "" if updates is None else f" --updates {int(updates)}"
-    basis = f"--preset {shlex.quote(config.preset)} --seed {config.seed}"
-    lines = [f"gac train {data} --out {out} {basis}{changed_flags(config)}{limit}"]
+    out = shlex.quote(str(run.path))
+    lines = [_training(run) if run.finetuning is None else _finetuning(run, run.finetuning)]
     for record in (*run.queries, *run.variants):
         words = f"gac evaluate {out} --query {shlex.quote(record.query)} --episodes {len(record.returns)}"
         y_star = "Y" if record.y_star is None else f"{record.y_star:g}"
@@ -34,6 +32,24 @@ def commands(run: Run) -> list[str]:
     return lines
 
 
+def _training(run: Run) -> str:
+    data, out, config = shlex.quote(run.data.name), shlex.quote(str(run.path)), run.config
+    updates = run.metrics.last("update")
+    limit = "" if updates is None else f" --updates {int(updates)}"
+    basis = f"--preset {shlex.quote(config.preset)} --seed {config.seed}"
+    return f"gac train {data} --out {out} {basis}{changed_flags(config)}{limit}"
+
+
+def _finetuning(run: Run, began: Mapping[str, Any]) -> str:
+    usual = dataclasses.asdict(OnlineConfig())
+    changed = {name: value for name, value in began["config"].items() if usual.get(name) != value}
+    environment = "" if (env_id := began.get("env_id")) is None else f" --env-id {shlex.quote(env_id)}"
+    # An agent that was not loaded from a run has no folder to name.
+    words = f"gac finetune {shlex.quote(began.get('run') or 'RUN')} --out {shlex.quote(str(run.path))}"
+    flags = "".join(_flag(name, value) for name, value in changed.items())
+    return f"{words} --data {shlex.quote(run.data.name)}{environment}{flags}"
+
+
 def changed_flags(config: Config) -> str:
     """The flags of `gac train` that turn the configuration's preset into it, but for the seed."""
     preset = getattr(presets, config.preset, None)
@@ -43,14 +59,14 @@ def changed_flags(config: Config) -> str:
         for key, value in flatten(config).items()
         if key not in ("preset", "seed") and known.get(key) != value
     }
-    return "".join(f" {_flag(key.split('.')[-1], value)}" for key, value in changed.items())
+    return "".join(_flag(key.split(".")[-1], value) for key, value in changed.items())
 
 
 def _flag(name: str, value: Any) -> str:
     words = name.replace("_", "-")
     if isinstance(value, bool):
-        return f"--{words}" if value else f"--no-{words}"
-    return f"--{words} {value}"
+        return f" --{words}" if value else f" --no-{words}"
+    return f" --{words} {value}"
 
 
 def flatten(config: Config) -> dict[str, Any]:
@@ -110,7 +126,8 @@ def _record_notes(run: Run, record: Evaluation) -> list[str]:
         found.append(
             f"promises {ratio:.1f} times what it achieves; its plans have left what the model knows."
         )
-    if converged is not None and converged < 0.9 and record.query != "prior":
+    # Where draws or far aims keep the plans moving, the falling rate ends them.
+    if converged is not None and converged < 0.5 and record.query == "exploit":
         found.append(f"{converged:.0%} of the plans met the stop threshold; the others ran out of steps.")
     return [f"{record.query}: {note}" for note in found]
 

@@ -62,6 +62,8 @@ class Run:
     variants: tuple[Evaluation, ...] = ()
     """Evaluations with replanning or disturbances, by the names of their files."""
     consistency: Consistency | None = None
+    finetuning: Mapping[str, Any] | None = None
+    """online.json, of a run that was fine-tuned in stages."""
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -92,7 +94,25 @@ def read_run(path: Path) -> Run:
         queries=tuple(sorted(plain, key=lambda record: (rank.get(record.query, len(rank)), record.query))),
         variants=tuple(record for record in records if not record.plain),
         consistency=read_consistency(swept) if swept.exists() else None,
+        finetuning=read_finetuning(path / "online.json"),
     )
+
+
+def read_finetuning(path: Path) -> Mapping[str, Any] | None:
+    """What fine-tuning began with; None where there is no such file.
+
+    Raises:
+        UserError: a file that holds anything else.
+    """
+    if not path.exists():
+        return None
+    try:
+        saved: Any = json.loads(read_text(path))
+    except json.JSONDecodeError:
+        saved = None
+    if not isinstance(saved, dict) or not isinstance(saved.get("config"), dict):
+        raise UserError(f"{path} is not what fine-tuning wrote; restore the file")
+    return saved
 
 
 def read_metrics(path: Path) -> Metrics:

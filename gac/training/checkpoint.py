@@ -3,6 +3,8 @@
 import dataclasses
 import hashlib
 import json
+import math
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,8 +57,11 @@ def check_config(config: Config, num_episodes: int) -> None:
     model, training, posterior = config.model, config.training, config.posterior
     values = {**dataclasses.asdict(model), **dataclasses.asdict(posterior), **dataclasses.asdict(training)}
     for name, value in values.items():
-        if not isinstance(value, bool) and (value < 0 or (value == 0 and name not in MAY_BE_ZERO)):
-            raise UserError(f"{name} is {value}, expected more than 0; see gac train --help")
+        allowed = value > 0 or (value == 0 and name in MAY_BE_ZERO)
+        if not isinstance(value, bool) and not (allowed and math.isfinite(value)):
+            raise UserError(f"{name} is {value}, expected a finite number above 0; see gac train --help")
+    if config.seed < 0:
+        raise UserError(f"seed is {config.seed}, expected 0 or more")
     if model.embed_dim % model.heads:
         raise UserError(f"heads is {model.heads}, expected a divisor of embed_dim, {model.embed_dim}")
     if training.heldout_fraction >= 1.0 or training.averaging >= 1.0:
@@ -81,11 +86,14 @@ def claim_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
             raise UserError(
                 f"{out} is not empty; go on with --resume, replace it with --overwrite, or choose another"
             )
-        for name in ("state.safetensors", "model.safetensors", "metrics.jsonl", "config.json", "data.json"):
+        # online.json first: what a kill leaves of fine-tuning is then nobody's.
+        names = ("online.json", "state.safetensors", "model.safetensors", "metrics.jsonl", "config.json")
+        for name in (*names, "data.json", "calibration.json", "consistency.json"):
             (out / name).unlink(missing_ok=True)
-        for pattern in ("eval-*.json", "calibration.json", "consistency.json"):
+        for pattern in ("eval-*.json", "stage-*.json"):
             for record in out.glob(pattern):
                 record.unlink()
+        shutil.rmtree(out / "collected", ignore_errors=True)
         drop_partial_files(out)
     out.mkdir(parents=True, exist_ok=True)
 

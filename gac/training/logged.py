@@ -14,6 +14,8 @@ from gac.training.update import TrainState
 MOST = 128
 """Episodes kept. Exploit looks for the best behaviour among them, which their own returns need not show."""
 STEPS = 100
+FOLD = 2
+"""What the key is folded with: split in two, it serves the held-out ELBO of the same update."""
 
 
 def best_episodes(
@@ -35,7 +37,7 @@ def logged_posteriors(
 
     They start at the stored q(epsilon | tau, y) and unlearn the return.
     """
-    key = jax.random.fold_in(jax.random.fold_in(state.key, -1 - state.update), 1)
+    key = jax.random.fold_in(jax.random.fold_in(state.key, -1 - state.update), FOLD)
     stored = jax.tree.map(lambda leaf: leaf[index], state.bank)
     batch = load_batch(data, index, observation_dim)
     return fit_posterior(

@@ -142,7 +142,8 @@ class Trainer:
                 episodes, self.standardiser, config, self.train_index, self.heldout_index
             )
         self.progress = Progress(seconds=0.0, data=fingerprint(episodes))
-        self._kept: tuple[int, Phi] | None = None
+        self.kept = 0, Phi.at_prior(min(MOST, len(self.train_index)), config.model)
+        """Posteriors of the best episodes, for acting, and the update that they were fitted at."""
 
     def step(self) -> dict[str, Any]:
         """One update; the state moves only if everything stayed finite.
@@ -199,30 +200,31 @@ class Trainer:
             return None
         return float(self._heldout(self.state, self.data)[1])
 
-    def agent(self, fit: bool = True) -> Agent:
-        """The averaged weights with all that acting needs; `fit` as in `logged`."""
+    def agent(self) -> Agent:
+        """The averaged weights with all that acting needs."""
         return Agent(
             model=on_first(self.state.averaged),
-            logged=self.logged(fit),
+            logged=self.logged(),
             standardiser=self.standardiser,
             config=self.config,
             facts=DataFacts.of(self.episodes, self.collected),
             run=self.out,
         )
 
-    def logged(self, fit: bool = True) -> Phi:
-        """`logged_posteriors`, fitted once at an update; before the first nothing is known of any episode.
+    def logged(self) -> Phi:
+        """`logged_posteriors`, fitted once at an update."""
+        if self.kept[0] != (number := int(self.state.update)):
+            self.kept = number, on_first(self._logged(self.state, self.data))
+        return self.kept[1]
 
-        Without `fit` they may be those of an earlier update: nothing is read of the episodes.
-        """
-        number, kept = int(self.state.update), self._kept
-        if fit and number and (kept is None or kept[0] != number):
-            kept = self._kept = number, on_first(self._logged(self.state, self.data))
-        return Phi.at_prior(min(MOST, len(self.train_index)), self.config.model) if kept is None else kept[1]
-
-    def save(self, fit: bool = True) -> None:
+    def save(self) -> None:
         """Write the run's folder; the state last, as everything else follows from it."""
-        self.agent(fit).save(self.out)
+        self.agent().save(self.out)
+        self.save_state()
+
+    def save_state(self) -> None:
+        """Write what training goes on from, and leave the model as it was saved last: nothing is read of
+        the episodes."""
         write_state(self.out, self.state, self.progress)
 
     def run(
@@ -240,18 +242,22 @@ class Trainer:
         with open(self.out / "metrics.jsonl", "a") as log:
             while True:
                 started = time.monotonic()
-                metrics = self.step()
-                now = time.monotonic()
-                self.progress = self.progress._replace(seconds=self.progress.seconds + now - started)
-                number = int(self.state.update)
-                done = (now - began) / (60.0 * minutes)
-                if updates is not None:
-                    done = (number - first) / (updates - first)
-                due = number % LOG_EVERY == 0 or number % training.heldout_every == 0
-                if due or done >= 1.0 or number == 1:
-                    line = self.record(metrics, now - started)
-                    log.write(json.dumps(line) + "\n")
-                    log.flush()
+                # An update and what is recorded of it are one: Ctrl-C comes before or after both.
+                with interrupt_later():
+                    metrics = self.step()
+                    now = time.monotonic()
+                    self.progress = self.progress._replace(seconds=self.progress.seconds + now - started)
+                    number = int(self.state.update)
+                    done = (now - began) / (60.0 * minutes)
+                    if updates is not None:
+                        done = (number - first) / (updates - first)
+                    due = number % LOG_EVERY == 0 or number % training.heldout_every == 0
+                    line = None
+                    if due or done >= 1.0 or number == 1:
+                        line = self.record(metrics, now - started)
+                        log.write(json.dumps(line) + "\n")
+                        log.flush()
+                if line is not None:
                     report(line, min(done, 1.0))
                 if done >= 1.0:
                     break
@@ -319,6 +325,6 @@ def train(
         trainer.save()
         raise
     except UserError:
-        trainer.save(fit=False)  # what failed may be the episodes' file
+        trainer.save_state()  # what failed may be the episodes' file
         raise
     return trainer.agent()

@@ -20,6 +20,7 @@ from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes, to_device
 from gac.errors import UserError
 from gac.training.checkpoint import check_config, claim_folder, read_state
+from gac.training.interrupt import interrupt_later
 from gac.training.offline import DEFAULT_MINUTES, LOG_EVERY, Trainer, check_extent
 from gac.training.update import TrainState, all_finite, heldout_elbo, update
 from gac.training.visits import Visits, make_visits
@@ -179,18 +180,22 @@ class Seeds:
         training, began, saved = self.config.training, time.monotonic(), time.monotonic()
         while True:
             started = time.monotonic()
-            metrics = self.step()
-            now = time.monotonic()
-            for run in self.runs:
-                run.progress = run.progress._replace(seconds=run.progress.seconds + now - started)
-            number = int(self.states.update)
-            done = number / updates if updates is not None else (now - began) / (60.0 * minutes)
-            due = number % LOG_EVERY == 0 or number % training.heldout_every == 0
-            if due or done >= 1.0 or number == 1:
-                lines = self.record(metrics, now - started)
-                for run, line in zip(self.runs, lines, strict=True):
-                    with open(run.out / "metrics.jsonl", "a") as log:
-                        log.write(json.dumps(line) + "\n")
+            # An update and what is recorded of it are one: Ctrl-C comes before or after both.
+            with interrupt_later():
+                metrics = self.step()
+                now = time.monotonic()
+                for run in self.runs:
+                    run.progress = run.progress._replace(seconds=run.progress.seconds + now - started)
+                number = int(self.states.update)
+                done = number / updates if updates is not None else (now - began) / (60.0 * minutes)
+                due = number % LOG_EVERY == 0 or number % training.heldout_every == 0
+                lines = []
+                if due or done >= 1.0 or number == 1:
+                    lines = self.record(metrics, now - started)
+                    for run, line in zip(self.runs, lines, strict=True):
+                        with open(run.out / "metrics.jsonl", "a") as log:
+                            log.write(json.dumps(line) + "\n")
+            if lines:
                 report(mean_line(lines), min(done, 1.0))
             if done >= 1.0:
                 break
@@ -260,6 +265,8 @@ def train_seeds(
         # Also those of seeds that are not trained now: whoever reads all of them would mix old and new.
         for left in out.glob("seed-*"):
             claim_folder(left, resume=False, overwrite=True)
+            if not any(left.iterdir()):
+                left.rmdir()
     for seed in range(config.seed, config.seed + seeds):
         claim_folder(folder(out, seed), resume=resume, overwrite=overwrite)
     together = Seeds(data, config, out, seeds)

@@ -1,5 +1,6 @@
 """Every reward counted belongs to its own episode; an environment that does not fit is refused."""
 
+import copy
 import dataclasses
 import json
 
@@ -154,6 +155,62 @@ def test_an_unknown_or_unnamed_environment_is_refused(agent):
         gac.evaluate(agent, episodes=1)
     with pytest.raises(UserError, match="episodes"):
         gac.evaluate(agent, TOY, episodes=0)
+    with pytest.raises(UserError, match="seed is -1"):
+        gac.evaluate(agent, TOY, seed=-1)
+
+
+def test_a_module_that_the_data_chose_is_never_imported(agent, monkeypatch, tmp_path):
+    (tmp_path / "chosen_by_data.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    agent = copy.copy(agent)
+    agent.facts = dataclasses.replace(agent.facts, env_id="chosen_by_data:Toy-v0")
+    for call in (gac.evaluate, gac.consistency):
+        with pytest.raises(UserError, match="--env-id chosen_by_data:Toy-v0"):
+            call(agent, episodes=1)
+    with pytest.raises(SystemExit, match="imported"):
+        gac.evaluate(agent, "chosen_by_data:Toy-v0", episodes=1)
+
+
+@pytest.mark.parametrize(("moment", "said"), [("made", "cannot be made"), ("stepped", "failed at step 1")])
+def test_an_environment_that_fails_is_one_line(moment, said, agent):
+    class Broken(Toy):
+        def __init__(self):
+            super().__init__()
+            if moment == "made":
+                raise ValueError("no\nlicence")
+
+        def step(self, action):
+            raise ZeroDivisionError("no\nmass")
+
+    gymnasium.register("GacBroken-v0", Broken, disable_env_checker=True)
+    try:
+        with pytest.raises(UserError, match=said) as error:
+            gac.evaluate(agent, "GacBroken-v0", query=gac.Prior(), episodes=2)
+    finally:
+        del gymnasium.registry["GacBroken-v0"]
+    assert "\n" not in str(error.value)
+    assert {"made": "no licence", "stepped": "ZeroDivisionError: no mass"}[moment] in str(error.value)
+
+
+def test_progress_is_told_and_shares_are_of_all_plans(agent, monkeypatch):
+    """Of five plans, in groups of four and one, the last alone does not converge: four fifths."""
+    monkeypatch.setattr(module, "MOST_ENVIRONMENTS", 4)
+    plan, told = agent.plan, []
+
+    def one_that_wanders(first, *args, **settings):
+        made = plan(first, *args, **settings)
+        fine = np.full(len(first), len(first) == 4)
+        return made._replace(info=made.info._replace(converged=fine, steps=np.where(fine, 10, 500)))
+
+    agent = copy.copy(agent)
+    agent.plan = one_that_wanders
+    result = gac.evaluate(agent, TOY, episodes=5, progress=lambda over, mean: told.append((over, mean)))
+    assert result.converged == 0.8
+    assert result.query_steps == 108
+    overs = [over for over, _ in told]
+    assert overs == sorted(overs)
+    assert overs[-1] == 5
+    np.testing.assert_allclose(told[-1][1], result.returns[-1], rtol=1e-6)
 
 
 @pytest.mark.parametrize("most", [100, 4])

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -269,3 +271,33 @@ def test_nothing_is_left_when_writing_fails_or_stops(tmp_path, monkeypatch):
                 write_d4rl(make(seed=2), path, overwrite=True)
         assert path.read_bytes() == before
         assert [entry.name for entry in tmp_path.iterdir()] == ["data.hdf5"]
+
+
+FULL = """
+import resource, sys
+import numpy as np
+from gac.data import Episodes, write_d4rl
+from gac.errors import UserError
+
+rng = np.random.default_rng(0)
+steps = [rng.normal(size=(n, 4)) for n in (4000, 3999)]
+episodes = Episodes.from_arrays([steps[0]], [steps[1]], rewards=[steps[1][:, 0]])
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+try:
+    write_d4rl(episodes, sys.argv[1], contiguous=sys.argv[3] == "contiguous")
+except UserError as error:
+    print(error)
+"""
+"""Writes some 200 KB where a file may have only so many bytes: a write fails as on a full disk."""
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "packed"])
+@pytest.mark.parametrize("room", [1_000, 60_000, 130_000])
+def test_a_full_disk_is_one_line_and_no_crash(room, layout, tmp_path):
+    """HDF5 itself ends such a process by a segmentation fault, after pages of messages."""
+    words = [sys.executable, "-c", FULL, str(tmp_path / "data.hdf5"), str(room), layout]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 1
+    assert "cannot be written (File too large)" in done.stdout
+    assert not list(tmp_path.iterdir())

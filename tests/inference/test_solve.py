@@ -137,6 +137,13 @@ def test_a_quantile_that_leaves_nothing_is_refused(quantile):
         Explore(quantile=quantile)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_return_to_aim_at_is_finite(value):
+    for query in (lambda: Target(value), lambda: Target((1.0, value)), lambda: Explore(delta_y=value)):
+        with pytest.raises(UserError, match="finite"):
+            query()
+
+
 @pytest.mark.parametrize("kl_weight", [-0.1, 0.0, float("nan")])
 def test_a_query_with_no_hold_is_refused(kl_weight):
     with pytest.raises(UserError, match="kl_weight"):

@@ -254,6 +254,8 @@ def test_what_cannot_be_fine_tuned_is_refused_before_anything_is_written(trained
         begin(env_id="Pendulum-v1")
     with pytest.raises(UserError, match="names no environment"):
         begin(env_id=None)
+    with pytest.raises(UserError, match="would import a module that the data chose"):
+        begin(env_id=None, data=dataclasses.replace(trained.episodes, env_id="somewhere:Toy-v0"))
     with pytest.raises(UserError, match="was fine-tuned in stages"):
         begin(agent=whole.agent)
     with pytest.raises(UserError, match="the run that fine-tuning begins with"):

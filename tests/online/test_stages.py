@@ -1,5 +1,6 @@
 """Without an environment: plans out, episodes in; the same stage as with one, at any pace."""
 
+import copy
 import dataclasses
 
 import gymnasium
@@ -12,6 +13,7 @@ import gac
 from gac.errors import UserError
 from gac.online.collected import Collected
 from gac.online.record import read_record
+from gac.training.offline import Trainer
 
 CONFIG = gac.OnlineConfig(**SETTINGS)
 FIRST = np.random.default_rng(0).normal(size=(BATCH, tiny.OBSERVATION_DIM)).astype(np.float32)
@@ -114,9 +116,27 @@ def test_settings_that_cannot_work_are_refused_by_name():
         ({"updates": 0}, "updates"),
         ({"step_seconds": float("nan")}, "step_seconds"),
         ({"y_star": 3.0}, "y-star"),
+        ({"targets": "y-star", "y_star": float("nan")}, "finite"),
     ):
         with pytest.raises(UserError, match=said):
             gac.OnlineConfig(**settings)
+
+
+def test_an_agent_without_a_run_keeps_its_posteriors_until_it_learned(trained, tmp_path):
+    """Stopped before its first update, a stage leaves an agent that acts as the one it began with."""
+    agent = copy.copy(trained.agent)
+    agent.run = None
+    online = gac.Online(agent, trained.episodes, tmp_path / "run", CONFIG, env_id=ENV_ID)
+    online.add(tiny.make_episodes(BATCH, seed=3))
+
+    def stop(trainer):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "step", stop)
+        with pytest.raises(KeyboardInterrupt):
+            online.train()
+    assert tiny.same(gac.load(tmp_path / "run").logged, agent.logged)
 
 
 def test_overwriting_leaves_nothing_of_the_old_stages(trained, tmp_path):

@@ -1,4 +1,5 @@
 import base64
+import json
 import re
 
 import pytest
@@ -116,6 +117,17 @@ def test_commands_carry_what_differs_from_the_preset(tmp_path):
     assert target.endswith("--seed 0 --target 3600")
     other = write_run(tmp_path / "other", {}, metrics(20), config=second_config())
     assert {"--seed 1", "--context 4"} <= set(re.findall(r"--\S+ \S+", commands(read_run(other))[0]))
+
+
+def test_a_fine_tuned_run_names_the_command_that_tuned_it(tmp_path):
+    run = write_run(tmp_path / "tuned", {}, metrics(20))
+    began = {"run": "runs/my hopper", "env_id": "Hopper-v5", "config": {"stages": 2, "episodes": 100}}
+    (run / "online.json").write_text(json.dumps(began))
+    command = "gac finetune 'runs/my hopper' --out " + f"{run} --data hopper-medium-replay --env-id Hopper-v5"
+    assert commands(read_run(run)) == [command + " --stages 2"]
+    (run / "online.json").write_text("[]")
+    with pytest.raises(UserError, match=r"online\.json"):
+        read_run(run)
 
 
 @pytest.mark.parametrize(

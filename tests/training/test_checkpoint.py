@@ -152,6 +152,15 @@ def test_overwriting_removes_a_run_and_nothing_else(saved):
     assert names(saved.out) == ["notes.txt"]
 
 
+def test_overwriting_removes_what_fine_tuning_left(saved):
+    """Else the new run would pass for the result of the old stages."""
+    (saved.out / "collected").mkdir()
+    for name in ("online.json", "stage-0.json", "stage-1.json", "collected/stage-1-begun.json"):
+        (saved.out / name).touch()
+    claim_folder(saved.out, resume=False, overwrite=True)
+    assert names(saved.out) == []
+
+
 def test_resuming_clears_away_what_a_kill_left(saved):
     kept = names(saved.out)
     (saved.out / ".model.safetensors.99.tmp").touch()
@@ -176,12 +185,19 @@ def test_resuming_clears_away_what_a_kill_left(saved):
         ({"free_bits": -0.1}, "free_bits"),
         ({"heldout_fraction": 1.0}, "heldout_fraction"),
         ({"averaging": 1.0}, "averaging"),
+        ({"averaging": float("nan")}, "averaging"),
+        ({"checkpoint_seconds": float("inf")}, "checkpoint_seconds"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_by_name(fields, said):
     check_config(tiny.CONFIG, 10)
     with pytest.raises(UserError, match=said):
         check_config(tiny.replace(tiny.CONFIG, **fields), 10)
+
+
+def test_a_seed_below_0_is_refused():
+    with pytest.raises(UserError, match="seed is -1"):
+        check_config(dataclasses.replace(tiny.CONFIG, seed=-1), 10)
 
 
 def test_zero_is_fine_where_it_means_off():

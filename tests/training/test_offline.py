@@ -1,6 +1,8 @@
 """Training as a person runs it: resumed to the bit, stopped cleanly, honest about what went wrong."""
 
 import json
+import os
+import signal
 
 import equinox as eqx
 import jax
@@ -116,6 +118,24 @@ def test_ctrl_c_saves_everything_first(trainer, monkeypatch, tmp_path):
     stored, _ = offline.read_state(trainer.out, trainer.state, trainer.progress, trainer.config)
     assert int(stored.update) == 4
     assert tiny.same(stored, trainer.state)
+
+
+def test_ctrl_c_within_an_update_comes_after_what_is_recorded_of_it(trained, monkeypatch, tmp_path):
+    out, step = tmp_path / "own", offline.Trainer.step
+
+    def pressed(trainer):
+        metrics = step(trainer)
+        if int(trainer.state.update) == 4:  # an update with a line and a held-out ELBO
+            os.kill(os.getpid(), signal.SIGINT)
+        return metrics
+
+    monkeypatch.setattr(offline.Trainer, "step", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        train(trained.episodes, trained.config, out=out, updates=tiny.UPDATES)
+    assert [line["update"] for line in lines(out)] == [1, 4]
+    train(trained.episodes, trained.config, out=out, updates=tiny.UPDATES, resume=True)
+    assert lines(out) == lines(trained.folder)
+    assert arrays(out) == arrays(trained.folder)
 
 
 def test_minutes_are_kept_and_progress_reaches_the_end(trainer, monkeypatch, tmp_path):

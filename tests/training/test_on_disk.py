@@ -109,15 +109,19 @@ def test_a_file_that_changes_or_vanishes_stops_the_run_which_is_saved(path, trai
     own = tmp_path / "own.hdf5"
     own.write_bytes(path.read_bytes())
     out, episodes = tmp_path / "run", read_d4rl(own, on_disk=True)
+    model = []
 
     def vanish(line, share):
         if line["update"] == 4:
+            model.append((out / "model.safetensors").read_bytes())
             own.rename(tmp_path / "away.hdf5")
 
     with pytest.raises(UserError, match=r"own.hdf5 has vanished .*--resume") as error:
         train(episodes, trained.config, out=out, updates=tiny.UPDATES, progress=vanish)
     assert "\n" not in str(error.value)
     assert np.frombuffer(arrays(out)[".update"], np.int32).item() == 4
+    # What acts stays as it was saved last: weights and posteriors of one moment, or they do not fit.
+    assert (out / "model.safetensors").read_bytes() == model[0]
     (tmp_path / "away.hdf5").rename(own)
     train(read_d4rl(own, on_disk=True), trained.config, out=out, updates=tiny.UPDATES, resume=True)
     assert arrays(out) == arrays(trained.folder)

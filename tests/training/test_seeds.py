@@ -164,7 +164,8 @@ def test_replacing_leaves_no_run_of_a_seed_that_is_not_trained_now(tmp_path, mon
     monkeypatch.setattr(seeds, "Seeds", stop)
     with pytest.raises(KeyboardInterrupt):
         train_seeds(tiny.make_episodes(), tiny.CONFIG, seeds=1, out=out, overwrite=True)
-    assert not list(out.rglob("config.json"))
+    assert sorted(path.name for path in out.iterdir()) == ["seed-0"]
+    assert not any((out / "seed-0").iterdir())
 
 
 def test_no_seeds_are_refused(tmp_path):
