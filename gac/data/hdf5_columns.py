@@ -244,6 +244,14 @@ class Unfailing(io.FileIO):
             self._error = error
         return size
 
+    def truncate(self, size: int | None = None) -> int:
+        """Set the file's size, unless something failed before."""
+        try:
+            return super().truncate(size) if self._error is None else size or 0
+        except OSError as error:
+            self._error = error
+            return size or 0
+
     def check(self) -> None:
         """Raise what a write met.
 

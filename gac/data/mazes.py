@@ -16,7 +16,7 @@ from gac.data.episodes import SHORTEST, Episodes, episode_returns
 from gac.envs.layouts import LAYOUTS
 from gac.errors import UserError
 
-CUTS = ("horizon", "subgoal", "success")
+CUTS = ("horizon", "subgoal", "hold", "success")
 DEFAULT_CUT = "horizon"
 
 HORIZONS = {f"maze2d-{size}-v1": layout.horizon for size, layout in LAYOUTS.items()}
@@ -49,6 +49,9 @@ def cut(
       and with an evaluation, which plays as many steps.
     - `subgoal`: an episode per sub-goal. The lengths differ, and the returns mostly say how the way lies to
       the target.
+    - `hold`: the same episodes, with the return of the horizon if the sub-goal, once reached, were held: the
+      sum of the rewards, and the last of them for every step that is left. Nothing was logged of that rest.
+      The episodes have returns and no rewards.
     - `success`: from outside the target until the first reward, `horizon` steps at most. The return is 1
       or 0. The steps that then stay in the target are in no episode.
 
@@ -81,11 +84,14 @@ def cut(
         )
     rows = [_rows(*piece) for piece in pieces]
     rewards = np.concatenate([run.rewards[row] for run, row in zip(runs, rows, strict=True)])
+    returns = episode_returns(rewards, None, lengths, name)
+    if how == "hold":
+        returns = returns + np.maximum(steps - lengths, 0) * rewards[np.cumsum(lengths) - 1]
     return Episodes(
         observations=np.concatenate([run.observations[row] for run, row in zip(runs, rows, strict=True)]),
         actions=np.concatenate([run.actions[row] for run, row in zip(runs, rows, strict=True)]),
-        rewards=rewards,
-        returns=episode_returns(rewards, None, lengths, name),
+        rewards=None if how == "hold" else rewards,
+        returns=returns.astype(np.float32),
         lengths=lengths,
         terminated=np.zeros(len(lengths), bool),
         truncated=np.ones(len(lengths), bool),
@@ -138,7 +144,7 @@ def _by_success(run: Run, horizon: int) -> Pieces:
     return starts, lengths
 
 
-_PIECES = {"horizon": _by_horizon, "subgoal": _by_subgoal, "success": _by_success}
+_PIECES = {"horizon": _by_horizon, "subgoal": _by_subgoal, "hold": _by_subgoal, "success": _by_success}
 
 
 def _at_or_after(rows: ndarray, row: int, otherwise: int) -> int:

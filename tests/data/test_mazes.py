@@ -48,6 +48,18 @@ def test_an_episode_ends_with_the_last_step_towards_a_sub_goal():
     assert cut_rows(run, "subgoal", horizon=None) == [[0, 1], [2, 3, 4, 5]]
 
 
+@pytest.mark.parametrize(
+    ("horizon", "returns"), [(10, [9.0, 8.0, 1.0]), (3, [2.0, 2.0, 1.0]), (2, [1.0, 2.0, 1.0])]
+)
+def test_a_sub_goal_that_is_held_earns_its_last_reward_until_the_horizon(horizon, returns):
+    run = make_run([0, 1, 0, 0, 1, 1, 1, 0], reached=[0, 1, 0, 0, 0, 1, 0, 1])
+    episodes = cut([run], "hold", horizon=horizon, env_id="maze2d-umaze-v1", name="run")
+    assert episodes.lengths.tolist() == [2, 4, 2]
+    # 1 logged and 8 held; 2 logged and 6 held; the last is outside when it gets there.
+    assert episodes.returns.tolist() == returns
+    assert episodes.rewards is None
+
+
 def test_success_ends_with_the_first_reward_and_begins_again_outside():
     #                0  1  2  3  4  5  6  7  8  9
     run = make_run([0, 1, 1, 1, 0, 0, 0, 0, 0, 1])
@@ -109,9 +121,10 @@ def test_the_environment_and_the_name_are_kept():
 @pytest.mark.parametrize(
     ("how", "horizon", "message"),
     [
-        ("horizont", 3, "cut is 'horizont', expected one of horizon, subgoal, success"),
+        ("horizont", 3, "cut is 'horizont', expected one of horizon, subgoal, hold, success"),
         ("horizon", None, "horizon is None, expected 2 steps or more to cut by horizon"),
         ("success", 1, "horizon is 1"),
+        ("hold", None, "horizon is None"),
         ("horizon", 10, "run has 9 steps and no whole episode when cut by horizon"),
         ("subgoal", None, "no whole episode when cut by subgoal"),
     ],
