@@ -59,12 +59,19 @@ def read_training(run: Path) -> Training:
 
 
 def read_evaluations(run: Path) -> dict[str, dict[str, Any]]:
-    """Every query's record, by its name."""
-    return {query: json.loads((run / f"eval-{query}.json").read_text()) for query in QUERIES}
+    """The record of every query that was evaluated, exploit among them, by its name."""
+    paths = {query: run / f"eval-{query}.json" for query in QUERIES}
+    return {
+        query: json.loads(path.read_text())
+        for query, path in paths.items()
+        if path.exists() or query == "exploit"
+    }
 
 
-def cell(record: dict[str, Any]) -> str:
+def cell(record: dict[str, Any] | None) -> str:
     """`mean ± std (predicted)`."""
+    if record is None:
+        return "not run"
     return f"{record['mean']:.0f} ± {record['std']:.0f} ({np.mean(record['predicted_returns']):.0f})"
 
 
@@ -78,7 +85,7 @@ def row(training: Training, evaluations: dict[str, dict[str, Any]]) -> str:
         f"{training.kl:.1f}",
         "none" if training.heldout_elbo is None else f"{training.heldout_elbo:.0f}",
         f"{training.prior_return_mean:+.2f}",
-        *(cell(evaluations[query]) for query in QUERIES),
+        *(cell(evaluations.get(query)) for query in QUERIES),
         f"{np.mean(exploit['predicted_returns']) / exploit['mean']:.2f}",
         "none" if normalized is None else f"{normalized:.1f}",
     ]
@@ -102,7 +109,7 @@ def main(runs: Positional[tuple[Path, ...]], records: Annotated[Path | None, tyr
 
     Args:
         runs: Folders of evaluated runs, one table row each.
-        records: Folder that gets a folder per run: training.json and the eval-*.json.
+        records: Folder that gets a folder per run: training.json and every eval-*.json.
     """
     print("| " + " | ".join(HEAD) + " |\n|" + "---|" * len(HEAD))
     means = []
@@ -114,8 +121,8 @@ def main(runs: Positional[tuple[Path, ...]], records: Annotated[Path | None, tyr
             kept = records / run.name
             kept.mkdir(parents=True, exist_ok=True)
             (kept / "training.json").write_text(json.dumps(dataclasses.asdict(training), indent=1) + "\n")
-            for query in QUERIES:
-                shutil.copyfile(run / f"eval-{query}.json", kept / f"eval-{query}.json")
+            for path in run.glob("eval-*.json"):
+                shutil.copyfile(path, kept / path.name)
     print(f"\nExploit over {len(runs)} seeds: mean {np.mean(means):.0f}, lowest {min(means):.0f}.")
 
 
