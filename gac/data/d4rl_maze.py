@@ -39,13 +39,13 @@ def episodes(columns: Mapping[str, ndarray], how: str, env_id: str | None, name:
         columns: `observations (N, 4)`, `actions (N, 2)`, `rewards (N,)`, and `timeouts (N,)` to cut by
             sub-goal: what the file holds.
         how: One of `gac.data.mazes.CUTS`.
-        env_id: The Gymnasium id of the maze, which decides the horizon; may be None to cut by sub-goal.
+        env_id: The Gymnasium id of the maze, which decides the horizon; may be None for `subgoal`.
         name: What to call the data.
 
     Raises:
         UserError: no `timeouts` to cut by sub-goal, or what `cut` refuses.
     """
-    if how == "subgoal" and "timeouts" not in columns:
+    if how in ("subgoal", "hold") and "timeouts" not in columns:
         raise UserError(f"{name} has no timeouts, which mark the sub-goals; cut it by horizon or success")
     observations = columns["observations"]
     run = Run(

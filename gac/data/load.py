@@ -41,8 +41,8 @@ def load_data(name_or_path: str | os.PathLike[str], seed: int = 0, on_disk: bool
         name_or_path: A name of `list_data`, made once; `d4rl/` and the name of a D4RL set, such as
             `d4rl/hopper-medium-v2`, fetched once; `minari/` and the id of a Minari data set; the path of an
             `.hdf5` file in D4RL's layout, or that of a table whose columns have the usual names
-            (`read_table`). The endless run of a maze takes `:cut=horizon` (the default), `:cut=subgoal` or
-            `:cut=success` at the end of its name: see `gac.data.mazes.cut`.
+            (`read_table`). The endless run of a maze takes `:cut=horizon` (the default), `:cut=subgoal`,
+            `:cut=hold` or `:cut=success` at the end of its name: see `gac.data.mazes.cut`.
         seed: Seed of a recipe; other data has none and ignores it.
         on_disk: Leave the steps of an HDF5 file there, as `read_d4rl` says; nothing else can stay on disk.
 

@@ -75,8 +75,9 @@ def test_a_file_of_an_unknown_maze_can_be_cut_by_sub_goal_only(tmp_path):
 def test_old_files_have_no_timeouts_and_no_sub_goals(tmp_path):
     path = write_maze(tmp_path / "old.hdf5", env_id="maze2d-umaze-v1", timeouts=None)
     assert len(read_d4rl(path)) == 3
-    with pytest.raises(UserError, match="has no timeouts, which mark the sub-goals"):
-        read_d4rl(path, "subgoal")
+    for how in ("subgoal", "hold"):
+        with pytest.raises(UserError, match="has no timeouts, which mark the sub-goals"):
+            read_d4rl(path, how)
 
 
 def test_a_maze_without_rewards_is_refused(tmp_path):

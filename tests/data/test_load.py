@@ -92,7 +92,10 @@ def test_a_file_whose_name_looks_like_a_cut_is_a_file(tmp_path, monkeypatch):
         ("", "neither"),
         ("d4rl/hopper-meduim-v2", "did you mean d4rl/hopper-medium-v2"),
         ("d4lr/hopper-medium-v2", "did you mean d4rl/hopper-medium-v2"),
-        ("d4rl/maze2d-umaze-v1:cut=goal", "the cut is 'goal', expected one of horizon, subgoal, hold, success"),
+        (
+            "d4rl/maze2d-umaze-v1:cut=goal",
+            "the cut is 'goal', expected one of horizon, subgoal, hold, success",
+        ),
         ("hopper-medium:cut=horizon", "has episodes of its own and cannot be cut"),
     ],
 )
