@@ -68,8 +68,9 @@ def run(monkeypatch, tmp_path):
     (folder / "config.json").write_text(Config().to_json())
     asked = []
 
-    def evaluate(agent, env_id, *, query, episodes, seed, replan, disturb):
+    def evaluate(agent, env_id, *, query, episodes, seed, replan, disturb, progress):
         asked.append(query)
+        progress(episodes, 5.0)
         record = evaluation(type(query).__name__.lower(), env_id, seed, episodes)
         record |= {"replan": str(replan), "disturb": None if disturb is None else str(disturb)}
         return read_evaluation(json.dumps(record), "pretended")

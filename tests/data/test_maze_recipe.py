@@ -44,7 +44,7 @@ def test_the_cut_is_a_choice_over_the_same_runs(small):
 @pytest.mark.parametrize(
     ("name", "cut", "message"),
     [
-        ("maze2d-umaze", "goals", "cut is 'goals', expected one of horizon, subgoal, success"),
+        ("maze2d-umaze", "goals", "cut is 'goals', expected one of horizon, subgoal, hold, success"),
         ("hopper-medium", "horizon", "hopper-medium has episodes of its own and cannot be cut by horizon"),
     ],
 )
