@@ -59,7 +59,7 @@ def base_online(args: Sequence[str]) -> OnlineConfig:
     out = option(args, "--out")
     if out is None or "--resume" not in args or not (Path(out) / "online.json").exists():
         return OnlineConfig()
-    from gac.online.folder import read_online
+    from gac.records import read_online
 
     return read_online(Path(out))[1]
 

@@ -11,6 +11,8 @@ from typing import Any
 from gac.errors import UserError
 
 SCHEMA_VERSION = 1
+MOST_HELDOUT = 64
+"""Trajectories that training holds out at most."""
 
 
 @dataclass(frozen=True)

@@ -6,3 +6,8 @@ class UserError(ValueError):
 
     The command line prints it and exits with code 2.
     """
+
+
+def one_line(error: BaseException) -> str:
+    """What an exception says, in one line; its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -13,8 +13,12 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from gac.config import OnlineConfig
 from gac.data.episodes import Episodes
 from gac.errors import UserError
+
+ONLINE_SCHEMA = 1
+"""Schema of online.json."""
 
 
 @dataclass(frozen=True)
@@ -347,3 +351,20 @@ class Fields:
         if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
             raise self._refuse(key, "an object of version texts")
         return dict(value)
+
+
+def read_online(out: Path) -> tuple[dict[str, Any], OnlineConfig]:
+    """What online.json holds: what the stages began with, and their settings.
+
+    Raises:
+        UserError: no such file, not JSON, another schema, unknown settings.
+    """
+    path = out / "online.json"
+    try:
+        saved = json.loads(read_text(path))
+        version = saved.get("schema_version")
+    except (json.JSONDecodeError, AttributeError) as error:
+        raise UserError(f"{path} is not what fine-tuning wrote ({error}); restore the file") from None
+    if version != ONLINE_SCHEMA:
+        raise UserError(f"{path} has schema_version {version!r}, this gac reads {ONLINE_SCHEMA}")
+    return saved, OnlineConfig.from_dict(saved.get("config"), f"{path}: config")

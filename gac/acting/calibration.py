@@ -23,6 +23,7 @@ from numpy import ndarray
 
 from gac.acting.replan import Trigger
 from gac.acting.watch import MEMORY_STEPS, SIGNALS
+from gac.config import MOST_HELDOUT
 from gac.errors import UserError
 from gac.files import write_text
 from gac.model.joint import GAC
@@ -72,7 +73,7 @@ class Calibration:
             raise UserError(
                 f"the trigger's rate is {trigger.rate:g}, expected at least {1 / (count + 1):.3g} with "
                 f"{count} held-out episodes; raise the rate, or train with a larger --heldout-fraction "
-                "(64 episodes are the most that it holds out)"
+                f"({MOST_HELDOUT} episodes are the most that it holds out)"
             )
         return float(np.sort(self.score(np.array([self.surprise, self.fall]).T, trigger.signal))[rank - 1])
 

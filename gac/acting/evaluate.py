@@ -19,7 +19,7 @@ from gac.acting.replan import Never, Replan
 from gac.acting.scores import normalized_score
 from gac.data.goals import join
 from gac.envs.disturb import Disturbance
-from gac.errors import UserError
+from gac.errors import UserError, one_line
 from gac.inference.queries import Exploit, Query, Target
 from gac.records import Evaluation
 
@@ -79,7 +79,7 @@ def make_environments(
     try:
         environments = [gymnasium.make(env_id) for _ in range(count)]
     except Exception as error:  # its constructor may be the user's own
-        raise UserError(f"environment {env_id!r} cannot be made ({words(error)})") from error
+        raise UserError(f"environment {env_id!r} cannot be made ({one_line(error)})") from error
     environments = [join(env) for env in environments]
     spaces = environments[0].observation_space, environments[0].action_space
     wanted = ("observation", agent.observation_dim), ("action", agent.action_dim)
@@ -97,11 +97,6 @@ def make_environments(
             f"{env_id}'s bounds [{action.low.min():g}, {action.high.max():g}]; rescale the data's actions"
         )
     return environments if disturb is None else [disturb.wrap(env) for env in environments]
-
-
-def words(error: Exception) -> str:
-    """What an exception says, in one line."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def play(
@@ -141,7 +136,7 @@ def play(
                 reward = float(step_reward)
             except Exception as error:
                 raise UserError(
-                    f"episode {i} failed at step {lengths[i] + 1} ({type(error).__name__}: {words(error)})"
+                    f"episode {i} failed at step {lengths[i] + 1} ({type(error).__name__}: {one_line(error)})"
                 ) from error
             if not np.isfinite(reward) or not np.isfinite(observed).all():
                 raise UserError(

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from gac.acting.agent import Agent
-from gac.acting.calibrate import posterior
+from gac.acting.calibrate import POSTERIOR_STEPS, posterior
 from gac.acting.evaluate import evaluate
 from gac.data.episodes import SHORTEST, Episodes
 from gac.data.windows import to_device
@@ -129,7 +129,8 @@ def estimate_returns(
         )
         data = to_device(episodes, agent.standardiser)
         phi = posterior(agent, data, given_return=False, seed=seed)
-        key = jax.random.fold_in(jax.random.key(seed), 1)  # the posterior's draws are of the key itself
+        # The one that follows those of the posterior's steps.
+        key = jax.random.fold_in(jax.random.key(seed), POSTERIOR_STEPS)
         s0 = data.rows[data.starts, : agent.observation_dim]
         mean, std = predictive(agent.model, s0, phi, key)
         means[long] = agent.standardiser.raw_return(np.asarray(mean))

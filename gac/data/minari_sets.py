@@ -20,7 +20,7 @@ from numpy import ndarray
 import gac.envs  # noqa: F401 - registers the mazes
 from gac.data.episodes import SHORTEST, Episode, Episodes
 from gac.data.goals import PARTS, is_goal, is_vector, joined_space
-from gac.errors import UserError
+from gac.errors import UserError, one_line
 
 PREFIX = "minari/"
 """What stands before a Minari data set's id in the names of `load_data`."""
@@ -327,5 +327,5 @@ def _minaris_refusals(
 
 
 def _reason(error: BaseException) -> str:
-    words = " ".join(str(error).split()) or type(error).__name__
+    words = one_line(error)
     return words if len(words) <= _LONGEST_REASON else f"{words[:_LONGEST_REASON]}…"

@@ -52,6 +52,8 @@ class Maze2D(gymnasium.Env[ndarray, ndarray]):
         UserError: an unknown size.
     """
 
+    moves_in_plane = True
+    """A push may go in any direction (`gac.envs.disturb`)."""
     metadata: dict[str, Any] = {  # noqa: RUF012 - Gymnasium's own declaration is no ClassVar
         "render_modes": ["human", "rgb_array", "depth_array"],
         "render_fps": 100,
@@ -72,9 +74,6 @@ class Maze2D(gymnasium.Env[ndarray, ndarray]):
         self._position, self._velocity = self._data.qpos, self._data.qvel
         self._force = self._data.ctrl
         self._renderer: Any = None
-
-    moves_in_plane = True
-    """A push may go in any direction (`gac.envs.disturb`)."""
 
     @property
     def data(self) -> Any:

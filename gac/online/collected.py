@@ -11,7 +11,7 @@ from numpy import ndarray
 from safetensors import SafetensorError
 
 from gac.data.episodes import Episodes
-from gac.errors import UserError
+from gac.errors import UserError, one_line
 from gac.files import read_metadata, whole_file
 
 SCHEMA = "1"
@@ -91,9 +91,7 @@ class Collected:
             episodes = Episodes(**arrays, **optional, name=facts["name"], env_id=facts.get("env_id"))
             return cls(episodes, aims, rows, int(facts["planned"]), float(facts["seconds"]))
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise UserError(
-                f"{path} is damaged ({' '.join(str(error).split())}); remove it to collect anew"
-            ) from None
+            raise UserError(f"{path} is damaged ({one_line(error)}); remove it to collect anew") from None
 
 
 def aims_together(parts: list[Aims]) -> Aims:

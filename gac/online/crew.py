@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from gac.data.workers import ONE_THREAD
-from gac.errors import UserError
+from gac.errors import UserError, one_line
 from gac.online import stepper
 
 WORKERS = 2
@@ -195,6 +195,6 @@ def _spec(env_id: str) -> str | None:
         return spec.to_json()
     except (TypeError, ValueError) as error:
         raise UserError(
-            f"{env_id} is registered with what no other process can make ({' '.join(str(error).split())}); "
+            f"{env_id} is registered with what no other process can make ({one_line(error)}); "
             "use values that JSON can hold"
         ) from None

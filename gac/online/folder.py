@@ -9,10 +9,8 @@ from typing import Any
 from gac.config import OnlineConfig
 from gac.errors import UserError
 from gac.online.collected import Collected
-from gac.records import read_text
+from gac.records import read_online
 from gac.training.checkpoint import claim_folder, drop_partial_files
-
-SCHEMA_VERSION = 1
 
 
 def claim_stages(
@@ -42,23 +40,6 @@ def claim_stages(
         was, now = getattr(old, field.name), getattr(config, field.name)
         if was != now and field.name != "stages":
             raise UserError(f"{out} was begun with {field.name} {was}, now {now}; resume with the same")
-
-
-def read_online(out: Path) -> tuple[dict[str, Any], OnlineConfig]:
-    """What online.json holds: what the stages began with, and their settings.
-
-    Raises:
-        UserError: no such file, not JSON, another schema, unknown settings.
-    """
-    path = out / "online.json"
-    try:
-        saved = json.loads(read_text(path))
-        version = saved.get("schema_version")
-    except (json.JSONDecodeError, AttributeError) as error:
-        raise UserError(f"{path} is not what fine-tuning wrote ({error}); restore the file") from None
-    if version != SCHEMA_VERSION:
-        raise UserError(f"{path} has schema_version {version!r}, this gac reads {SCHEMA_VERSION}")
-    return saved, OnlineConfig.from_dict(saved.get("config"), f"{path}: config")
 
 
 def existing(out: Path, path: Callable[[Path, int], Path]) -> list[Path]:

@@ -26,7 +26,6 @@ from gac.online import targets as aiming
 from gac.online.buffer import check_widths, joined, lesson, shares
 from gac.online.collected import Aims, Collected, aims_together
 from gac.online.folder import (
-    SCHEMA_VERSION,
     batch_path,
     batches,
     begun_path,
@@ -35,7 +34,7 @@ from gac.online.folder import (
     last_metrics,
 )
 from gac.online.start import check_start, digest, starting_state
-from gac.records import DataFacts, Evaluation
+from gac.records import ONLINE_SCHEMA, DataFacts, Evaluation
 from gac.training.checkpoint import (
     Progress,
     fingerprint,
@@ -99,7 +98,7 @@ class Online:
         check_start(agent, data, self.out, self.config)
         identity = {"env_id": self.env_id, "model": digest(agent), "data": fingerprint(data)}
         claim_stages(self.out, identity, self.config, resume=resume, overwrite=overwrite)
-        header = {"schema_version": SCHEMA_VERSION, "run": None if agent.run is None else str(agent.run)}
+        header = {"schema_version": ONLINE_SCHEMA, "run": None if agent.run is None else str(agent.run)}
         settings = {"config": dataclasses.asdict(self.config)}
         write_text(self.out / "online.json", json.dumps(header | identity | settings, indent=1))
         if not (self.out / "state.safetensors").exists():

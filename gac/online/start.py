@@ -1,7 +1,6 @@
 """Where fine-tuning begins: the state of the run that the agent came from, or the agent alone."""
 
 import hashlib
-import json
 from pathlib import Path
 
 import equinox as eqx
@@ -14,6 +13,7 @@ from gac.config import OnlineConfig
 from gac.data.episodes import Episodes
 from gac.errors import UserError
 from gac.model.joint import Phi
+from gac.records import read_online
 from gac.training.checkpoint import Progress, fingerprint, read_arrays, read_progress
 from gac.training.update import TrainState, init_state, make_optimiser
 
@@ -84,9 +84,8 @@ def check_start(agent: Agent, data: Episodes, out: Path, config: OnlineConfig) -
         raise UserError(
             f"{out} is the run that fine-tuning begins with; choose another folder for its result"
         )
-    begun = None if agent.run is None else agent.run / "online.json"
-    if begun is not None and begun.exists():
-        source = json.loads(begun.read_text()).get("run")
+    if agent.run is not None and (agent.run / "online.json").exists():
+        source = read_online(agent.run)[0].get("run")
         raise UserError(
             f"{agent.run} was fine-tuned in stages; for more of them go on from the run that it began with: "
             f"gac finetune {source or 'RUN'} --out {agent.run} --resume --stages N"

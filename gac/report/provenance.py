@@ -17,7 +17,7 @@ FEW_EPISODES = 20
 def commands(run: Run) -> list[str]:
     """The commands that make the run's records again, as far as its files tell."""
     out = shlex.quote(str(run.path))
-    lines = [_training(run) if run.finetuning is None else _finetuning(run, run.finetuning)]
+    lines = [_training(run) if run.finetuning is None else _finetuning(run, *run.finetuning)]
     for record in (*run.queries, *run.variants):
         words = f"gac evaluate {out} --query {shlex.quote(record.query)} --episodes {len(record.returns)}"
         y_star = "Y" if record.y_star is None else f"{record.y_star:g}"
@@ -40,9 +40,9 @@ def _training(run: Run) -> str:
     return f"gac train {data} --out {out} {basis}{changed_flags(config)}{limit}"
 
 
-def _finetuning(run: Run, began: Mapping[str, Any]) -> str:
+def _finetuning(run: Run, began: Mapping[str, Any], config: OnlineConfig) -> str:
     usual = dataclasses.asdict(OnlineConfig())
-    changed = {name: value for name, value in began["config"].items() if usual.get(name) != value}
+    changed = {name: value for name, value in dataclasses.asdict(config).items() if usual.get(name) != value}
     environment = "" if (env_id := began.get("env_id")) is None else f" --env-id {shlex.quote(env_id)}"
     # An agent that was not loaded from a run has no folder to name.
     words = f"gac finetune {shlex.quote(began.get('run') or 'RUN')} --out {shlex.quote(str(run.path))}"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from gac.config import Config
+from gac.config import Config, OnlineConfig
 from gac.errors import UserError
 from gac.records import (
     Consistency,
@@ -20,6 +20,7 @@ from gac.records import (
     read_consistency,
     read_evaluation,
     read_facts,
+    read_online,
     read_text,
 )
 
@@ -62,8 +63,8 @@ class Run:
     variants: tuple[Evaluation, ...] = ()
     """Evaluations with replanning or disturbances, by the names of their files."""
     consistency: Consistency | None = None
-    finetuning: Mapping[str, Any] | None = None
-    """online.json, of a run that was fine-tuned in stages."""
+    finetuning: tuple[Mapping[str, Any], OnlineConfig] | None = None
+    """online.json, of a run that was fine-tuned in stages: what it began with, and its settings."""
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -94,25 +95,8 @@ def read_run(path: Path) -> Run:
         queries=tuple(sorted(plain, key=lambda record: (rank.get(record.query, len(rank)), record.query))),
         variants=tuple(record for record in records if not record.plain),
         consistency=read_consistency(swept) if swept.exists() else None,
-        finetuning=read_finetuning(path / "online.json"),
+        finetuning=read_online(path) if (path / "online.json").exists() else None,
     )
-
-
-def read_finetuning(path: Path) -> Mapping[str, Any] | None:
-    """What fine-tuning began with; None where there is no such file.
-
-    Raises:
-        UserError: a file that holds anything else.
-    """
-    if not path.exists():
-        return None
-    try:
-        saved: Any = json.loads(read_text(path))
-    except json.JSONDecodeError:
-        saved = None
-    if not isinstance(saved, dict) or not isinstance(saved.get("config"), dict):
-        raise UserError(f"{path} is not what fine-tuning wrote; restore the file")
-    return saved
 
 
 def read_metrics(path: Path) -> Metrics:

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,11 +89,15 @@ def claim_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
         names = ("online.json", "state.safetensors", "model.safetensors", "metrics.jsonl", "config.json")
         for name in (*names, "data.json", "calibration.json", "consistency.json"):
             (out / name).unlink(missing_ok=True)
-        for pattern in ("eval-*.json", "stage-*.json"):
+        # By their whole names: what else lies there is the user's.
+        collected = ("collected/stage-*-batch-*.safetensors", "collected/stage-*-begun.json")
+        for pattern in ("eval-*.json", "stage-[0-9]*.json", *collected):
             for record in out.glob(pattern):
                 record.unlink()
-        shutil.rmtree(out / "collected", ignore_errors=True)
         drop_partial_files(out)
+        drop_partial_files(out / "collected")
+        if (out / "collected").is_dir() and not any((out / "collected").iterdir()):
+            (out / "collected").rmdir()
     out.mkdir(parents=True, exist_ok=True)
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 from numpy import ndarray
 
 from gac.acting.agent import Agent
-from gac.config import Config
+from gac.config import MOST_HELDOUT, Config
 from gac.data.episodes import Episodes
 from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes, to_device
@@ -31,7 +31,6 @@ from gac.training.visits import Visits, make_visits
 
 LOG_EVERY = 10
 DEFAULT_MINUTES = 15.0
-MOST_HELDOUT = 64
 NOT_LOGGED = ("finite", "finite_theta", "index")
 
 

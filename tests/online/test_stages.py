@@ -153,4 +153,5 @@ def test_overwriting_leaves_nothing_of_the_old_stages(trained, tmp_path):
 
 def test_no_gymnasium_environment_is_made(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(gymnasium, "make", lambda *args, **kwargs: pytest.fail("made an environment"))
-    begun(trained, tmp_path / "run").plans(FIRST)
+    plan, aims = begun(trained, tmp_path / "run").plans(FIRST)
+    assert len(plan.predicted_returns) == len(aims.y_plus) == BATCH

@@ -1,4 +1,5 @@
 import base64
+import dataclasses
 import json
 import re
 
@@ -6,6 +7,7 @@ import pytest
 from fake_run import evaluation, metrics, second_config, write_run
 from pages import Page
 
+from gac.config import OnlineConfig
 from gac.errors import UserError
 from gac.report import read_run, render, write_report
 from gac.report.provenance import commands
@@ -121,7 +123,8 @@ def test_commands_carry_what_differs_from_the_preset(tmp_path):
 
 def test_a_fine_tuned_run_names_the_command_that_tuned_it(tmp_path):
     run = write_run(tmp_path / "tuned", {}, metrics(20))
-    began = {"run": "runs/my hopper", "env_id": "Hopper-v5", "config": {"stages": 2, "episodes": 100}}
+    settings = dataclasses.asdict(OnlineConfig(stages=2))
+    began = {"schema_version": 1, "run": "runs/my hopper", "env_id": "Hopper-v5", "config": settings}
     (run / "online.json").write_text(json.dumps(began))
     command = "gac finetune 'runs/my hopper' --out " + f"{run} --data hopper-medium-replay --env-id Hopper-v5"
     assert commands(read_run(run)) == [command + " --stages 2"]

@@ -157,6 +157,11 @@ def test_overwriting_removes_what_fine_tuning_left(saved):
     (saved.out / "collected").mkdir()
     for name in ("online.json", "stage-0.json", "stage-1.json", "collected/stage-1-begun.json"):
         (saved.out / name).touch()
+    (saved.out / "collected" / "thesis.tex").touch()
+    claim_folder(saved.out, resume=False, overwrite=True)
+    assert names(saved.out) == ["collected"]
+    assert names(saved.out / "collected") == ["thesis.tex"]
+    (saved.out / "collected" / "thesis.tex").unlink()
     claim_folder(saved.out, resume=False, overwrite=True)
     assert names(saved.out) == []
 
