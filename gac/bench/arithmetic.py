@@ -44,15 +44,27 @@ def _generator_multiply_adds(c: ModelConfig, observation_dim: int, action_dim: i
     remember = c.decoder_layers * (4 * n_z * d * d + n_z * d)
     tokens = 2 * c.context
     read_plan = 2 * tokens * d * c.heads * n_z
-    layer = tokens * 12 * d * d + tokens * (tokens + 1) * d + read_plan
+    layer = tokens * 8 * d * d + _self_attention(c) + read_plan
     window = c.context * width * d + c.decoder_layers * layer + tokens * d * width
     return remember + windows * window
 
 
+def _self_attention(c: ModelConfig) -> int:
+    """Multiply-adds of a decoder layer's self-attention over one window, its projections included."""
+    d, tokens = c.embed_dim, 2 * c.context
+    return tokens * 4 * d * d + tokens * (tokens + 1) * d
+
+
 def inner_step_flops(config: Config, observation_dim: int, action_dim: int) -> float:
-    """FLOPs of one inner step of a batch: backward to phi costs as much as forward, and weights get none."""
-    forward = multiply_adds(config.model, observation_dim, action_dim, config.posterior.inner_windows)
-    return 2.0 * FLOPS * forward * config.training.batch_size
+    """FLOPs of one inner step of a batch: weights get no gradient, and what comes before the plan neither.
+
+    Else backward to phi costs as much as forward. Before the plan are the embedding of the windows and the
+    first layer's self-attention.
+    """
+    c, windows = config.model, config.posterior.inner_windows
+    forward = multiply_adds(c, observation_dim, action_dim, windows)
+    before_plan = windows * (c.context * (observation_dim + action_dim) * c.embed_dim + _self_attention(c))
+    return FLOPS * (2.0 * forward - before_plan) * config.training.batch_size
 
 
 def query_step_flops(c: ModelConfig, observation_dim: int, plans: int) -> float:

@@ -54,9 +54,8 @@ def self_attention(
 ) -> Float[Array, "*batch tokens dim"]:
     """Scaled dot-product attention of a handful of tokens to each other.
 
-    Written token by token, as products and sums: at these sizes (at most some ten tokens) a batched
-    product of tiny matrices costs several times its arithmetic, and no pair that a causal mask would
-    hide is computed.
+    Written as products and sums over all pairs: at these sizes (at most some ten tokens) a batched product of
+    tiny matrices costs several times its arithmetic.
 
     Args:
         qkv: queries, keys and values, side by side.
@@ -64,14 +63,13 @@ def self_attention(
         valid: None for full attention. Else causal: a token sees itself and the valid ones before it.
     """
     q, k, v = (split_heads(x, heads) for x in jnp.split(qkv, 3, axis=-1))
-    mixed = []
-    for i in range(qkv.shape[-2]):
-        seen = slice(None) if valid is None else slice(i + 1)
-        scores = jnp.sum(q[..., i : i + 1, :, :] * k[..., seen, :, :], axis=-1) * q.shape[-1] ** -0.5
-        if valid is not None:
-            hidden = ~valid[..., seen].at[..., i].set(True)
-            scores = jnp.where(hidden[..., None], MASKED, scores)
-        weights = jax.nn.softmax(scores, axis=-2)
-        mixed.append(jnp.sum(weights[..., None] * v[..., seen, :, :], axis=-3))
-    stacked = jnp.stack(mixed, axis=-3)
-    return stacked.reshape(*stacked.shape[:-2], -1)
+    scores = jnp.sum(q[..., :, None, :, :] * k[..., None, :, :, :], axis=-1) * q.shape[-1] ** -0.5
+    if valid is not None:
+        token = jnp.arange(valid.shape[-1])
+        before, itself = token[:, None] > token[None], token[:, None] == token[None]
+        before, itself = (jax.lax.broadcast_to_rank(pairs, valid.ndim + 1) for pairs in (before, itself))
+        seen = (valid[..., None, :] & before) | itself
+        scores = jnp.where(seen[..., None], scores, MASKED)
+    weights = jax.nn.softmax(scores, axis=-2)
+    mixed = jnp.sum(weights[..., None] * v[..., None, :, :, :], axis=-3)
+    return mixed.reshape(*mixed.shape[:-2], -1)

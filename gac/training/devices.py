@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from gac.compilation import cores
+from gac.compilation import cores, large_products
 from gac.data.memory import memory_in_all
 
 BATCH = "batch"
@@ -81,11 +81,11 @@ def share_out(tree: Tree, mesh: Mesh | None) -> Tree:
 
 
 def everywhere(program: Callable[..., Any], mesh: Mesh | None) -> Any:
-    """`jax.jit` of a program whose arguments and results are whole on every device."""
+    """`jax.jit` of a program of training whose arguments and results are whole on every device."""
     if mesh is None:
-        return jax.jit(program)
+        return jax.jit(program, compiler_options=large_products())
     whole = _sharding(mesh)
-    return jax.jit(program, in_shardings=whole, out_shardings=whole)
+    return jax.jit(program, in_shardings=whole, out_shardings=whole, compiler_options=large_products())
 
 
 def copied(tree: Tree, mesh: Mesh | None) -> Tree:

@@ -14,6 +14,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from gac.acting.agent import Agent
+from gac.compilation import large_products
 from gac.config import Config
 from gac.data.episodes import Episodes
 from gac.data.standardise import Standardiser
@@ -54,7 +55,7 @@ def side_by_side(one: Program, devices: int) -> Program:
         return together
 
     if devices == 1:
-        return jax.jit(mapped)
+        return jax.jit(mapped, compiler_options=large_products())
     mesh = Mesh(np.array(jax.devices()[:devices]), (SEEDS,))
     sharded = jax.shard_map(
         mapped,
@@ -63,7 +64,7 @@ def side_by_side(one: Program, devices: int) -> Program:
         out_specs=(_SHARDED, _own),
         check_vma=False,
     )
-    return jax.jit(sharded)
+    return jax.jit(sharded, compiler_options=large_products())
 
 
 def usable_devices(seeds: int, devices: int) -> int:
