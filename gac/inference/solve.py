@@ -1,6 +1,5 @@
 """From a query to base noise: objective, start, the one inner loop."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +7,7 @@ import optax
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 from numpy import ndarray
 
+from gac.compilation import JitSmall
 from gac.inference.loop import Info, Objective, infer
 from gac.inference.objectives import exploit_objective, return_objective
 from gac.inference.queries import Exploit, Explore, Prior, Query, Target
@@ -93,25 +93,25 @@ def _plan(
     aims: Float[Array, "*aims"],
     target: Float[Array, "batch"],
     key: PRNGKeyArray,
+    traced: bool = False,
 ) -> tuple[Float[Array, "batch n_z dim"], Phi | None, Info | None]:
-    """Base noise, its q and diagnostics, the latter two None for the prior; may be traced."""
+    """Base noise, its q and diagnostics, the latter two None for the prior; `traced` within a program."""
     infer_key, choice_key, draw_key = jax.random.split(key, 3)
     shape = (s0.shape[0], model.config.latent_tokens, model.config.embed_dim)
     match query:
         case Prior():
             return jax.random.normal(draw_key, shape), None, None
         case Exploit(kl_weight=kl_weight):
-            phi, info = _exploit(model, s0, logged, jnp.float32(kl_weight), aims, infer_key)
+            exploit = _exploit_traced if traced else _exploit
+            phi, info = exploit(model, s0, logged, jnp.float32(kl_weight), aims, infer_key)
             return phi.mu, phi, info
         case Explore():
-            phi, info = _reach(model, s0, jax.random.choice(choice_key, aims, shape[:1]), infer_key)
-        case Target():
-            phi, info = _reach(model, s0, target, infer_key)
+            target = jax.random.choice(choice_key, aims, shape[:1])
+    phi, info = (_reach_traced if traced else _reach)(model, s0, target, infer_key)
     return phi.sample(draw_key), phi, info
 
 
-@eqx.filter_jit
-def _plan_each(
+def _plan_each_traced(
     model: GAC,
     s0: Float[Array, "batch obs"],
     query: Query,
@@ -121,9 +121,12 @@ def _plan_each(
     keys: Key[Array, "batch"],
 ) -> Float[Array, "batch n_z dim"]:
     def alone(state: Array, y: Array, key: PRNGKeyArray) -> Float[Array, "1 n_z dim"]:
-        return _plan(model, state[None], query, logged, aims, y[None], key)[0]
+        return _plan(model, state[None], query, logged, aims, y[None], key, traced=True)[0]
 
     return jax.vmap(alone)(s0, target, keys)[:, 0]
+
+
+_plan_each = JitSmall(_plan_each_traced, static_argnames="query")
 
 
 def _ascend(objective: Objective, start: Phi, key: PRNGKeyArray) -> tuple[Phi, Info]:
@@ -136,8 +139,7 @@ def _ascend(objective: Objective, start: Phi, key: PRNGKeyArray) -> tuple[Phi, I
     return infer(objective, start, optimiser, MAX_STEPS, TOL, key)
 
 
-@eqx.filter_jit
-def _exploit(
+def _exploit_traced(
     model: GAC,
     s0: Float[Array, "batch obs"],
     logged: Phi,
@@ -150,10 +152,15 @@ def _exploit(
     return _ascend(exploit_objective(model, s0, region, kl_weight, ceiling, PAIRS), region, key)
 
 
-@eqx.filter_jit
-def _reach(
+_exploit = JitSmall(_exploit_traced)
+
+
+def _reach_traced(
     model: GAC, s0: Float[Array, "batch obs"], y_plus: Float[Array, "batch"], key: PRNGKeyArray
 ) -> tuple[Phi, Info]:
     """Plans that explain the return y_plus (standardised)."""
     start = Phi.at_prior(s0.shape[0], model.config)
     return _ascend(return_objective(model, s0, y_plus, PAIRS), start, key)
+
+
+_reach = JitSmall(_reach_traced)

@@ -4,6 +4,8 @@ import copy
 import io
 import json
 import math
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +22,12 @@ from gac.bench.timing import Spread
 from gac.config import Config
 from gac.errors import UserError
 
+STARTS = {
+    "first_start_to_update_seconds": 8.0,
+    "first_start_seconds": 9.0,
+    "second_start_to_update_seconds": Spread(0.5, 1.5, 2.5),
+    "second_start_seconds": Spread(1.0, 2.0, 3.0),
+}
 FIGURES = {
     ("machine", "matrix product"): {"gflops_per_second", "size"},
     ("machine", "memory"): {"gigabytes_per_second"},
@@ -36,7 +44,7 @@ FIGURES = {
         "single_milliseconds_p99",
     },
     ("fast", "evaluation"): {"episodes_per_second", "share_of_environment_stepping"},
-    ("gac train --updates 1", "start, fast"): {"first_start_seconds", "second_start_seconds"},
+    ("gac train --updates 1", "start, fast"): set(STARTS),
 }
 
 
@@ -44,8 +52,7 @@ FIGURES = {
 def test_every_measure_is_taken_and_said(tmp_path, monkeypatch, capsys):
     # The processes have tests of their own.
     monkeypatch.setattr(processes, "peak_memory", lambda *_: {"peak_resident_mib": 123.4})
-    starts = {"first_start_seconds": 9.0, "second_start_seconds": Spread(1.0, 2.0, 3.0)}
-    monkeypatch.setattr(processes, "start_seconds", lambda *_: starts)
+    monkeypatch.setattr(processes, "start_seconds", lambda *_: STARTS)
     record = tmp_path / "bench.json"
     assert cli.main(["bench", "--quick", "--presets", "fast", "--json", str(record)]) == 0
     out = capsys.readouterr().out
@@ -123,15 +130,44 @@ def test_a_start_is_measured_with_a_cache_of_its_own(monkeypatch):
     calls = []
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "elsewhere")
     monkeypatch.setattr(
-        processes, "_command_seconds", lambda words, env: calls.append((words, env)) or float(len(calls))
+        processes,
+        "_command_seconds",
+        lambda words, env, written: calls.append((words, env)) or (float(len(calls)), 10.0 * len(calls)),
     )
     row = processes.start_seconds(
         tiny.dataclasses.replace(tiny.CONFIG, preset="fast"), tiny.make_episodes(), 3
     )
-    assert row == {"first_start_seconds": 1.0, "second_start_seconds": Spread(2.0, 3.0, 4.0)}
+    assert row == {
+        "first_start_to_update_seconds": 1.0,
+        "first_start_seconds": 10.0,
+        "second_start_to_update_seconds": Spread(2.0, 3.0, 4.0),
+        "second_start_seconds": Spread(20.0, 30.0, 40.0),
+    }
     outs, caches = ({pick(call) for call in calls} for pick in (_out, lambda call: call[1]["GAC_CACHE"]))
     assert (len(outs), len(caches)) == (4, 1)
     assert not any("JAX_COMPILATION_CACHE_DIR" in env for _, env in calls)
+
+
+def test_a_command_is_timed_to_what_it_writes_and_to_its_end(monkeypatch, tmp_path):
+    script = (
+        "import sys, time; from pathlib import Path; Path(sys.argv[1]).write_text('a line'); time.sleep(1)"
+    )
+    started = subprocess.Popen
+    monkeypatch.setattr(
+        processes.subprocess,
+        "Popen",
+        lambda program, **how: started([program[0], "-c", script, *program[3:]], **how),
+    )
+    first, end = processes._command_seconds(
+        [str(tmp_path / "metrics")], dict(os.environ), tmp_path / "metrics"
+    )
+    assert 0.0 < first < end - 0.5
+
+
+def test_a_command_that_fails_is_not_timed(tmp_path):
+    words = ["train", "no-such-data", "--out", str(tmp_path / "run")]
+    with pytest.raises(subprocess.CalledProcessError):
+        processes._command_seconds(words, dict(os.environ), tmp_path / "metrics")
 
 
 def _out(call):

@@ -107,7 +107,7 @@ def test_each_row_goes_to_its_own_target_and_other_targets_compile_nothing(
     trained, data_returns, monkeypatch
 ):
     traced, real, model, logged = [], module._plan, trained.agent.model, trained.agent.logged
-    monkeypatch.setattr(module, "_plan", lambda *args: traced.append(1) or real(*args))
+    monkeypatch.setattr(module, "_plan", lambda *args, **how: traced.append(1) or real(*args, **how))
     first = trained.agent.standardiser.standardise_observation(trained.episodes.observations[:1])
     s0 = jnp.tile(jnp.asarray(first), (2, 1))
     keys = jax.random.split(jax.random.key(0), 1)[jnp.zeros(2, int)]
