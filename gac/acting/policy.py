@@ -81,7 +81,7 @@ def act_traced(
 act = JitSmall(act_traced)
 
 
-Flat = Callable[[list[Array], Context, Float[Array, "batch obs"]], tuple[Context, Float[Array, "batch act"]]]
+Flat = Callable[[list[Array], Context, Any], tuple[Context, Float[Array, "batch act"]]]
 
 
 @functools.lru_cache(maxsize=16)
@@ -103,8 +103,8 @@ def flat_act(tree: Any) -> Flat:
     return JitSmall(acting)
 
 
-def batch_of(observation: Any, shape: tuple[int, int], single: bool) -> Float[Array, "batch obs"]:
-    """An observation, or a batch of them, as a batch.
+def batch_of(observation: Any, shape: tuple[int, int], single: bool) -> Float[ndarray, "batch obs"]:
+    """An observation, or a batch of them, as a batch; a compiled program takes in NumPy's arrays fastest.
 
     Raises:
         UserError: an observation of another shape.
@@ -116,7 +116,7 @@ def batch_of(observation: Any, shape: tuple[int, int], single: bool) -> Float[Ar
             f"observation has shape {np.shape(observation)}, expected {shape[1:] if single else shape}, "
             "as at planning"
         )
-    return jnp.asarray(current)
+    return current
 
 
 class Policy:

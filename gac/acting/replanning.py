@@ -102,7 +102,7 @@ class ReplanningPolicy:
         Raises:
             UserError: an observation of another shape, or one that is not finite where a plan is due.
         """
-        given = batch_of(observation, self._shape, self._single)
+        given = jnp.asarray(batch_of(observation, self._shape, self._single))
         state = self._standardiser.standardise_observation(given)
         due = self._due(state) & (True if active is None else np.asarray(active, bool))
         if due.any():
