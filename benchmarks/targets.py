@@ -117,7 +117,8 @@ def draw(groups: dict[tuple[str, str], list[Tuned]], path: Path) -> None:
                 axes.plot(stages, achieved, "o-", color=color, markersize=4, label=None if i else rule)
         axes.set(title=name, xlabel="stage", xticks=stages)
         axes.grid(alpha=0.3)
-    figure.legend(*axes.get_legend_handles_labels(), title="achieved\n(aims dashed)", loc="outside right upper")
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, title="achieved\n(aims dashed)", loc="outside right upper")
     figure.axes[0].set_ylabel("mean return of 100 episodes")
     figure.savefig(path, dpi=110)
 
