@@ -16,7 +16,7 @@ from gac.acting.watch import MEMORY_STEPS
 from gac.data.windows import to_device
 from gac.errors import UserError
 
-EPISODES, STEPS, RATE = 200, 40, 0.2
+EPISODES, STEPS, RATE = 400, 40, 0.2
 
 
 def world(agent, episodes, seed, replan=None, jump_at=None):
@@ -68,8 +68,8 @@ def calibrated(trained):
 @pytest.mark.parametrize("signal", ["surprise", "fall", "either"])
 def test_false_alarms_come_at_the_rate_that_was_asked_for(signal, calibrated):
     fresh = world(calibrated, EPISODES, seed=2, replan=gac.Trigger(RATE, signal))
-    # Two standard deviations of the share among 200, once for these episodes, once for the calibration's.
-    assert abs(np.mean(fresh.replans > 0) - RATE) < 0.08
+    # Three standard deviations of a difference of two shares among 400: these episodes', the calibration's.
+    assert abs(np.mean(fresh.replans > 0) - RATE) < 0.085
 
 
 def test_an_abrupt_change_is_seen_within_the_memory_of_the_trigger(calibrated):
