@@ -1,6 +1,6 @@
 """Rules of what to aim at, compared over data sets and seeds: a table, a figure, one record of all stages.
 
-python benchmarks/targets.py tuned/*/* --json-file benchmarks/records/targets.json --figure docs/targets.png
+python benchmarks/targets.py tuned/*/*/ --json-file benchmarks/records/targets.json --figure docs/targets.png
 
 The folders are of `gac finetune`, named RULE/DATA-SEED.
 """
@@ -18,9 +18,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from tyro.conf import Positional
 
+from gac.config import TARGET_RULES
+
 Record = dict[str, Any]
 NAME = re.compile(r"(?P<data>.+)-(?P<seed>\d+)")
-RULES = ("auto", "fixed", "y-star")
 
 
 @dataclass(frozen=True)
@@ -71,14 +72,10 @@ def stage(record: Record) -> Record:
     return kept
 
 
-def cell(values: list[float], digits: int = 0) -> str:
+def cell(values: list[float]) -> str:
     """Mean over seeds, and the single values where there are several."""
-    mean = f"{np.mean(values):.{digits}f}"
-    return (
-        mean
-        if len(values) == 1
-        else f"{mean} ({', '.join(f'{value:.{digits}f}' for value in sorted(values))})"
-    )
+    mean, each = f"{np.mean(values):.0f}", ", ".join(f"{value:.0f}" for value in sorted(values))
+    return mean if len(values) == 1 else f"{mean} ({each})"
 
 
 def table(groups: dict[tuple[str, str], list[Tuned]]) -> str:
@@ -108,14 +105,15 @@ def draw(groups: dict[tuple[str, str], list[Tuned]], path: Path) -> None:
         for (data, rule), runs in groups.items():
             if data != name:
                 continue
-            color = f"C{RULES.index(rule)}"
+            color = f"C{TARGET_RULES.index(rule)}"
             for i, run in enumerate(runs):
                 stages = [record["stage"] for record in run.stages[1:]]
                 aims = [record["aim"] for record in run.stages[1:]]
                 achieved = [record["collected"] for record in run.stages[1:]]
                 axes.plot(stages, aims, "--", color=color, linewidth=1, alpha=0.6)
                 axes.plot(stages, achieved, "o-", color=color, markersize=4, label=None if i else rule)
-        axes.set(title=name, xlabel="stage", xticks=stages)
+        axes.set(title=name, xlabel="stage")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, title="achieved\n(aims dashed)", loc="outside right upper")
@@ -134,7 +132,7 @@ def main(
         figure: Picture that gets aims and achieved returns.
     """
     groups: defaultdict[tuple[str, str], list[Tuned]] = defaultdict(list)
-    for run in sorted(map(read, runs), key=lambda run: (run.data, RULES.index(run.rule), run.seed)):
+    for run in sorted(map(read, runs), key=lambda run: (run.data, TARGET_RULES.index(run.rule), run.seed)):
         groups[run.data, run.rule].append(run)
     print(table(groups))
     if json_file is not None:

@@ -1,5 +1,7 @@
 """From a query to base noise: objective, start, the one inner loop."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -102,16 +104,17 @@ def _plan(
         case Prior():
             return jax.random.normal(draw_key, shape), None, None
         case Exploit(kl_weight=kl_weight):
-            exploit = _exploit_traced if traced else _exploit
+            exploit = _exploit.function if traced else _exploit
             phi, info = exploit(model, s0, logged, jnp.float32(kl_weight), aims, infer_key)
             return phi.mu, phi, info
         case Explore():
             target = jax.random.choice(choice_key, aims, shape[:1])
-    phi, info = (_reach_traced if traced else _reach)(model, s0, target, infer_key)
+    phi, info = (_reach.function if traced else _reach)(model, s0, target, infer_key)
     return phi.sample(draw_key), phi, info
 
 
-def _plan_each_traced(
+@functools.partial(JitSmall, static_argnames="query")
+def _plan_each(
     model: GAC,
     s0: Float[Array, "batch obs"],
     query: Query,
@@ -126,9 +129,6 @@ def _plan_each_traced(
     return jax.vmap(alone)(s0, target, keys)[:, 0]
 
 
-_plan_each = JitSmall(_plan_each_traced, static_argnames="query")
-
-
 def _ascend(objective: Objective, start: Phi, key: PRNGKeyArray) -> tuple[Phi, Info]:
     """From a start to the objective's maximum: new draws at every step, a rate that falls to zero.
 
@@ -139,7 +139,8 @@ def _ascend(objective: Objective, start: Phi, key: PRNGKeyArray) -> tuple[Phi, I
     return infer(objective, start, optimiser, MAX_STEPS, TOL, key)
 
 
-def _exploit_traced(
+@JitSmall
+def _exploit(
     model: GAC,
     s0: Float[Array, "batch obs"],
     logged: Phi,
@@ -152,15 +153,10 @@ def _exploit_traced(
     return _ascend(exploit_objective(model, s0, region, kl_weight, ceiling, PAIRS), region, key)
 
 
-_exploit = JitSmall(_exploit_traced)
-
-
-def _reach_traced(
+@JitSmall
+def _reach(
     model: GAC, s0: Float[Array, "batch obs"], y_plus: Float[Array, "batch"], key: PRNGKeyArray
 ) -> tuple[Phi, Info]:
     """Plans that explain the return y_plus (standardised)."""
     start = Phi.at_prior(s0.shape[0], model.config)
     return _ascend(return_objective(model, s0, y_plus, PAIRS), start, key)
-
-
-_reach = JitSmall(_reach_traced)
