@@ -11,6 +11,9 @@ from gac.config import ModelConfig
 from gac.model.gaussian import Sigma
 from gac.model.transformer import FeedForward, Linear, normalise, self_attention, split_heads
 
+ALL, LAST = slice(None), slice(-1, None)
+"""Tokens whose outputs are wanted."""
+
 
 class PlanMemory(NamedTuple):
     r"""A plan as one layer reads it; computed once per plan, not once per window.
@@ -74,8 +77,11 @@ class DecoderBlock(eqx.Module):
         x: Float[Array, "batch windows tokens dim"],
         memory: PlanMemory,
         valid: Bool[Array, "batch windows tokens"],
-    ) -> Float[Array, "batch windows tokens dim"]:
-        x = x + self.out(self_attention(self.qkv(normalise(x)), self.heads, valid))
+        wanted: slice = ALL,
+    ) -> Float[Array, "batch windows wanted dim"]:
+        """The wanted tokens' outputs; all tokens are seen."""
+        attended = self_attention(self.qkv(normalise(x)), self.heads, valid)
+        x = x[:, :, wanted] + self.out(attended[:, :, wanted])
         x = x + self.read_plan(normalise(x), memory)
         return x + self.feed_forward(normalise(x))
 
@@ -123,13 +129,16 @@ class Generator(eqx.Module):
         states: Float[Array, "batch windows steps obs"],
         actions: Float[Array, "batch windows acted act"],
         valid: Bool[Array, "batch windows steps"],
-    ) -> Float[Array, "batch windows tokens out"]:
-        """Head outputs of the tokens `s_0, a_0, s_1, …`."""
+        wanted: slice = ALL,
+    ) -> Float[Array, "batch windows wanted out"]:
+        """Head outputs of the wanted ones of the tokens `s_0, a_0, s_1, …`."""
         acted = actions.shape[2]
         x = interleave(self.state_token(states), self.action_token(actions))
         seen = interleave(valid, valid[:, :, :acted])
-        for block, layer_memory in zip(self.blocks, memory, strict=True):
+        *below, (last, last_memory) = zip(self.blocks, memory, strict=True)
+        for block, layer_memory in below:
             x = block(x, layer_memory, seen)
+        x = last(x, last_memory, seen, wanted)
         return self.head(normalise(x))
 
     def __call__(
@@ -165,6 +174,6 @@ class Generator(eqx.Module):
             actions: the M - 1 actions between them.
             valid: False for steps before the episode's first.
         """
-        out = self._decode(memory, states[:, None], actions[:, None], valid[:, None])
+        out = self._decode(memory, states[:, None], actions[:, None], valid[:, None], LAST)
         action_dim = self.sigma_a.log_value.shape[0]
-        return out[:, 0, -1, :action_dim]
+        return out[:, 0, 0, :action_dim]
