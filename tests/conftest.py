@@ -3,6 +3,7 @@
 import copy
 import gc
 import os
+import signal
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +25,9 @@ os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 jax.config.update("jax_compilation_cache_dir", _COMPILED.name)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+# A shell has what it starts in the background ignore Ctrl-C, which some tests press.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A slow machine is no defect; what fails here fails again with the same examples.
 hypothesis.settings.register_profile("gac", deadline=None, derandomize=True)
