@@ -22,6 +22,8 @@ DEFAULT_CUT = "horizon"
 HORIZONS = {f"maze2d-{size}-v1": layout.horizon for size, layout in LAYOUTS.items()}
 """Steps of an episode when it is evaluated, by environment."""
 
+GOLDEN_SECTION = (5**0.5 - 1) / 2
+
 
 @dataclass(frozen=True)
 class Run:
@@ -49,9 +51,11 @@ def cut(
       and with an evaluation, which plays as many steps.
     - `subgoal`: an episode per sub-goal. The lengths differ, and the returns mostly say how the way lies to
       the target.
-    - `hold`: the same episodes, with the return of the horizon if the sub-goal, once reached, were held: the
-      sum of the rewards, and the last of them for every step that is left. Nothing was logged of that rest.
-      The episodes have returns and no rewards.
+    - `hold`: the way to each sub-goal from some place on it, with the return of the horizon if the sub-goal,
+      once reached, were held: the sum of the rewards, and the last of them for every step that is left.
+      Nothing was logged of that rest. The episodes have returns and no rewards. How much of each way comes
+      first and is left out goes evenly from nothing to all but two steps: a way begins where the one before
+      it ended, so that from close to a sub-goal whole ways only lead away.
     - `success`: from outside the target until the first reward, `horizon` steps at most. The return is 1
       or 0. The steps that then stay in the target are in no episode.
 
@@ -125,6 +129,14 @@ def _by_subgoal(run: Run, horizon: int) -> Pieces:
     return (ends - lengths + 1)[whole], lengths[whole]
 
 
+def _by_hold(run: Run, horizon: int) -> Pieces:
+    starts, lengths = _by_subgoal(run, horizon)
+    # Multiples of the golden section, modulo 1, fill [0, 1) evenly whatever the order, and need no seed.
+    share = np.arange(1, len(starts) + 1) * GOLDEN_SECTION % 1
+    left_out = (share * (lengths - SHORTEST + 1)).astype(np.int64)
+    return starts + left_out, lengths - left_out
+
+
 def _by_success(run: Run, horizon: int) -> Pieces:
     inside, outside = np.flatnonzero(run.rewards > 0), np.flatnonzero(run.rewards <= 0)
     steps, start = len(run.actions), 0
@@ -144,7 +156,7 @@ def _by_success(run: Run, horizon: int) -> Pieces:
     return starts, lengths
 
 
-_PIECES = {"horizon": _by_horizon, "subgoal": _by_subgoal, "hold": _by_subgoal, "success": _by_success}
+_PIECES = {"horizon": _by_horizon, "subgoal": _by_subgoal, "hold": _by_hold, "success": _by_success}
 
 
 def _at_or_after(rows: ndarray, row: int, otherwise: int) -> int:

@@ -60,6 +60,22 @@ def test_a_sub_goal_that_is_held_earns_its_last_reward_until_the_horizon(horizon
     assert episodes.rewards is None
 
 
+def test_what_holds_a_sub_goal_begins_anywhere_on_the_way_to_it():
+    ways, steps, horizon = 900, 10, 20
+    rewards = np.tile(np.arange(steps) >= 7, ways).astype("f4")
+    run = make_run(rewards, reached=np.tile(np.arange(steps) == steps - 1, ways))
+    episodes = cut([run], "hold", horizon=horizon, env_id="maze2d-umaze-v1", name="run")
+    assert episodes.final_observations[:, 0].tolist() == list(range(steps, ways * steps + 1, steps))
+    # 2 to 10 steps are left, each for as many ways.
+    lengths, counts = np.unique(episodes.lengths, return_counts=True)
+    assert lengths.tolist() == list(range(2, steps + 1))
+    np.testing.assert_allclose(counts, ways / len(lengths), atol=2)
+    # All of them hold the target after the way; the last three steps of a way are in it already.
+    np.testing.assert_array_equal(
+        episodes.returns, np.minimum(episodes.lengths, 3) + (horizon - episodes.lengths)
+    )
+
+
 def test_success_ends_with_the_first_reward_and_begins_again_outside():
     #                0  1  2  3  4  5  6  7  8  9
     run = make_run([0, 1, 1, 1, 0, 0, 0, 0, 0, 1])
