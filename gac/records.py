@@ -88,11 +88,17 @@ class Evaluation:
     disturb: str | None = None
     """What disturbed the environment: push:X, noise:X."""
     replans: tuple[int, ...] = ()
-    """New plans within each episode; empty in records from before there were any."""
+    """New plans inferred within each episode; empty in records from before there were any."""
     replan_seconds: float = 0.0
     """Wall-clock seconds of inferring these, compilation included."""
     ms_per_step: float | None = None
     """Milliseconds of the policy, replanning included, per environment step."""
+    kl_weight: float | None = None
+    """Hold of an exploit query; like the two below, None for other queries and in older records."""
+    quantile: float | None = None
+    """Of the returns that an explore query drew its aims above."""
+    delta_y: float | None = None
+    """What it added to them, in standard deviations of the data's returns."""
 
     def to_json(self) -> str:
         """The record as JSON text."""
@@ -250,6 +256,7 @@ def read_evaluation(text: str, where: str, stem: str | None = None) -> Evaluatio
         replans=tuple(map(int, fields.numbers("replans"))) if "replans" in fields.raw else (),
         replan_seconds=fields.number("replan_seconds") if "replan_seconds" in fields.raw else 0.0,
         ms_per_step=fields.maybe_number("ms_per_step"),
+        **{name: fields.maybe_number(name) for name in ("kl_weight", "quantile", "delta_y")},
     )
     if record.replans and len(record.replans) != len(record.returns):
         raise UserError(

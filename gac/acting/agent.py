@@ -131,7 +131,7 @@ class Agent:
         Args:
             plan: of the episodes' first observations.
             replan: when to infer a new plan within an episode, by the same query at the state then; never
-                unless given.
+                unless given. Of an exploit query it is taken only if it promises more than the present one.
 
         Raises:
             UserError: a trigger, and the agent is not calibrated, or not for so low a rate.
@@ -158,6 +158,7 @@ class Agent:
             replan,
             self.calibration,
             plan.single,
+            choosy=isinstance(plan.query, Exploit),
         )
 
     def _units_of(

@@ -1,5 +1,6 @@
 """Vectorised evaluation: episodes under plans of a query, achieved beside predicted returns."""
 
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from gac.acting.scores import normalized_score
 from gac.data.goals import join
 from gac.envs.disturb import Disturbance
 from gac.errors import UserError, one_line
-from gac.inference.queries import Exploit, Query, Target
+from gac.inference.queries import Exploit, Query
 from gac.records import Evaluation
 
 PACKAGES = ("jax", "gymnasium", "mujoco")
@@ -36,7 +37,7 @@ class Played:
     """Raw and undiscounted."""
     lengths: Int[ndarray, "batch"]
     replans: Int[ndarray, "batch"]
-    """New plans within each episode."""
+    """New plans inferred within each episode."""
     policy_seconds: float
     """Wall-clock seconds of the policy, replanning included."""
     replan_seconds: float
@@ -235,7 +236,8 @@ def summarised(
         np.concatenate([getattr(played, name) for played in groups])
         for name in ("returns", "lengths", "replans")
     )
-    y_star = query.y_star if isinstance(query, Target) else None
+    asked = dataclasses.asdict(query)
+    y_star = asked.get("y_star")
     infos = [plan.info for plan in plans if plan.info is not None]
     scores = normalized_score(env_id, y)
     return Evaluation(
@@ -261,6 +263,7 @@ def summarised(
         replans=tuple(replans.tolist()),
         replan_seconds=sum(played.replan_seconds for played in groups),
         ms_per_step=1e3 * sum(played.policy_seconds for played in groups) / float(steps.sum()),
+        **{name: asked.get(name) for name in ("kl_weight", "quantile", "delta_y")},
     )
 
 

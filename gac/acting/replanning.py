@@ -14,6 +14,7 @@ from gac.acting.calibration import Calibration
 from gac.acting.policy import act, batch_of, empty_context
 from gac.acting.replan import Every, Trigger
 from gac.acting.watch import Watch, act_and_expect, judged, watch
+from gac.compilation import JitSmall
 from gac.data.standardise import Standardiser
 from gac.errors import UserError
 from gac.model.generator import PlanMemory
@@ -32,8 +33,9 @@ Infer = Callable[
 class ReplanningPolicy:
     """As `Policy`, with new plans where `replan` asks for them. Made by `Agent.policy`.
 
-    The new plan answers the query of the first one at the current state. Context and environment go on;
-    what the trigger remembers of the old plan is forgotten.
+    The new plan answers the query of the first one at the current state. Where `choosy`, the old one stays
+    unless the new one promises more from there. Context and environment go on; the trigger begins anew with
+    either.
 
     Args:
         model: theta.
@@ -44,6 +46,7 @@ class ReplanningPolicy:
         replan: when to plan anew.
         calibration: what held-out episodes showed; the trigger needs it.
         single: whether one observation is given rather than a batch.
+        choosy: keep a plan that promises no less than the new one, as exploit does.
 
     Raises:
         UserError: a trigger without a calibration, or with a rate that it cannot tell.
@@ -59,7 +62,9 @@ class ReplanningPolicy:
         replan: Every | Trigger,
         calibration: Calibration | None,
         single: bool,
+        choosy: bool,
     ) -> None:
+        self._choosy = choosy
         self._model, self._standardiser = model, jax.tree.map(jnp.asarray, standardiser)
         self._first, self._infer, self._single = (memory, epsilon), infer, single
         self._replan, self._calibration = replan, calibration
@@ -83,7 +88,7 @@ class ReplanningPolicy:
         self._watch = Watch.new(batch, obs)
         self._age = np.zeros(batch, np.int64)
         self.replans: Int[ndarray, "batch"] = np.zeros(batch, np.int64)
-        """New plans that each row got."""
+        """Times that a new plan was inferred for each row."""
         self.replan_seconds = 0.0
         """Wall-clock seconds of inferring them, compilation included."""
 
@@ -132,7 +137,7 @@ class ReplanningPolicy:
         return due
 
     def _plan_anew(self, rows: Int[ndarray, "due"], state: Float[Array, "batch obs"]) -> None:
-        """Infer plans for the rows, a padded group after the other, and begin with them."""
+        """Infer plans for the rows, a padded group after the other, and begin with those that are taken."""
         began = time.perf_counter()
         if not np.isfinite(np.asarray(state)[rows]).all():
             raise UserError(
@@ -144,8 +149,11 @@ class ReplanningPolicy:
             some = rows[start : start + self._group]
             # Rows that fill the group up are its first one again: the same plan, put in the same place.
             group = np.concatenate([some, np.repeat(some[:1], self._group - len(some))])
+            plans, at = (self._epsilon, self._memory), jnp.asarray(group)
             fresh = self._infer(state[group], group, self.replans[group])
-            self._epsilon, self._memory = _put((self._epsilon, self._memory), jnp.asarray(group), fresh)
+            if self._choosy:
+                fresh = _promising_more(self._model, state[at], fresh, _take(plans, at))
+            self._epsilon, self._memory = _put(plans, at, fresh)
         if isinstance(self._replan, Trigger):
             new = np.zeros(self._shape[0], bool)
             new[rows] = True
@@ -155,6 +163,29 @@ class ReplanningPolicy:
         # Or the clock would stop too early.
         jax.block_until_ready((self._memory, self._watch))  # type: ignore[no-untyped-call]
         self.replan_seconds += time.perf_counter() - began
+
+
+Plans = tuple[Float[Array, "group n_z dim"], list[PlanMemory]]
+
+
+@JitSmall
+def _promising_more(model: GAC, state: Float[Array, "group obs"], new: Plans, old: Plans) -> Plans:
+    """Row by row the plan that promises more from here; the old one where both promise the same.
+
+    A query's plan is the best of one region. What it promises more than the plan at hand is the reason to
+    change; without any, a change costs what the old plan has begun, and at worst the new promise is false.
+    """
+    more = model.predicted_return(state, new[0]) > model.predicted_return(state, old[0])
+    chosen: Plans = jax.tree.map(
+        lambda a, b: jnp.where(more.reshape(-1, *[1] * (a.ndim - 1)), a, b), new, old
+    )
+    return chosen
+
+
+@jax.jit
+def _take(whole: Any, rows: Int[Array, "group"]) -> Any:
+    """Some rows of the arrays."""
+    return jax.tree.map(lambda leaf: leaf[rows], whole)
 
 
 @jax.jit

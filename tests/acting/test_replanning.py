@@ -108,7 +108,8 @@ def test_every_n_steps_is_every_n_steps(agent, first):
 
 
 def test_a_new_plan_answers_the_query_at_the_state_it_is_made_in(agent, first):
-    policy = agent.policy(agent.plan(first, gac.Exploit()), gac.Every(1))
+    # From plans that promise less, so that every new one is taken.
+    policy = agent.policy(agent.plan(first, gac.Prior())._replace(query=gac.Exploit()), gac.Every(1))
     path = walk(first, 2)
     path[1] = path[1, ::-1]
     run(policy, path)
@@ -118,6 +119,28 @@ def test_a_new_plan_answers_the_query_at_the_state_it_is_made_in(agent, first):
     np.testing.assert_allclose(promised, fresh.predicted_returns, atol=0.3 * agent.standardiser.return_std)
     memory = agent.model.generator.remember(agent.model.prior(state, policy._epsilon)[1])
     np.testing.assert_allclose(policy._memory[0].read, memory[0].read, atol=1e-4)
+
+
+def test_exploit_keeps_a_plan_that_promises_no_less_and_other_queries_take_the_new_one(agent, first):
+    daring, careful = gac.Exploit(0.01), gac.Exploit(10.0)
+    state = jnp.asarray(agent.standardiser.standardise_observation(first))
+    promises = [
+        np.asarray(agent.model.predicted_return(state, agent.plan(first, query).epsilon))
+        for query in (daring, careful)
+    ]
+    # Row 0 has a plan of the prior, which promises less than the query that is asked; the others more.
+    assert (promises[0] > promises[1]).all()
+    plan = agent.plan(first, daring)
+    mixed = plan.epsilon.at[0].set(agent.plan(first, gac.Prior()).epsilon[0])
+    memory = agent.model.generator.remember(agent.model.prior(state, mixed)[1])
+    for query, kept in ((careful, True), (gac.Target(0.0), False)):
+        policy = agent.policy(plan._replace(query=query, epsilon=mixed, memory=memory), gac.Every(1))
+        run(policy, np.stack([first, first]))
+        assert policy.replans.tolist() == [1] * BATCH
+        changed = (np.asarray(policy._epsilon) != np.asarray(mixed)).any(axis=(1, 2))
+        assert changed.tolist() == [True] + [not kept] * (BATCH - 1)
+        same = np.isclose(policy._memory[0].read, memory[0].read, atol=1e-5).all(axis=(1, 2))
+        assert same.tolist() == (~changed).tolist()
 
 
 def test_batching_and_permuting_environments_change_nothing(agent, first, monkeypatch):
@@ -178,7 +201,7 @@ def test_only_rows_that_go_on_get_new_plans(agent, first):
 def test_however_many_are_due_nothing_is_compiled_again(agent, first, monkeypatch):
     monkeypatch.setattr(module, "GROUP", 4)
     traced, real = [], solve._plan
-    monkeypatch.setattr(solve, "_plan", lambda *args: traced.append(1) or real(*args))
+    monkeypatch.setattr(solve, "_plan", lambda *args, **named: traced.append(1) or real(*args, **named))
     plan, when = agent.plan(first, gac.Prior()), MEMORY_STEPS + 2
     jumps = [(when, 0), *((when + 1, i) for i in (1, 2, 3, 4, 5))]
     traced.clear()
