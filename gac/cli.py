@@ -124,12 +124,16 @@ def _bound_later(command: Callable[..., None]) -> Callable[..., Callable[[], Non
 def _one_line(box: str, prog: str) -> str:
     """tyro's boxed message as one line: its first box, without the frame and the help text of the flag."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    body = re.sub(r"(?m)^╭.*$|[│╰╯]", "", plain.split("╰")[0])
-    parts = [" ".join(part.split()) for part in re.split(r"─{3,}", body)]
+    # A terminal without line drawing gets no frame, and the title above the first rule.
+    title = r"(?m)^╭.*$|[│╰╯]" if "╭" in plain else r"\A.*\n *-{3,} *\n"
+    body = re.sub(title, "", plain.split("╰")[0])
+    parts = [" ".join(part.split()) for part in re.split(r"(?m)^ *[─-]{3,} *$", body)]
     kept = [
         part for part in parts if part and not part.startswith(("Argument helptext", "For full helptext"))
     ]
-    return "; ".join(part.rstrip(".") for part in kept) + f"; see {prog} --help"
+    # Where no single flag is wrong, tyro names an object of its own; our words name what is.
+    kept = [re.sub(r"^Error parsing (?!-)[^:]+: ", "", part).rstrip(".") for part in kept]
+    return "; ".join(kept) + f"; see {prog} --help"
 
 
 REFUSALS = {

@@ -172,8 +172,8 @@ Plans = tuple[Float[Array, "group n_z dim"], list[PlanMemory]]
 def _promising_more(model: GAC, state: Float[Array, "group obs"], new: Plans, old: Plans) -> Plans:
     """Row by row the plan that promises more from here; the old one where both promise the same.
 
-    A query's plan is the best of one region. What it promises more than the plan at hand is the reason to
-    change; without any, a change costs what the old plan has begun, and at worst the new promise is false.
+    A new plan is the best of one region, around logged behaviour that may not fit where the agent is. To
+    promise more than the plan at hand is the only reason to change (docs/research.md).
     """
     more = model.predicted_return(state, new[0]) > model.predicted_return(state, old[0])
     chosen: Plans = jax.tree.map(
