@@ -75,6 +75,7 @@ def calibrate(agent: Agent, data: Episodes, seed: int = 0) -> Calibration:
     residuals = np.asarray(seen.states[1:] - seen.expected[:-1])[np.asarray(seen.known[1:])]
     scale = np.maximum(np.sqrt(np.mean(np.square(residuals), axis=0)), SMALLEST_SCALE)
     maxima = np.asarray(largest(seen, jnp.asarray(scale)))
+    first = agent.standardiser.standardise_observation(data.observations[data.starts])
     agent.calibration = Calibration(
         model=fingerprint(agent.model),
         data=data.name,
@@ -82,6 +83,8 @@ def calibrate(agent: Agent, data: Episodes, seed: int = 0) -> Calibration:
         scale=tuple(scale.tolist()),
         surprise=tuple(maxima[:, 0].tolist()),
         fall=tuple(maxima[:, 1].tolist()),
+        first_lowest=tuple(first.min(axis=0).tolist()),
+        first_highest=tuple(first.max(axis=0).tolist()),
     )
     return agent.calibration
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from gac.acting.replan import Trigger
@@ -30,7 +30,7 @@ from gac.model.joint import GAC
 from gac.records import Fields, read_text
 
 FILE = "calibration.json"
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,20 @@ class Calibration:
     """The largest smoothed surprise of each held-out episode."""
     fall: tuple[float, ...]
     """The largest smoothed fall of each held-out episode."""
+    first_lowest: tuple[float, ...]
+    """Least value of each dimension over the data's first states, standardised."""
+    first_highest: tuple[float, ...]
+    """Greatest value of each dimension over the data's first states, standardised."""
+
+    def may_begin(self, state: Float[ndarray, "batch obs"]) -> Bool[ndarray, "batch"]:
+        """Whether a plan may begin at a state: every dimension is within what first states of the data span.
+
+        The state enters a plan as `token(s0)` alone, which training showed first states only. Beyond them the
+        critic extrapolates, and a new plan's promise is worth nothing (docs/replanning.md).
+        """
+        inside = (state >= np.asarray(self.first_lowest)) & (state <= np.asarray(self.first_highest))
+        known: Bool[ndarray, "batch"] = inside.all(axis=1)
+        return known
 
     def score(self, average: Float[ndarray, "batch signals"], signal: str) -> Float[ndarray, "batch"]:
         """How unusual smoothed signals are: from the median of the held-out episodes' maxima, in
@@ -104,6 +118,8 @@ def read_calibration(folder: Path, model: GAC) -> Calibration | None:
     if not path.exists():
         return None
     fields = Fields.parse(read_text(path), str(path))
+    if fields.whole("schema_version") != SCHEMA:
+        return None
     calibration = Calibration(
         model=fields.words("model"),
         data=fields.words("data"),
@@ -111,9 +127,10 @@ def read_calibration(folder: Path, model: GAC) -> Calibration | None:
         scale=fields.numbers("scale"),
         surprise=fields.numbers("surprise"),
         fall=fields.numbers("fall"),
+        first_lowest=fields.numbers("first_lowest"),
+        first_highest=fields.numbers("first_highest"),
     )
-    of_this_gac = fields.whole("schema_version") == SCHEMA and calibration.memory_steps == MEMORY_STEPS
-    if not of_this_gac or calibration.model != fingerprint(model):
+    if calibration.memory_steps != MEMORY_STEPS or calibration.model != fingerprint(model):
         return None
     if not calibration.surprise or len(calibration.surprise) != len(calibration.fall):
         raise UserError(

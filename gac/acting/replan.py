@@ -40,6 +40,8 @@ class Every:
 class Trigger:
     """A new plan when the present one no longer holds; needs a calibrated agent (`gac.calibrate`).
 
+    Only where a plan may begin, at states within what the data's first states span.
+
     Args:
         rate: false alarms per episode: the share of the data's episodes, under plans that fit them, in
             which the trigger may fire at all.

@@ -1,5 +1,6 @@
 """A rate of false alarms that is asked for is the rate that comes; a change of the world is seen."""
 
+import dataclasses
 import json
 import shutil
 from types import SimpleNamespace
@@ -61,6 +62,8 @@ def calibrated(trained):
         scale=tuple(np.asarray(scale).tolist()),
         surprise=tuple(maxima[:, 0].tolist()),
         fall=tuple(maxima[:, 1].tolist()),
+        first_lowest=(-np.inf,) * tiny.OBSERVATION_DIM,
+        first_highest=(np.inf,) * tiny.OBSERVATION_DIM,
     )
     return agent
 
@@ -84,7 +87,7 @@ def test_calibration_watches_as_acting_does(calibrated):
     """The replay of what was logged gives the very averages that the policy had when it acted."""
     highest = tuple((1e6 + np.arange(20.0)).tolist())
     own = calibrated.calibration
-    quiet = Calibration(own.model, own.data, own.memory_steps, own.scale, highest, highest)
+    quiet = dataclasses.replace(own, surprise=highest, fall=highest)
     agent = gac.Agent(
         calibrated.model,
         calibrated.logged,
@@ -118,7 +121,7 @@ def test_short_episodes_and_padding_do_not_count(calibrated):
 
 def test_the_threshold_is_the_conformal_quantile():
     values = tuple(float(v) for v in np.random.default_rng(0).permutation(19))
-    one = Calibration("m", "d", MEMORY_STEPS, (1.0,), values, (0.0,) * 19)
+    one = Calibration("m", "d", MEMORY_STEPS, (1.0,), values, (0.0,) * 19, (0.0,), (1.0,))
     for rate, rank in ((0.05, 19), (0.1, 18), (0.5, 10)):
         at = one.threshold(gac.Trigger(rate, "surprise"))
         scores = one.score(np.array([values, np.zeros(19)]).T, "surprise")
@@ -139,12 +142,19 @@ def test_held_out_episodes_calibrate_a_run_once_and_for_all(run, trained):
     made = gac.calibrate(agent, trained.episodes)
     assert len(made.surprise) == 2  # a fifth of ten
     assert agent.calibration is made
+    # Plans may begin at every first state of the data, and nowhere beyond all of them.
+    first = trained.episodes.observations[trained.episodes.starts]
+    states = np.asarray(agent.standardiser.standardise_observation(first))
+    assert made.may_begin(states).all()
+    beyond = states + 1e-3 * (states == states.max(axis=0))
+    assert made.may_begin(beyond).tolist() == (beyond == states).all(axis=1).tolist()
     agent.save(run)
     assert gac.load(run).calibration == made
-    # Other weights: what the file says is not about them.
+    # Other weights, or another version: what the file says is not about them.
     record = json.loads((run / FILE).read_text())
-    (run / FILE).write_text(json.dumps(record | {"model": "another"}))
-    assert gac.load(run).calibration is None
+    for other in (record | {"model": "another"}, {"schema_version": 1}):
+        (run / FILE).write_text(json.dumps(other))
+        assert gac.load(run).calibration is None
 
 
 @pytest.mark.parametrize(
@@ -157,7 +167,14 @@ def test_held_out_episodes_calibrate_a_run_once_and_for_all(run, trained):
 )
 def test_a_damaged_file_is_said_in_one_line(changes, said, run):
     own = Calibration(
-        fingerprint(gac.load(run).model), "tiny", MEMORY_STEPS, (1.0,) * 3, (1.0, 2.0), (0.1, 0.2)
+        fingerprint(gac.load(run).model),
+        "tiny",
+        MEMORY_STEPS,
+        scale=(1.0,) * 3,
+        surprise=(1.0, 2.0),
+        fall=(0.1, 0.2),
+        first_lowest=(-1.0,) * 3,
+        first_highest=(1.0,) * 3,
     )
     own.save(run)
     assert gac.load(run).calibration == own

@@ -31,6 +31,8 @@ def agent(trained):
         scale=(1.0,) * tiny.OBSERVATION_DIM,
         surprise=usual,
         fall=usual,
+        first_lowest=(-np.inf,) * tiny.OBSERVATION_DIM,
+        first_highest=(np.inf,) * tiny.OBSERVATION_DIM,
     )
     own = trained.agent
     return gac.Agent(own.model, own.logged, own.standardiser, trained.config, own.facts, calibration)
@@ -179,6 +181,23 @@ def test_a_jump_fires_once_the_plan_may_be_judged_and_the_new_plan_starts_afresh
     assert np.flatnonzero(counts[:, 4])[0] == MEMORY_STEPS
     # A new plan is not judged by what came before it, nor at once.
     assert counts[-1].tolist() == [0, 0, 1, 0, 1, 0]
+
+
+def test_the_trigger_makes_no_plan_where_none_may_begin(agent, first):
+    path, when = walk(first, MEMORY_STEPS + 9), MEMORY_STEPS + 3
+    path[when:, 1:3] += 1000.0
+    path[when + 2 :, 2] -= 1000.0
+    states = agent.standardiser.standardise_observation(first)
+    width = np.ptp(states, axis=0) + 1.0
+    agent.calibration = dataclasses.replace(
+        agent.calibration,
+        first_lowest=tuple((states.min(axis=0) - width).tolist()),
+        first_highest=tuple((states.max(axis=0) + width).tolist()),
+    )
+    _, counts = run(agent.policy(agent.plan(first, gac.Prior()), gac.Trigger(0.05)), path)
+    # Row 1 stays far away, where no plan may begin. Row 2 comes back, and gets its new plan there.
+    assert not counts[:, [0, 1, 3, 4, 5]].any()
+    assert np.flatnonzero(counts[:, 2])[0] == when + 2
 
 
 def test_a_trigger_that_will_not_be_still_has_to_wait_twice_as_long_each_time(agent, first):
