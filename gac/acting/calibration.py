@@ -61,8 +61,7 @@ class Calibration:
         critic extrapolates, and a new plan's promise is worth nothing (docs/replanning.md).
         """
         inside = (state >= np.asarray(self.first_lowest)) & (state <= np.asarray(self.first_highest))
-        known: Bool[ndarray, "batch"] = inside.all(axis=1)
-        return known
+        return np.asarray(inside.all(axis=1))
 
     def score(self, average: Float[ndarray, "batch signals"], signal: str) -> Float[ndarray, "batch"]:
         """How unusual smoothed signals are: from the median of the held-out episodes' maxima, in
