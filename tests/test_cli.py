@@ -2,7 +2,6 @@
 
 import dataclasses
 import errno
-import io
 import json
 import shutil
 import subprocess
@@ -159,18 +158,6 @@ def test_mistakes_in_flags_are_one_line(capsys, trained, tmp_path):
     assert "demo" in refused(capsys)
     assert "RUN" in refused(capsys, "report", "--out", out)
     assert not trained
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
-def test_a_mistake_is_told_in_our_words_alone(encoding, monkeypatch, capsys, tmp_path):
-    out = tmp_path / "run"
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
-    assert refused(capsys, "finetune", "run", "--out", out, "--quantile", 2) == (
-        "gac: quantile is 2.0 and new_share 0.25, expected at least 0 and below 1; see gac finetune --help"
-    )
-    assert refused(capsys, "train", "data", "--out", out, "--embed-dim", "wide") == (
-        "gac: Error parsing --embed-dim: invalid literal for int() with base 10: 'wide'; see gac train --help"
-    )
 
 
 def test_an_existing_folder_is_left_alone(capsys, trained, tmp_path):

@@ -1,10 +1,13 @@
 """`gac finetune`: a flag for every setting, the folder's own settings at --resume, one line for a mistake."""
 
 import dataclasses
+import io
 import json
+import sys
 from types import SimpleNamespace
 
 import pytest
+from one_line import refused
 
 import gac
 from gac import cli
@@ -28,15 +31,6 @@ def calls(monkeypatch):
     monkeypatch.setattr(gac, "load_data", lambda name, on_disk=None: name, raising=False)
     monkeypatch.setattr(gac, "finetune", finetune, raising=False)
     return SimpleNamespace(made=found, agent=agent)
-
-
-def refused(capsys, *args):
-    """Run a command line that must fail as a user's mistake; returns its one line."""
-    assert cli.main([str(arg) for arg in args]) == 2
-    *progress, line = capsys.readouterr().err.splitlines()
-    assert line.startswith("gac: ")
-    assert not any(before.startswith(("gac: ", "Traceback")) for before in progress)
-    return line
 
 
 @pytest.mark.parametrize("field", NUMBERS, ids=lambda field: field.name)
@@ -105,3 +99,17 @@ def test_ctrl_c_says_how_to_go_on(begun, calls, capsys, monkeypatch, tmp_path):
     said = capsys.readouterr().err.splitlines()[-1]
     again = f"gac finetune 'a run' --out {tmp_path / 'out'} --resume --env-id A-v0"
     assert said.endswith(again) if begun else said == "gac: stopped"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_a_mistake_in_flags_is_told_alike_with_and_without_line_drawing(
+    encoding, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+    begun = ("finetune", "run", "--out", tmp_path / "run")
+    assert refused(capsys, *begun, "--quantile", 2) == (
+        "gac: quantile is 2.0 and new_share 0.25, expected at least 0 and below 1; see gac finetune --help"
+    )
+    assert refused(capsys, *begun, "--stages", "few") == (
+        "gac: Error parsing --stages: invalid literal for int() with base 10: 'few'; see gac finetune --help"
+    )

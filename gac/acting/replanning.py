@@ -23,11 +23,10 @@ from gac.model.joint import GAC
 GROUP = 16
 """Most rows that are replanned at once: with a few rows due, few are computed for nothing."""
 
-Infer = Callable[
-    [Float[Array, "group obs"], Int[ndarray, "group"], Int[ndarray, "group"]],
-    tuple[Float[Array, "group n_z dim"], list[PlanMemory]],
-]
-"""`(standardised states, their rows, numbers of the plan) -> (epsilon, memory)`, row by row independent."""
+Plans = tuple[Float[Array, "group n_z dim"], list[PlanMemory]]
+"""Base noise, and the plans as the generator reads them."""
+Infer = Callable[[Float[Array, "group obs"], Int[ndarray, "group"], Int[ndarray, "group"]], Plans]
+"""`(standardised states, their rows, numbers of the plan) -> plans`, row by row independent."""
 
 
 class ReplanningPolicy:
@@ -164,9 +163,6 @@ class ReplanningPolicy:
         # Or the clock would stop too early.
         jax.block_until_ready((self._memory, self._watch))  # type: ignore[no-untyped-call]
         self.replan_seconds += time.perf_counter() - began
-
-
-Plans = tuple[Float[Array, "group n_z dim"], list[PlanMemory]]
 
 
 @JitSmall
