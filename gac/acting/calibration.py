@@ -9,6 +9,7 @@ prediction, with the maximum over an episode as the score).
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -68,11 +69,17 @@ class Calibration:
         interquartile ranges of these, so that two signals compare; `either` takes the larger.
         """
         columns = [place for place, name in enumerate(SIGNALS) if signal in (name, "either")]
-        maxima = np.array([self.surprise, self.fall]).T
-        low, middle, high = np.percentile(maxima, [25, 50, 75], axis=0)
+        low, middle, high = self._quartiles
         scores = (np.asarray(average, np.float64) - middle) / np.maximum(high - low, 1e-9)
         largest: Float[ndarray, "batch"] = scores[:, columns].max(axis=1)
         return largest
+
+    @functools.cached_property
+    def _quartiles(self) -> Float[ndarray, "3 signals"]:
+        """Of the held-out episodes' maxima."""
+        maxima = np.array([self.surprise, self.fall]).T
+        quartiles: ndarray = np.percentile(maxima, [25, 50, 75], axis=0)
+        return quartiles
 
     def threshold(self, trigger: Trigger) -> float:
         """The score above which the trigger fires.

@@ -119,6 +119,20 @@ def batch_of(observation: Any, shape: tuple[int, int], single: bool) -> Float[nd
     return current
 
 
+def awaited(action: Float[Array, "batch act"], single: bool) -> Float[ndarray, "*batch act"]:
+    """Actions as NumPy has them; for a single plan the first row.
+
+    A decision for one environment takes a tenth of a millisecond. A thread that sleeps until it is made can
+    take as long to wake up, so this one asks again and again. It sleeps through a batch, which needs the
+    core.
+    """
+    if single:
+        while not action.is_ready():  # type: ignore[attr-defined]
+            pass
+    values = np.asarray(action)
+    return values[0] if single else values
+
+
 class Policy:
     """Acts for a batch of plans; holds their contexts. Made by `Agent.policy`."""
 
@@ -161,4 +175,4 @@ class Policy:
         """
         given = batch_of(observation, self._shape, self._single)
         self._context, action = self._act(self._leaves, self._context, given)
-        return np.asarray(action)[0] if self._single else np.asarray(action)
+        return awaited(action, self._single)

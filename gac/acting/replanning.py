@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 from numpy import ndarray
 
 from gac.acting.calibration import Calibration
-from gac.acting.policy import act, batch_of, empty_context
+from gac.acting.policy import act, awaited, batch_of, empty_context
 from gac.acting.replan import Every, Trigger
 from gac.acting.watch import Watch, act_and_expect, judged, watch
 from gac.compilation import JitSmall
@@ -121,7 +121,7 @@ class ReplanningPolicy:
             self._context, action = act(
                 self._model.generator, self._standardiser, self._memory, self._context, given
             )
-        return np.asarray(action)[0] if self._single else np.asarray(action)
+        return awaited(action, self._single)
 
     def _due(self, state: Float[Array, "batch obs"]) -> Bool[ndarray, "batch"]:
         """The rows that need a new plan; the trigger takes in the state."""
