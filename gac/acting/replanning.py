@@ -150,9 +150,10 @@ class ReplanningPolicy:
             # Rows that fill the group up are its first one again: the same plan, put in the same place.
             group = np.concatenate([some, np.repeat(some[:1], self._group - len(some))])
             plans, at = (self._epsilon, self._memory), jnp.asarray(group)
-            fresh = self._infer(state[group], group, self.replans[group])
+            here = _take(state, at)
+            fresh = self._infer(here, group, self.replans[group])
             if self._choosy:
-                fresh = _promising_more(self._model, state[at], fresh, _take(plans, at))
+                fresh = _promising_more(self._model, here, fresh, _take(plans, at))
             self._epsilon, self._memory = _put(plans, at, fresh)
         if isinstance(self._replan, Trigger):
             new = np.zeros(self._shape[0], bool)
