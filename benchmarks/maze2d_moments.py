@@ -6,8 +6,8 @@ Makes N steps of each maze (the recipe's endless runs, uncached) and prints, for
 state, mean and standard deviation beside the published ones, the differences in per cent of the span that
 the states cover, and the time it took; then what the controller earns when it knows the target: once it
 stays there, and once, with the data's noise, it goes back and forth between the target and a cell beside it,
-which is the most that can be pieced together from what the data hold. It exits with 1 where a difference is
-beyond 3 %.
+which is the most that we know how to piece together from what the data hold. It exits with 1 where a
+difference is beyond 3 %.
 """
 
 import dataclasses
@@ -88,10 +88,10 @@ def straight_to_target(size: str, seed: int) -> dict[str, Any]:
 
 
 def there_and_back(size: str, seed: int) -> dict[str, Any]:
-    """Returns of the controller as in the data, noise included, with goals that earn the most.
+    """Returns of the controller as in the data, noise included, with goals that keep it about the target.
 
-    In the data every reached goal is left for another one. So it goes to the target, to a cell beside it, to
-    the target, and so on.
+    In the data a reached goal is left for another one. So it goes to the target, to a cell beside it, to the
+    target, and so on.
     """
     return _played(size, seed, noise=NOISE, leave=True)
 
