@@ -122,9 +122,9 @@ def batch_of(observation: Any, shape: tuple[int, int], single: bool) -> Float[nd
 def awaited(action: Float[Array, "batch act"], single: bool) -> Float[ndarray, "*batch act"]:
     """Actions as NumPy has them; for a single plan the first row.
 
-    A decision for one environment takes a tenth of a millisecond. A thread that sleeps until it is made can
-    take as long to wake up, so this one asks again and again. It sleeps through a batch, which needs the
-    core.
+    A decision for one environment takes a tenth of a millisecond, and a thread that sleeps until it is made
+    half as long again, to wake up. So this one asks again and again. It sleeps through a batch, which needs
+    the core.
     """
     if single:
         while not action.is_ready():  # type: ignore[attr-defined]

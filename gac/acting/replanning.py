@@ -132,9 +132,8 @@ class ReplanningPolicy:
         self._watch = watch(self._model, self._epsilon, self._scale, self._watch, state)
         average, seen = np.asarray(self._watch.average), np.asarray(self._watch.seen)
         unusual = self._calibration.score(average, self._replan.signal) > self._threshold
-        may_begin = self._calibration.may_begin(np.asarray(state))
-        due: Bool[ndarray, "batch"] = unusual & judged(seen, self.replans) & may_begin
-        return due
+        due: Bool[ndarray, "batch"] = unusual & judged(seen, self.replans)
+        return due & self._calibration.may_begin(np.asarray(state)) if due.any() else due
 
     def _plan_anew(self, rows: Int[ndarray, "due"], state: Float[Array, "batch obs"]) -> None:
         """Infer plans for the rows, a padded group after the other, and begin with those that are taken."""
