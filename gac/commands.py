@@ -6,6 +6,7 @@ JAX and MuJoCo are imported inside the commands, so that `gac --help` answers at
 import dataclasses
 import functools
 import shlex
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from gac.acting_commands import environment_of, evaluate, usual_target
 from gac.config import Config, OnlineConfig
 from gac.errors import UserError
-from gac.flags import Count, DataName, DataSet, EnvId, FileName, Number, RunFolder, Switch
+from gac.flags import Address, Count, DataName, DataSet, EnvId, FileName, Number, RunFolder, Switch
 
 PRESETS = ("fast", "paper")
 DEMO_DATA = "hopper-medium-replay"
@@ -56,6 +57,9 @@ def train(
     resume: Switch = False,
     overwrite: Switch = False,
     on_disk: Switch = False,
+    coordinator: Address = None,
+    processes: Count = None,
+    process: Count = None,
 ) -> None:
     """Train on a data set. Every field of the configuration is a flag; unset ones keep the preset's value.
 
@@ -71,24 +75,31 @@ def train(
         overwrite: Replace an existing run in the folder.
         on_disk: Leave the steps in the file and read each batch when it is due; without this flag, that is
             done where memory is too small.
+        coordinator: Train by several processes, each on devices of its own: host:port where the first one
+            listens; or auto, where SLURM, Open MPI or Kubernetes started them and says the rest.
+        processes: Number of processes.
+        process: Number of this one, from 0. The first writes the run's folder.
     """
     if minutes is not None and updates is not None:
         raise UserError(f"--minutes {minutes:g} and --updates {updates} are both given; give one of them")
     first = out if seeds is None else out / f"seed-{config.seed}"
-    claim(out, resume=resume, overwrite=overwrite, run=first)
+    if coordinator is None:
+        claim(out, resume=resume, overwrite=overwrite, run=first)
     import gac
     from gac.compilation import keep_compiled
     from gac.console import activity, training_progress
     from gac.training.devices import one_device_per_core
+    from gac.training.processes import all_or_none, connect, is_first
 
     one_device_per_core()
+    connect(coordinator, processes, process)
     keep_compiled()
-    with activity(f"reading {data}"):
+    with all_or_none("read the data"), activity(f"reading {data}"):
         episodes = gac.load_data(data, on_disk=on_disk or None)
-    if episodes.on_disk:
+    if episodes.on_disk and is_first():
         print(f"{data} stays on disk: {episodes.num_episodes} episodes, {episodes.num_steps} steps")
     try:
-        with training_progress() as progress:
+        with training_progress() if is_first() else nullcontext() as progress:
             begin = gac.train if seeds is None else functools.partial(gac.train_seeds, seeds=seeds)
             begin(
                 episodes,
@@ -106,8 +117,11 @@ def train(
         again = f"gac train {shlex.quote(data)} --out {shlex.quote(str(out))} --resume"
         again += f" --seeds {seeds}" if seeds is not None else ""
         again += " --on-disk" if on_disk else ""
+        named = {"coordinator": coordinator, "processes": processes, "process": process}
+        again += "".join(f" --{name} {value}" for name, value in named.items() if value is not None)
         raise KeyboardInterrupt(f"stopped, everything is saved; go on with: {again}") from None
-    print(f"run: {out}")
+    if is_first():
+        print(f"run: {out}")
 
 
 def finetune(

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 import tiny
 from jax.experimental.compilation_cache import compilation_cache
@@ -160,3 +162,12 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path):
     assert sorted(path.name for path in (tmp_path / "2-cores").iterdir()) == ["middle-cache", "newest-cache"]
     compilation._trim(tmp_path, 250)
     assert len(list((tmp_path / "2-cores").iterdir())) == 2
+
+
+def test_small_programs_multiply_in_float32_whatever_jax_is_set_to():
+    small = compilation.JitSmall(lambda x, w: jnp.einsum("bij,ijo->bo", x, w))
+    x, w = jax.random.normal(jax.random.key(0), (3, 4, 5)), jnp.ones((4, 5, 6))
+    with jax.default_matmul_precision("BF16_BF16_F32"):
+        rounded = small(x, w)
+        assert "bf16" not in small.compiled.lower(x, w).as_text()
+    np.testing.assert_array_equal(rounded, small(x, w))

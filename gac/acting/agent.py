@@ -15,6 +15,7 @@ from gac.acting.calibration import Calibration, read_calibration
 from gac.acting.policy import Policy
 from gac.acting.replan import Never, Replan
 from gac.acting.replanning import ReplanningPolicy
+from gac.compilation import float32_products
 from gac.config import Config
 from gac.data.standardise import Standardiser
 from gac.errors import UserError
@@ -227,8 +228,9 @@ def _read_out(
     model: GAC, s0: Float[Array, "batch obs"], epsilon: Float[Array, "batch n_z dim"]
 ) -> tuple[Float[Array, "batch"], list[PlanMemory]]:
     """Predicted returns, and the plans as the generator reads them."""
-    z_y, z_traj = model.prior(s0, epsilon)
-    return model.critic.mean(z_y), model.generator.remember(z_traj)
+    with float32_products():
+        z_y, z_traj = model.prior(s0, epsilon)
+        return model.critic.mean(z_y), model.generator.remember(z_traj)
 
 
 @jax.jit

@@ -13,8 +13,9 @@ from gac.bench.workload import ACTION_DIM, OBSERVATION_DIM, Workload
 from gac.config import Config
 from gac.inference.posterior import fit_posterior
 from gac.model.joint import Phi
-from gac.training.devices import copied, everywhere, mesh_for, share_out
-from gac.training.update import global_steps, update
+from gac.training.bank import filled, room
+from gac.training.devices import WHOLE, copied, everywhere, mesh_for, share_out
+from gac.training.update import LAYOUT, global_steps, update
 from gac.training.visits import Visit, make_visits
 
 FEWEST_STEPS, MOST_STEPS = 2, 50
@@ -96,15 +97,19 @@ def compilation(work: Workload, effort: Effort) -> Row:
     every, y = np.arange(episodes.num_episodes, dtype=np.int32), np.asarray(work.data.y)
     visits = make_visits(every, episodes.lengths, y, config.training)
     scale, mesh = float(episodes.lengths.mean()), mesh_for(config.training.batch_size)
+    bank = filled(work.state.bank, room(episodes.num_episodes, mesh))
     traced: list[float] = []
     compiled: list[float] = []
     while not compiled or (len(compiled) < effort.repeats and sum(compiled) < effort.seconds):
         # A new function each time: JAX remembers what it traced of an old one.
         program = everywhere(
-            lambda state, data: update(state, data, visits, config, scale, OBSERVATION_DIM, mesh), mesh
+            lambda state, data: update(state, data, visits, config, scale, OBSERVATION_DIM, mesh),
+            mesh,
+            taken=(LAYOUT, WHOLE),
+            given=(LAYOUT, WHOLE),
         )
         began = time.perf_counter()
-        lowered = program.lower(work.state, work.data)
+        lowered = program.lower(work.state._replace(bank=bank), work.data)
         traced.append(time.perf_counter() - began)
         began = time.perf_counter()
         executable = lowered.compile()

@@ -40,7 +40,6 @@ from gac.training.checkpoint import (
     fingerprint,
     read_arrays,
     read_progress,
-    read_state,
     write_state,
 )
 from gac.training.offline import Trainer
@@ -298,9 +297,7 @@ class Online:
         """Bring the trainer to where this stage's training stands, or to its beginning."""
         path, stored = begun_path(self.out, self.stage), read_progress(self.out)
         if path.exists() and stored.data == trainer.progress.data:
-            trainer.state, trainer.progress = read_state(
-                self.out, trainer.state, trainer.progress, trainer.config
-            )
+            trainer.resume()
             begun = Begun(**json.loads(path.read_text()))
             trainer.kept = begun.update, self.agent.logged
             return begun
@@ -311,8 +308,8 @@ class Online:
         bank = Phi(
             *(jnp.concatenate(pair) for pair in zip(before.bank, (aims.mu, aims.log_sigma), strict=True))
         )
-        trainer.state = before._replace(bank=bank, key=trainer.state.key)
-        trainer.progress = Progress(stored.seconds, trainer.progress.data)
+        state = before._replace(bank=bank, key=trainer.state.key)
+        trainer.begin_from(state, Progress(stored.seconds, trainer.progress.data))
         begun = Begun(int(before.update), stored.seconds, trainer.heldout_elbo())
         trainer.kept = begun.update, self.agent.logged
         write_text(path, json.dumps(begun._asdict()))

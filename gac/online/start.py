@@ -65,7 +65,8 @@ def check_start(agent: Agent, data: Episodes, out: Path, config: OnlineConfig) -
     """Refuse what cannot be fine-tuned, before any work is done for it.
 
     Raises:
-        UserError: data of other widths, data on disk, an agent that was fine-tuned already, no y*.
+        UserError: data of other widths, data on disk, several processes, an agent that was fine-tuned
+            already, no y*.
     """
     if config.targets == "y-star" and config.y_star is None:
         raise UserError("targets is y-star without a return to aim at; give y_star, raw, such as 3600")
@@ -75,6 +76,8 @@ def check_start(agent: Agent, data: Episodes, out: Path, config: OnlineConfig) -
             f"{data.name} has observations and actions of widths {sizes[0]} and {sizes[1]}, the agent was "
             f"trained on {expected[0]} and {expected[1]}; give the data set that it was trained on"
         )
+    if jax.process_count() > 1:
+        raise UserError("fine-tuning runs in one process, and collects in several; start it in one")
     if data.on_disk:
         raise UserError(
             f"{data.name} stays on disk, and the buffer of fine-tuning is held in memory; "

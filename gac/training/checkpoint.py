@@ -28,6 +28,8 @@ MAY_BE_ZERO = (
     "heldout_fraction",
     "averaging",
     "checkpoint_seconds",
+    "decay_steps",
+    "return_tilt",
 )
 
 
@@ -110,7 +112,7 @@ def drop_partial_files(out: Path) -> None:
 def write_state(out: Path, state: TrainState, progress: Progress) -> None:
     """Write state.safetensors: theta, its average, the optimiser, the posteriors, the update's number."""
     metadata = {"schema_version": STATE_SCHEMA, "progress": json.dumps(progress._asdict())}
-    write_tree(out / "state.safetensors", _arrays(state), metadata)
+    write_tree(out / "state.safetensors", saved_arrays(state), metadata)
 
 
 def read_state(
@@ -150,12 +152,12 @@ def read_progress(out: Path) -> Progress:
 
 def read_arrays(out: Path, like: TrainState) -> TrainState:
     """The state of `write_state`'s file in the shapes of `like`, whose key it keeps."""
-    state: TrainState = eqx.combine(read_tree(out / "state.safetensors", _arrays(like)), like)
+    state: TrainState = eqx.combine(read_tree(out / "state.safetensors", saved_arrays(like)), like)
     return state._replace(key=like.key)
 
 
-def _arrays(state: TrainState) -> TrainState:
-    """The arrays alone; the key is left out, as it follows from the seed."""
+def saved_arrays(state: TrainState) -> TrainState:
+    """The state's arrays alone; the key is left out, as it follows from the seed."""
     arrays: TrainState = eqx.filter(
         state._replace(key=None),  # type: ignore[arg-type]
         lambda leaf: isinstance(leaf, (jax.Array, np.ndarray)),

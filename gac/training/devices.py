@@ -1,8 +1,9 @@
 """Batches shared out to several devices: each infers and learns from trajectories of its own.
 
-Data, posteriors and weights are whole on every device, and the compiler derives the rest from where the
-indices of a batch lie: local inference needs nothing from another device but the word that all have
-converged, a global step sums the gradients.
+Data and weights are whole on every device, stored posteriors are cut by trajectory (`gac.training.bank`),
+and the compiler derives the rest from where the indices of a batch lie: local inference needs nothing from
+another device but the word that all have converged, a global step sums the gradients. The devices may belong
+to several processes (`gac.training.processes`).
 """
 
 import contextlib
@@ -16,9 +17,13 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gac.compilation import cores, large_products
 from gac.data.memory import memory_in_all
+from gac.errors import UserError
+from gac.training.processes import least
 
 BATCH = "batch"
 """Name of the axis, in the mesh of devices."""
+WHOLE, CUT = PartitionSpec(), PartitionSpec(BATCH)  # type: ignore[no-untyped-call]
+"""Where an array of a program lies: whole on every device, or cut along its first axis."""
 MOST_ON_CPU = 4
 """Devices that a CPU is seen as. A batch of 100 on more would leave each little beside what a step costs."""
 
@@ -40,9 +45,11 @@ def one_device_per_core() -> None:
         jax.config.update("jax_num_cpu_devices", min(cores(), MOST_ON_CPU))  # type: ignore[no-untyped-call]
 
 
-def usable(batch_size: int, devices: int) -> int:
-    """The most devices that a batch can be shared out to evenly."""
-    return max(count for count in range(1, max(devices, 1) + 1) if batch_size % count == 0)
+def usable(batch_size: int, devices: int, processes: int = 1) -> int:
+    """The most devices of each process that a batch can be shared out to evenly; 0 where there are none."""
+    return max(
+        (count for count in range(1, max(devices, 1) + 1) if batch_size % (count * processes) == 0), default=0
+    )
 
 
 def mesh_for(batch_size: int, copied_bytes: int = 0) -> Mesh | None:
@@ -52,13 +59,24 @@ def mesh_for(batch_size: int, copied_bytes: int = 0) -> Mesh | None:
         batch_size: trajectories of an update.
         copied_bytes: what every device will hold. Those of a CPU share its memory, of which copies take a
             quarter at most.
+
+    Raises:
+        UserError: a batch that cannot be shared out to all processes.
     """
-    devices = jax.local_devices()
+    devices, processes = jax.local_devices(), jax.process_count()
     most = len(devices)
     if devices[0].platform == "cpu" and copied_bytes:
         most = min(most, memory_in_all() // (4 * copied_bytes))
-    count = usable(batch_size, most)
-    return Mesh(np.array(devices[:count]), (BATCH,)) if count > 1 else None
+    count = usable(batch_size, least(max(most, 1)), processes)
+    if not count:
+        raise UserError(
+            f"a batch of {batch_size} trajectories cannot be shared out to {processes} processes evenly; "
+            f"give --batch-size a multiple of {processes}"
+        )
+    if count * processes == 1:
+        return None
+    each = [[device for device in jax.devices() if device.process_index == i] for i in range(processes)]
+    return Mesh(np.array([own[:count] for own in each]).reshape(-1), (BATCH,))
 
 
 def share_out(tree: Tree, mesh: Mesh | None) -> Tree:
@@ -73,24 +91,43 @@ def share_out(tree: Tree, mesh: Mesh | None) -> Tree:
         if leaf.shape[0] % mesh.size:
             return leaf
         part: jax.Array = jax.lax.with_sharding_constraint(  # type: ignore[no-untyped-call]
-            leaf, _sharding(mesh, BATCH)
+            leaf, _shardings(mesh, CUT)
         )
         return part
 
     return jax.tree.map(shared, tree)  # type: ignore[no-any-return]
 
 
-def everywhere(program: Callable[..., Any], mesh: Mesh | None) -> Any:
-    """`jax.jit` of a program of training whose arguments and results are whole on every device."""
+def everywhere(program: Callable[..., Any], mesh: Mesh | None, taken: Any = WHOLE, given: Any = WHOLE) -> Any:
+    """`jax.jit` of a program of training.
+
+    Args:
+        taken: where its arguments lie: WHOLE, CUT, or a tree of these that its arguments begin with.
+        given: where its results will lie.
+    """
     if mesh is None:
         return jax.jit(program, compiler_options=large_products())
-    whole = _sharding(mesh)
-    return jax.jit(program, in_shardings=whole, out_shardings=whole, compiler_options=large_products())
+    return jax.jit(
+        program,
+        in_shardings=_shardings(mesh, taken),
+        out_shardings=_shardings(mesh, given),
+        compiler_options=large_products(),
+    )
 
 
-def copied(tree: Tree, mesh: Mesh | None) -> Tree:
-    """The arrays, whole on every device."""
-    return tree if mesh is None else jax.device_put(tree, _sharding(mesh))
+def copied(tree: Tree, mesh: Mesh | None, where: Any = WHOLE) -> Tree:
+    """The arrays, whole on every device unless `where`, as in `everywhere`, says otherwise.
+
+    Several processes give the same arrays.
+    """
+    if mesh is None:
+        return tree
+    shardings = _shardings(mesh, where)
+    if jax.process_count() == 1:
+        put: Tree = jax.device_put(tree, shardings)
+        return put
+    laid: Tree = jax.jit(_same, out_shardings=shardings)(tree)
+    return laid
 
 
 def on_first(tree: Tree) -> Tree:
@@ -107,5 +144,11 @@ def on_first(tree: Tree) -> Tree:
     return jax.tree.map(first, tree)  # type: ignore[no-any-return]
 
 
-def _sharding(mesh: Mesh, *axes: str) -> NamedSharding:
-    return NamedSharding(mesh, PartitionSpec(*axes))  # type: ignore[no-untyped-call]
+def _same(tree: Tree) -> Tree:
+    return tree
+
+
+def _shardings(mesh: Mesh, where: Any) -> Any:
+    return jax.tree.map(
+        lambda spec: NamedSharding(mesh, spec), where, is_leaf=lambda spec: isinstance(spec, PartitionSpec)
+    )

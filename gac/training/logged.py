@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 from numpy import ndarray
 
@@ -9,6 +10,7 @@ from gac.config import Config
 from gac.data.windows import DeviceEpisodes
 from gac.inference.posterior import fit_posterior, load_batch
 from gac.model.joint import Phi
+from gac.training import bank as banks
 from gac.training.update import TrainState
 
 MOST = 128
@@ -32,13 +34,14 @@ def logged_posteriors(
     index: Int[Array, "best"],
     config: Config,
     observation_dim: int,
+    mesh: Mesh | None = None,
 ) -> Phi:
     """q(epsilon | tau) of the trajectories at `index` under the averaged weights, which do not change.
 
     They start at the stored q(epsilon | tau, y) and unlearn the return.
     """
     key = jax.random.fold_in(jax.random.fold_in(state.key, -1 - state.update), FOLD)
-    stored = jax.tree.map(lambda leaf: leaf[index], state.bank)
+    stored = banks.take(state.bank, index, mesh)
     batch = load_batch(data, index, observation_dim)
     return fit_posterior(
         state.averaged, data, batch, stored, config.posterior, key, STEPS, given_return=False

@@ -1,12 +1,14 @@
 """Offline training: batches of logged trajectories until the time or the updates are spent."""
 
 import functools
+import hashlib
 import json
-import time
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,12 +23,22 @@ from gac.data.windows import DeviceEpisodes, to_device
 from gac.errors import UserError
 from gac.model.joint import Phi
 from gac.records import DataFacts
-from gac.training.checkpoint import Progress, check_config, claim_folder, fingerprint, read_state, write_state
-from gac.training.devices import copied, everywhere, mesh_for, on_first, share_out
+from gac.training.bank import filled, gathered, room
+from gac.training.checkpoint import (
+    Progress,
+    check_config,
+    claim_folder,
+    fingerprint,
+    read_state,
+    saved_arrays,
+    write_state,
+)
+from gac.training.devices import WHOLE, copied, everywhere, mesh_for, on_first, share_out
 from gac.training.interrupt import interrupt_later
 from gac.training.logged import MOST, best_episodes, logged_posteriors
 from gac.training.on_disk import Place, on_disk
-from gac.training.update import TrainState, all_finite, heldout_elbo, init_state, update
+from gac.training.processes import Together, all_or_none, check_alike, is_first, of_first
+from gac.training.update import LAYOUT, TrainState, all_finite, heldout_elbo, init_state, update
 from gac.training.visits import Visits, make_visits
 
 LOG_EVERY = 10
@@ -73,21 +85,33 @@ def in_memory(
         data = copied(data, mesh)
 
     # What a seed decides is handed to the programs, not built into them: other seeds find them on disk.
+    arguments, given = (WHOLE, LAYOUT, WHOLE), (LAYOUT, WHOLE)
+
     def updated(visits: Visits, state: TrainState, data: DeviceEpisodes) -> tuple[TrainState, Any]:
         return update(state, data, visits, config, scale, observation_dim, mesh)
 
     def judged(index: Array, state: TrainState, data: DeviceEpisodes) -> tuple[TrainState, Any]:
-        return heldout_elbo(state, data, share_out(index, mesh), config, longest, observation_dim)
+        return heldout_elbo(state, data, share_out(index, mesh), config, longest, observation_dim, mesh)
 
     def kept(index: Array, state: TrainState, data: DeviceEpisodes) -> Phi:
-        return logged_posteriors(state, data, share_out(index, mesh), config, observation_dim)
+        return logged_posteriors(state, data, share_out(index, mesh), config, observation_dim, mesh)
+
+    def placed(state: TrainState) -> TrainState:
+        return copied(
+            state._replace(bank=filled(state.bank, room(episodes.num_episodes, mesh))), mesh, LAYOUT
+        )
+
+    def portable(state: TrainState) -> TrainState:
+        return state._replace(bank=gathered(state.bank, episodes.num_episodes, mesh))
 
     return Place(
         data,
-        copied(init_state(config, observation_dim, episodes.action_dim, episodes.num_episodes), mesh),
-        functools.partial(everywhere(updated, mesh), copied(visits, mesh)),
-        functools.partial(everywhere(judged, mesh), copied(heldout, mesh)),
-        functools.partial(everywhere(kept, mesh), copied(best, mesh)),
+        placed(init_state(config, observation_dim, episodes.action_dim, episodes.num_episodes)),
+        functools.partial(everywhere(updated, mesh, arguments, given), copied(visits, mesh)),
+        functools.partial(everywhere(judged, mesh, arguments, given), copied(heldout, mesh)),
+        functools.partial(everywhere(kept, mesh, arguments), copied(best, mesh)),
+        placed,
+        portable,
     )
 
 
@@ -129,17 +153,16 @@ class Trainer:
         self.collected = 0
         if lesson is not None:
             self.standardiser, self.train_index, self.heldout_index, share, self.collected = lesson
-            self.data, self.state, self._update, self._heldout, self._logged = in_memory(
+            place = in_memory(
                 episodes, self.standardiser, config, self.train_index, self.heldout_index, share
             )
         else:
             self.standardiser = Standardiser.fit(episodes)
             self.train_index, self.heldout_index = split_episodes(episodes.num_episodes, config)
             # Two places for the data and the posteriors, the same results: see each for what it keeps where.
-            place = on_disk if episodes.on_disk else functools.partial(in_memory, data=data)
-            self.data, self.state, self._update, self._heldout, self._logged = place(
-                episodes, self.standardiser, config, self.train_index, self.heldout_index
-            )
+            kind = on_disk if episodes.on_disk else functools.partial(in_memory, data=data)
+            place = kind(episodes, self.standardiser, config, self.train_index, self.heldout_index)
+        self.data, self.state, self._update, self._heldout, self._logged, self._placed, self._portable = place
         self.progress = Progress(seconds=0.0, data=fingerprint(episodes))
         self.kept = 0, Phi.at_prior(min(MOST, len(self.train_index)), config.model)
         """Posteriors of the best episodes, for acting, and the update that they were fitted at."""
@@ -216,15 +239,40 @@ class Trainer:
             self.kept = number, on_first(self._logged(self.state, self.data))
         return self.kept[1]
 
+    def portable_state(self) -> TrainState:
+        """The state with a posterior for each episode, wherever they lie now."""
+        return self._portable(self.state)
+
+    def begin_from(self, state: TrainState, progress: Progress) -> None:
+        """Go on from a portable state."""
+        self.state, self.progress = self._placed(state), progress
+
+    def resume(self) -> None:
+        """Go on from what the run's folder holds, which the first process reads.
+
+        Raises:
+            UserError: as `read_state`.
+        """
+        state, progress = self.portable_state(), self.progress
+        with all_or_none("go on with the run"):
+            if is_first():
+                state, progress = read_state(self.out, state, progress, self.config)
+        arrays, seconds = of_first((saved_arrays(state), np.float64(progress.seconds)))
+        self.begin_from(eqx.combine(arrays, state), progress._replace(seconds=float(seconds)))
+
     def save(self) -> None:
         """Write the run's folder; the state last, as everything else follows from it."""
-        self.agent().save(self.out)
+        agent = self.agent()
+        if is_first():
+            agent.save(self.out)
         self.save_state()
 
     def save_state(self) -> None:
         """Write what training goes on from, and leave the model as it was saved last: nothing is read of
         the episodes."""
-        write_state(self.out, self.state, self.progress)
+        state = self.portable_state()
+        if is_first():
+            write_state(self.out, state, self.progress)
 
     def run(
         self,
@@ -237,14 +285,15 @@ class Trainer:
 
         `first` is the update at which what is reported as done began.
         """
-        training, began, saved = self.config.training, time.monotonic(), time.monotonic()
-        with open(self.out / "metrics.jsonl", "a") as log:
+        training, path = self.config.training, self.out / "metrics.jsonl"
+        with open(path if is_first() else os.devnull, "a") as log, Together() as together:
+            now = began = saved = together.now()
             while True:
-                started = time.monotonic()
+                started = now
                 # An update and what is recorded of it are one: Ctrl-C comes before or after both.
                 with interrupt_later():
                     metrics = self.step()
-                    now = time.monotonic()
+                    now = together.now()
                     self.progress = self.progress._replace(seconds=self.progress.seconds + now - started)
                     number = int(self.state.update)
                     done = (now - began) / (60.0 * minutes)
@@ -260,9 +309,11 @@ class Trainer:
                     report(line, min(done, 1.0))
                 if done >= 1.0:
                     break
-                if time.monotonic() - saved > training.checkpoint_seconds:
+                together.stop_if_asked()
+                now = together.now()  # What was recorded took time that is no update's.
+                if now - saved > training.checkpoint_seconds:
                     self.save()
-                    saved = time.monotonic()
+                    now = saved = together.now()
         self.save()
 
 
@@ -309,10 +360,14 @@ def train(
     out = Path(out)
     check_extent(minutes, updates)
     check_config(config, data.num_episodes)
-    claim_folder(out, resume=resume, overwrite=overwrite)
+    with all_or_none("begin the run"):
+        if is_first():
+            claim_folder(out, resume=resume, overwrite=overwrite)
     trainer = Trainer(data, config, out)
+    alike = config.to_json() + trainer.progress.data
+    check_alike("settings or episodes", hashlib.sha256(alike.encode()).hexdigest())
     if resume:
-        trainer.state, trainer.progress = read_state(out, trainer.state, trainer.progress, config)
+        trainer.resume()
     else:
         # A run can be resumed from its first moment on, compilation included.
         trainer.save()

@@ -23,7 +23,7 @@ from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes, to_device
 from gac.errors import UserError
 from gac.model.joint import Phi
-from gac.training.devices import everywhere, mesh_for, share_out
+from gac.training.devices import copied, everywhere, mesh_for, share_out
 from gac.training.logged import best_episodes, logged_posteriors
 from gac.training.refit import refit_on_host
 from gac.training.update import (
@@ -51,6 +51,10 @@ class Place(NamedTuple):
     heldout: Program
     logged: Callable[[TrainState, Any], Phi]
     """`(state, data) -> logged_posteriors`."""
+    placed: Callable[[TrainState], TrainState]
+    """A state as it is saved, with a posterior for each episode, where the programs take it."""
+    portable: Callable[[TrainState], TrainState]
+    """The other way."""
 
 
 Batch = tuple[Int[ndarray, "batch"], Visit, DeviceEpisodes]
@@ -221,4 +225,11 @@ def on_disk(
         fitted: Phi = fit_best(state._replace(bank=_take(state.bank, best)), data.read(best))
         return fitted
 
-    return Place(data, state, update, heldout, logged)
+    def placed(state: TrainState) -> TrainState:
+        own = copied(state._replace(bank=None), mesh)  # type: ignore[arg-type]
+        # The bank stays on the host, where the programs change it in place.
+        return own._replace(
+            bank=Phi(*(cast(Array, np.require(leaf, requirements="W")) for leaf in state.bank))
+        )
+
+    return Place(data, placed(state), update, heldout, logged, placed, portable=lambda state: state)

@@ -1,6 +1,7 @@
 """Closed-form M-step of the prior's first layer: move the prior to the aggregated posterior."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -31,26 +32,37 @@ def refit_base(
     sigma is small; elsewhere sigma is about alike in all dimensions, and turning the axes costs the
     diagonal q nothing.
 
+    Its products are in float32, whatever precision JAX is set to: the axes must stay orthogonal, and f_alpha
+    must undo what the map changes in the posteriors.
+
     Args:
         base: the layer now.
-        bank: posteriors of all episodes, held-out ones included.
+        bank: posteriors of all episodes, held-out ones included; perhaps cut over devices.
         train_index: the episodes whose posteriors are aggregated.
         emphasis: N times the share w_i of each of them: then $\sum_i w_i q_i$ is aggregated.
 
     Returns:
         The new layer and the bank in its coordinates.
     """
+    with jax.default_matmul_precision("float32"):
+        return _refit(base, bank, train_index, emphasis)
+
+
+def _refit(
+    base: BaseNoise, bank: Phi, train_index: Int[Array, "train"], emphasis: Float[Array, "train"] | None
+) -> tuple[BaseNoise, Phi]:
     shape = bank.mu.shape
     mu, variance = bank.mu.reshape(shape[0], -1), jnp.exp(2.0 * bank.log_sigma).reshape(shape[0], -1)
+    # A share of every row, 0 for those that are not aggregated: a bank may be cut over devices, and so every
+    # device adds up its own.
+    each = jnp.ones(len(train_index)) if emphasis is None else emphasis
+    share = jnp.zeros(shape[0]).at[train_index].set(each / len(train_index))[:, None]
 
-    def weighed(rows: Float[Array, "train latent"]) -> Float[Array, "train latent"]:
-        return rows if emphasis is None else emphasis[:, None] * rows
-
-    centre = jnp.mean(weighed(mu[train_index]), axis=0)
+    centre = jnp.sum(share * mu, axis=0)
     centred = mu - centre[None]
-    _, axes = jnp.linalg.eigh(centred[train_index].T @ weighed(centred[train_index]))
+    _, axes = jnp.linalg.eigh(centred.T @ (share * centred))
     turned, variance = centred @ axes, variance @ (axes * axes)
-    scale = jnp.sqrt(jnp.mean(weighed(turned[train_index] ** 2 + variance[train_index]), axis=0))
+    scale = jnp.sqrt(jnp.sum(share * (turned**2 + variance), axis=0))
     new_mu, new_log_sigma = turned / scale[None], 0.5 * jnp.log(variance) - jnp.log(scale)[None]
     matrix, offset = base.matrix @ (axes * scale[None]), base.offset + base.matrix @ centre
     new_base = eqx.tree_at(lambda layer: (layer.matrix, layer.offset), base, (matrix, offset))

@@ -20,7 +20,7 @@ from gac.data.episodes import Episodes
 from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes, to_device
 from gac.errors import UserError
-from gac.training.checkpoint import check_config, claim_folder, read_state
+from gac.training.checkpoint import check_config, claim_folder
 from gac.training.interrupt import interrupt_later
 from gac.training.offline import DEFAULT_MINUTES, LOG_EVERY, Trainer, check_extent
 from gac.training.update import TrainState, all_finite, heldout_elbo, update
@@ -249,13 +249,15 @@ def train_seeds(
         The agents, which are also saved.
 
     Raises:
-        UserError: as `train`; data that stay on disk.
+        UserError: as `train`; data that stay on disk; several processes.
         KeyboardInterrupt: after everything is saved.
     """
     out = Path(out)
     if seeds < 1:
         raise UserError(f"seeds is {seeds}, expected 1 or more")
     check_extent(minutes, updates)
+    if jax.process_count() > 1:
+        raise UserError("many seeds at once are trained by one process; start each process on its own seeds")
     if data.on_disk:
         raise UserError(
             f"{data.name} stays on disk, and many seeds at once need it in memory; train them one by one"
@@ -273,7 +275,7 @@ def train_seeds(
     together = Seeds(data, config, out, seeds)
     if resume:
         for run in together.runs:
-            run.state, run.progress = read_state(run.out, run.state, run.progress, run.config)
+            run.resume()
         together.gather()
     else:
         together.save()

@@ -15,7 +15,8 @@ from gac.inference.posterior import Batch, fit_posterior, load_batch
 from gac.model.gaussian import kl_to_standard_normal
 from gac.model.joint import GAC, ElboTerms, Phi, elbo
 from gac.model.prior import BaseNoise
-from gac.training.devices import share_out
+from gac.training import bank as banks
+from gac.training.devices import CUT, WHOLE, share_out
 from gac.training.refit import refit_base
 from gac.training.visits import Visit, Visits, visited
 
@@ -33,9 +34,13 @@ class TrainState(NamedTuple):
     """Exponential average of theta: the model that acts."""
     optimiser_state: optax.OptState
     bank: Phi
-    """Stored posterior phi* of every episode, held-out ones included."""
+    """Stored posterior phi* of every episode, held-out ones included; see `gac.training.bank`."""
     update: Int[Array, ""]
     key: PRNGKeyArray
+
+
+LAYOUT = TrainState(WHOLE, WHOLE, WHOLE, CUT, WHOLE, WHOLE)  # type: ignore[arg-type]
+"""Where it lies on several devices: the bank is cut."""
 
 
 def learning_rate(config: TrainingConfig) -> optax.Schedule:
@@ -117,7 +122,7 @@ def update(
     Args:
         visits: the episodes that may be drawn, the others being held out; their rates sum to the batch size.
         scale: constant that divides every trajectory's ELBO, the mean length of an episode.
-        mesh: devices that the batch is shared out to.
+        mesh: devices that the batch is shared out to, and the bank cut over.
 
     Returns:
         The next state and the diagnostics of the update.
@@ -126,7 +131,7 @@ def update(
     order_key, _ = jax.random.split(state.key)
     batch_size = min(training.batch_size, visits.index.shape[0])
     visit = share_out(visited(visits, batch_size, state.update, order_key), mesh)
-    state, metrics = learn(state, data, visit, config, scale, observation_dim)
+    state, metrics = learn(state, data, visit, config, scale, observation_dim, mesh)
 
     # Closed-form step of the prior's first layer; a change of coordinates for everything else.
     base, bank = jax.lax.cond(
@@ -154,11 +159,15 @@ def learn(
     config: Config,
     scale: float,
     observation_dim: int,
+    mesh: Mesh | None = None,
 ) -> tuple[TrainState, dict[str, Array]]:
     """Local inference, global steps and write-back for the trajectories at `visit.index` of data and bank.
 
     What it draws follows from the key and the update's number, not from that index: so data and bank may
     hold the batch alone, and the result is the same.
+
+    Args:
+        mesh: devices that the bank is cut over; None for a bank in one piece.
     """
     _, update_key = jax.random.split(state.key)
     inner_key, outer_key, prior_key = jax.random.split(jax.random.fold_in(update_key, state.update), 3)
@@ -166,14 +175,14 @@ def learn(
     batch = load_batch(data, index, observation_dim)
 
     # Local inference: ascend the ELBO in phi from the stored phi*, theta fixed.
-    stored = jax.tree.map(lambda leaf: leaf[index], state.bank)
+    stored = banks.take(state.bank, index, mesh)
     phi, info = fit_posterior(state.theta, data, batch, stored, config.posterior, inner_key)
 
     # Global update: k steps of AdamW in theta, phi fixed.
     state, terms = global_steps(state, phi, batch, data, config, scale, visit, outer_key)
 
     # Write back phi*, the start of the next visit.
-    bank = jax.tree.map(lambda leaf, new: leaf.at[index].set(new), state.bank, phi)
+    bank = banks.put(state.bank, index, phi, mesh)
     metrics = diagnostics(state.theta, phi, batch, terms, visit.weight, prior_key)
     metrics["inner_steps"] = jnp.mean(info.steps.astype(jnp.float32))
     return state._replace(bank=bank, update=state.update + 1), metrics
@@ -276,6 +285,7 @@ def heldout_elbo(
     config: Config,
     longest: int,
     observation_dim: int,
+    mesh: Mesh | None = None,
 ) -> tuple[TrainState, Float[Array, ""]]:
     """Mean exact ELBO of held-out trajectories under the averaged weights: phi is fitted, theta is not.
 
@@ -283,11 +293,11 @@ def heldout_elbo(
     """
     batch = load_batch(data, index, observation_dim)
     fit_key, draw_key = jax.random.split(jax.random.fold_in(state.key, -1 - state.update))
-    stored = jax.tree.map(lambda leaf: leaf[index], state.bank)
+    stored = banks.take(state.bank, index, mesh)
     phi, _ = fit_posterior(state.averaged, data, batch, stored, config.posterior, fit_key, HELDOUT_STEPS)
     values = jax.lax.map(
         lambda key: jnp.mean(exact_elbo(state.averaged, phi, data, batch, longest, key).elbo),
         jax.random.split(draw_key, HELDOUT_DRAWS),
     )
-    bank = jax.tree.map(lambda leaf, new: leaf.at[index].set(new), state.bank, phi)
+    bank = banks.put(state.bank, index, phi, mesh)
     return state._replace(bank=bank), jnp.mean(values)

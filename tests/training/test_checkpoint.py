@@ -8,7 +8,7 @@ import pytest
 import tiny
 
 import gac
-from gac import files
+from gac import files, presets
 from gac.errors import UserError
 from gac.training.checkpoint import (
     check_config,
@@ -205,8 +205,14 @@ def test_a_seed_below_0_is_refused():
         check_config(dataclasses.replace(tiny.CONFIG, seed=-1), 10)
 
 
+@pytest.mark.parametrize("preset", [presets.fast, presets.paper])
+def test_every_preset_can_train(preset):
+    check_config(preset(), 10)
+
+
 def test_zero_is_fine_where_it_means_off():
     off = {"free_bits": 0.0, "weight_decay": 0.0, "heldout_fraction": 0.0, "averaging": 0.0}
+    off |= {"decay_steps": 0, "return_tilt": 0.0}
     check_config(tiny.replace(tiny.CONFIG, **off), 10)
     with pytest.raises(UserError, match="episodes"):
         check_config(tiny.CONFIG, 3)

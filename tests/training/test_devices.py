@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -29,30 +30,50 @@ import tiny
 import gac
 from gac.config import Config
 from gac.training.devices import mesh_for, share_out
+from gac.training.processes import connect
 jax.config.update("jax_num_cpu_devices", int(sys.argv[3]))
+if "--join" in sys.argv:
+    at, process = sys.argv[sys.argv.index("--join") + 1:]
+    connect(at, 2, int(process))
+    assert jax.device_count() == 2 * int(sys.argv[3])
 config = Config.from_json(sys.argv[2])
 mesh = mesh_for(config.training.batch_size)
-assert (mesh is not None) == (int(sys.argv[3]) > 1)
+assert (mesh is not None) == (jax.device_count() > 1)
 shared = jax.jit(lambda x: share_out(x, mesh))(jax.numpy.arange(config.training.batch_size))
 assert shared.is_fully_replicated == (mesh is None)
 episodes = tiny.make_episodes(60)
-if sys.argv[5:] and sys.argv[5] != "--resume":
+if sys.argv[5:] and not sys.argv[5].startswith("--"):
     episodes = gac.load_data(sys.argv[5], on_disk=True)
 resume = "--resume" in sys.argv
 agent = gac.train(episodes, config, out=sys.argv[1], updates=int(sys.argv[4]), resume=resume)
-assert all(leaf.devices() == {jax.devices()[0]} for leaf in jax.tree.leaves((agent.model, agent.logged)))
+own = {jax.local_devices()[0]}
+assert all(leaf.devices() == own for leaf in jax.tree.leaves((agent.model, agent.logged)))
 agent.plan(tiny.make_episodes(1).observations[0], gac.Exploit())
 """
 
 
-def train(out, count, updates=UPDATES, *more, config=CONFIG):
-    """A run on so many virtual devices, in a process of its own."""
+def start(out, count, updates, *more, config=CONFIG):
     here = Path(__file__).parents[1]
     paths = os.pathsep.join([str(here), str(here.parent), os.environ.get("PYTHONPATH", "")])
     words = [sys.executable, "-c", SCRIPT, out, config.to_json(), count, updates, *more]
-    subprocess.run(
-        [str(word) for word in words], check=True, env={**os.environ, "PYTHONPATH": paths, "XLA_FLAGS": ""}
+    return subprocess.Popen(
+        [str(word) for word in words], env={**os.environ, "PYTHONPATH": paths, "XLA_FLAGS": ""}
     )
+
+
+def train(out, count, updates=UPDATES, *more):
+    """A run on so many virtual devices, in a process of its own."""
+    assert start(out, count, updates, *more).wait() == 0
+    return out
+
+
+def train_together(out, updates, *more):
+    """A run by two processes of one device each, which meet on loopback."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        at = f"127.0.0.1:{free.getsockname()[1]}"
+    both = [start(out, 1, updates, *more, "--join", at, process) for process in (0, 1)]
+    assert [process.wait() for process in both] == [0, 0]
     return out
 
 
@@ -67,16 +88,31 @@ def runs(tmp_path_factory):
     return [train(folder / str(count), count) for count in (1, 2)]
 
 
-def test_two_devices_train_what_one_does(runs):
-    one, two = map(metrics, runs)
-    assert [line["update"] for line in one] == [line["update"] for line in two]
-    assert any("heldout_elbo" in line for line in one)
-    for ours, theirs in zip(one, two, strict=True):
+def assert_alike(one, two):
+    """Two runs of the same losses and weights, up to rounding."""
+    assert any("heldout_elbo" in line for line in metrics(one))
+    for ours, theirs in zip(metrics(one), metrics(two), strict=True):
         for key in ours.keys() - {"seconds", "trajectories_per_second"}:
             np.testing.assert_allclose(theirs[key], ours[key], rtol=2e-3, atol=2e-3, err_msg=key)
-    one, two = (gac.load(run).model for run in runs)
+    one, two = (gac.load(run).model for run in (one, two))
     for a, b in zip(jax.tree.leaves(one.generator), jax.tree.leaves(two.generator), strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4)
+
+
+def test_two_devices_train_what_one_does(runs):
+    assert_alike(*runs)
+
+
+def test_two_processes_train_what_one_does(runs, tmp_path):
+    write_d4rl(tiny.make_episodes(60), tmp_path / "tiny.hdf5", contiguous=True)
+    run = train_together(tmp_path / "run", 3)
+    assert [line["update"] for line in metrics(run)] == [1, 3]
+    # Going on, and episodes that stay on disk: the same run.
+    train_together(run, UPDATES, tmp_path / "tiny.hdf5", "--resume")
+    assert_alike(runs[0], run)
+    one, two = (load_file(folder / "state.safetensors") for folder in (runs[0], run))
+    assert one.keys() == two.keys()
+    assert [key for key in one if one[key].shape != two[key].shape] == []
 
 
 def test_a_run_on_two_devices_goes_on_bit_for_bit(runs, tmp_path):
@@ -132,8 +168,9 @@ class Core(SimpleNamespace):
 
 
 def test_data_too_large_to_copy_stay_whole(monkeypatch):
-    cores = [Core(platform="cpu") for _ in range(4)]
+    cores = [Core(platform="cpu", process_index=0) for _ in range(4)]
     monkeypatch.setattr(devices.jax, "local_devices", lambda: cores)
+    monkeypatch.setattr(devices.jax, "devices", lambda: cores)
     monkeypatch.setattr(devices, "memory_in_all", lambda: 1000)
     sizes = [mesh.size if (mesh := mesh_for(100, size)) else 1 for size in (0, 10, 100, 125, 126, 2000)]
     assert sizes == [4, 4, 2, 2, 1, 1]

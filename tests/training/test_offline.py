@@ -12,7 +12,8 @@ import pytest
 import tiny
 
 import gac
-from gac import files
+from gac import files, presets
+from gac.bench.workload import shrunk
 from gac.errors import UserError
 from gac.training import offline
 from gac.training.offline import split_episodes, train
@@ -44,6 +45,15 @@ def next_batch(trainer):
     y = trainer.standardiser.standardise_return(episodes.returns)
     visits = make_visits(trainer.train_index, episodes.lengths, y, trainer.config.training)
     return visited(visits, size, trainer.state.update, order_key).index.tolist()
+
+
+def test_the_papers_preset_trains_at_sizes_of_a_test(tmp_path):
+    config = shrunk(presets.paper())
+    assert config.training.decay_steps == config.training.return_tilt == 0
+    train(tiny.make_episodes(), config, out=tmp_path / "run", updates=3)
+    elbo = [line["elbo"] for line in lines(tmp_path / "run")]
+    assert len(elbo) == 2
+    assert np.isfinite(elbo).all()
 
 
 def test_a_run_leaves_what_the_documentation_names(trained):

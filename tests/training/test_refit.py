@@ -78,3 +78,14 @@ def test_posteriors_at_the_prior_stay_there():
     np.testing.assert_allclose(bank.mu, 0.0, atol=1e-6)
     np.testing.assert_allclose(bank.log_sigma, 0.0, atol=1e-5)
     np.testing.assert_allclose(layer.matrix.T @ layer.matrix, jnp.eye(LATENT), atol=1e-5)
+
+
+def test_products_of_training_may_be_rounded_but_not_those_of_a_refit(before):
+    base, bank = before
+    rounded = "lhs_precision_type = bf16"
+    with jax.default_matmul_precision("BF16_BF16_F32"):
+        refit = jax.jit(refit_base).lower(base, bank, TRAIN).as_text()
+        layer = jax.jit(BaseNoise.__call__).lower(base, bank.mu).as_text()
+    assert "dot_general" in refit
+    assert rounded not in refit
+    assert rounded in layer
