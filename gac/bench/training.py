@@ -6,15 +6,17 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, PRNGKeyArray
 
 from gac.bench.arithmetic import inner_step_flops, outer_step_flops
 from gac.bench.timing import Effort, Row, Spread, call_times, rates
 from gac.bench.workload import ACTION_DIM, OBSERVATION_DIM, Workload
 from gac.config import Config
-from gac.inference.posterior import fit_posterior
-from gac.model.joint import Phi
+from gac.data.windows import DeviceEpisodes
+from gac.inference.posterior import Batch, fit_posterior
+from gac.model.joint import GAC, Phi
 from gac.training.bank import filled, room
-from gac.training.devices import WHOLE, copied, everywhere, mesh_for, share_out
+from gac.training.devices import CUT, WHOLE, copied, everywhere, mesh_for, share_out
 from gac.training.update import LAYOUT, global_steps, update
 from gac.training.visits import Visit, make_visits
 
@@ -34,16 +36,18 @@ def inner_loop(work: Workload, gflops: float, effort: Effort) -> Row:
     steps = _steps(flops, gflops, effort)
     posterior = dataclasses.replace(config.posterior, inner_tol=0.0)
     mesh = mesh_for(config.training.batch_size)
-    fit = everywhere(
-        lambda model, data, batch, phi0, key: fit_posterior(
-            model, data, share_out(batch, mesh), share_out(phi0, mesh), posterior, key, steps
-        ),
-        mesh,
-    )
+
+    def inferred(
+        model: GAC, data: DeviceEpisodes, batch: Batch, phi0: Phi, key: PRNGKeyArray
+    ) -> tuple[Phi, Array]:
+        own, start = share_out((batch, phi0), mesh)
+        phi, info = fit_posterior(model, data, own, start, posterior, key, steps)
+        return phi, info.steps
+
+    fit = everywhere(inferred, mesh, given=CUT)
     phi0 = Phi.at_prior(config.training.batch_size, config.model)
     read = copied((work.state.theta, work.data, work.batch, phi0, jax.random.key(1)), mesh)
-    taken_steps = fit(*read)[1].steps
-    if not (np.asarray(taken_steps) == steps).all():
+    if not (np.asarray(fit(*read)[1]) == steps).all():
         raise RuntimeError("an item converged: the steps counted would not be those taken")
     taken = call_times(lambda: fit(*read), effort)
     return _loop_row(config, rates(steps, taken), flops, gflops)
@@ -62,7 +66,7 @@ def outer_loop(work: Workload, gflops: float, effort: Effort) -> Row:
     run = everywhere(
         lambda state, batch, data, key: global_steps(
             state, share_out(phi, mesh), share_out(batch, mesh), data, config, scale, visit, key
-        ),
+        )[0],
         mesh,
     )
     read = copied((work.state, work.batch, work.data, jax.random.key(1)), mesh)

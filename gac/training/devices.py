@@ -7,12 +7,14 @@ to several processes (`gac.training.processes`).
 """
 
 import contextlib
+import operator
 import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gac.compilation import cores, large_products
@@ -86,16 +88,30 @@ def share_out(tree: Tree, mesh: Mesh | None) -> Tree:
     """
     if mesh is None:
         return tree
+    return jax.tree.map(  # type: ignore[no-any-return]
+        lambda leaf: leaf if leaf.shape[0] % mesh.size else _lies(leaf, mesh, CUT), tree
+    )
 
-    def shared(leaf: jax.Array) -> jax.Array:
-        if leaf.shape[0] % mesh.size:
-            return leaf
-        part: jax.Array = jax.lax.with_sharding_constraint(  # type: ignore[no-untyped-call]
-            leaf, _shardings(mesh, CUT)
-        )
-        return part
 
-    return jax.tree.map(shared, tree)  # type: ignore[no-any-return]
+def keep_whole(tree: Tree, mesh: Mesh | None) -> Tree:
+    """Within a program: arrays that every device has stay so, though it uses a part of them as well."""
+    return tree if mesh is None else _lies(tree, mesh, WHOLE)
+
+
+def gather(tree: Tree, mesh: Mesh | None) -> Tree:
+    """Within a program: arrays of floats that begin with the axis of the batch, whole on every device.
+
+    They travel as one. In every exchange, a device of a CPU holds a thread of XLA's pool until the others
+    have come to it, too; of two exchanges that need nothing of each other it may begin both at once. With as
+    few threads as two, that leaves none to the others: a deadlock. So in our programs every exchange needs
+    what came of the one before it, see tests/training/test_exchanges.py.
+    """
+    if mesh is None:
+        return tree
+    _, restore = ravel_pytree(jax.tree.map(operator.itemgetter(0), tree))
+    packed = jax.vmap(lambda row: ravel_pytree(row)[0])(tree)
+    restored: Tree = jax.vmap(restore)(_lies(packed, mesh, WHOLE))
+    return restored
 
 
 def everywhere(program: Callable[..., Any], mesh: Mesh | None, taken: Any = WHOLE, given: Any = WHOLE) -> Any:
@@ -146,6 +162,11 @@ def on_first(tree: Tree) -> Tree:
 
 def _same(tree: Tree) -> Tree:
     return tree
+
+
+def _lies(tree: Tree, mesh: Mesh, where: PartitionSpec) -> Tree:
+    laid: Tree = jax.lax.with_sharding_constraint(tree, _shardings(mesh, where))  # type: ignore[no-untyped-call]
+    return laid
 
 
 def _shardings(mesh: Mesh, where: Any) -> Any:

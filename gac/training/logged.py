@@ -10,7 +10,7 @@ from gac.config import Config
 from gac.data.windows import DeviceEpisodes
 from gac.inference.posterior import fit_posterior, load_batch
 from gac.model.joint import Phi
-from gac.training import bank as banks
+from gac.training.devices import gather, share_out
 from gac.training.update import TrainState
 
 MOST = 128
@@ -30,6 +30,7 @@ def best_episodes(
 
 def logged_posteriors(
     state: TrainState,
+    stored: Phi,
     data: DeviceEpisodes,
     index: Int[Array, "best"],
     config: Config,
@@ -39,10 +40,14 @@ def logged_posteriors(
     """q(epsilon | tau) of the trajectories at `index` under the averaged weights, which do not change.
 
     They start at the stored q(epsilon | tau, y) and unlearn the return.
+
+    Args:
+        mesh: devices that the trajectories are shared out to.
     """
     key = jax.random.fold_in(jax.random.fold_in(state.key, -1 - state.update), FOLD)
-    stored = banks.take(state.bank, index, mesh)
-    batch = load_batch(data, index, observation_dim)
-    return fit_posterior(
-        state.averaged, data, batch, stored, config.posterior, key, STEPS, given_return=False
-    )[0]
+    batch = share_out(load_batch(data, index, observation_dim), mesh)
+    start = share_out(stored, mesh)
+    phi, _ = fit_posterior(
+        state.averaged, data, batch, start, config.posterior, key, STEPS, given_return=False
+    )
+    return gather(phi, mesh)

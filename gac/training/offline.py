@@ -23,7 +23,7 @@ from gac.data.windows import DeviceEpisodes, to_device
 from gac.errors import UserError
 from gac.model.joint import Phi
 from gac.records import DataFacts
-from gac.training.bank import filled, gathered, room
+from gac.training.bank import filled, gathered, room, take
 from gac.training.checkpoint import (
     Progress,
     check_config,
@@ -33,7 +33,7 @@ from gac.training.checkpoint import (
     saved_arrays,
     write_state,
 )
-from gac.training.devices import WHOLE, copied, everywhere, mesh_for, on_first, share_out
+from gac.training.devices import WHOLE, copied, everywhere, mesh_for, on_first
 from gac.training.interrupt import interrupt_later
 from gac.training.logged import MOST, best_episodes, logged_posteriors
 from gac.training.on_disk import Place, on_disk
@@ -91,10 +91,11 @@ def in_memory(
         return update(state, data, visits, config, scale, observation_dim, mesh)
 
     def judged(index: Array, state: TrainState, data: DeviceEpisodes) -> tuple[TrainState, Any]:
-        return heldout_elbo(state, data, share_out(index, mesh), config, longest, observation_dim, mesh)
+        return heldout_elbo(state, data, index, config, longest, observation_dim, mesh)
 
     def kept(index: Array, state: TrainState, data: DeviceEpisodes) -> Phi:
-        return logged_posteriors(state, data, share_out(index, mesh), config, observation_dim, mesh)
+        stored = take(state.bank, index, mesh)
+        return logged_posteriors(state, stored, data, index, config, observation_dim, mesh)
 
     def placed(state: TrainState) -> TrainState:
         return copied(

@@ -23,13 +23,13 @@ from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes, to_device
 from gac.errors import UserError
 from gac.model.joint import Phi
-from gac.training.devices import copied, everywhere, mesh_for, share_out
+from gac.training.devices import copied, everywhere, mesh_for
 from gac.training.logged import best_episodes, logged_posteriors
 from gac.training.refit import refit_on_host
 from gac.training.update import (
     TrainState,
     all_finite,
-    heldout_elbo,
+    fit_heldout,
     init_state,
     learn,
     with_base,
@@ -159,6 +159,11 @@ def _put(bank: Phi, index: Int[ndarray, "batch"], rows: Phi) -> None:
         cast(ndarray, leaf)[index] = new
 
 
+def _without_bank(state: TrainState) -> TrainState:
+    """What of the state a device holds."""
+    return state._replace(bank=None)  # type: ignore[arg-type]
+
+
 def on_disk(
     episodes: Episodes,
     standardiser: Standardiser,
@@ -179,19 +184,20 @@ def on_disk(
     data = DiskEpisodes(episodes, standardiser, visits, batch_size, state.key)
     mesh = mesh_for(min(batch_size, len(train_index)))
     learn_batch = everywhere(
-        lambda state, data, visit: learn(state, data, share_out(visit, mesh), config, scale, observation_dim),
+        lambda state, stored, data, visit: learn(
+            state, stored, data, visit, config, scale, observation_dim, mesh
+        ),
         mesh,
     )
 
     def update(state: TrainState, data: DiskEpisodes) -> tuple[TrainState, dict[str, Any]]:
         number = int(state.update)
         index, visit, batch = data.batch(number)
-        own = state._replace(bank=_take(state.bank, index))
-        learned, on_device = learn_batch(own, batch, visit)
+        learned, phi, on_device = learn_batch(_without_bank(state), _take(state.bank, index), batch, visit)
         metrics = jax.device_get(on_device) | {"index": index}
         if not all_finite(metrics):
             return state, metrics
-        _put(state.bank, index, learned.bank)
+        _put(state.bank, index, phi)
         state = learned._replace(bank=state.bank)
         base = state.theta.prior.base
         if (number + 1) % config.training.refit_every == 0:
@@ -199,34 +205,34 @@ def on_disk(
         return with_base(state, base), metrics
 
     places = jnp.arange(len(heldout_index), dtype=jnp.int32)
-    fit_heldout = everywhere(
-        lambda state, data: heldout_elbo(
-            state, data, share_out(places, mesh), config, longest, observation_dim
+    fit = everywhere(
+        lambda state, stored, data: fit_heldout(
+            state, stored, data, places, config, longest, observation_dim, mesh
         ),
         mesh,
     )
 
     def heldout(state: TrainState, data: DiskEpisodes) -> tuple[TrainState, Array]:
-        own = state._replace(bank=_take(state.bank, heldout_index))
-        fitted, value = fit_heldout(own, data.read(heldout_index))
-        _put(state.bank, heldout_index, fitted.bank)
+        stored = _take(state.bank, heldout_index)
+        phi, value = fit(_without_bank(state), stored, data.read(heldout_index))
+        _put(state.bank, heldout_index, phi)
         return state, value
 
     best = best_episodes(train_index, episodes.returns)
     best_places = jnp.arange(len(best), dtype=jnp.int32)
     fit_best = everywhere(
-        lambda state, data: logged_posteriors(
-            state, data, share_out(best_places, mesh), config, observation_dim
+        lambda state, stored, data: logged_posteriors(
+            state, stored, data, best_places, config, observation_dim, mesh
         ),
         mesh,
     )
 
     def logged(state: TrainState, data: DiskEpisodes) -> Phi:
-        fitted: Phi = fit_best(state._replace(bank=_take(state.bank, best)), data.read(best))
+        fitted: Phi = fit_best(_without_bank(state), _take(state.bank, best), data.read(best))
         return fitted
 
     def placed(state: TrainState) -> TrainState:
-        own = copied(state._replace(bank=None), mesh)  # type: ignore[arg-type]
+        own = copied(_without_bank(state), mesh)
         # The bank stays on the host, where the programs change it in place.
         return own._replace(
             bank=Phi(*(cast(Array, np.require(leaf, requirements="W")) for leaf in state.bank))

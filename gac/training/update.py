@@ -16,7 +16,7 @@ from gac.model.gaussian import kl_to_standard_normal
 from gac.model.joint import GAC, ElboTerms, Phi, elbo
 from gac.model.prior import BaseNoise
 from gac.training import bank as banks
-from gac.training.devices import CUT, WHOLE, share_out
+from gac.training.devices import CUT, WHOLE, gather, keep_whole, share_out
 from gac.training.refit import refit_base
 from gac.training.visits import Visit, Visits, visited
 
@@ -130,8 +130,12 @@ def update(
     training = config.training
     order_key, _ = jax.random.split(state.key)
     batch_size = min(training.batch_size, visits.index.shape[0])
-    visit = share_out(visited(visits, batch_size, state.update, order_key), mesh)
-    state, metrics = learn(state, data, visit, config, scale, observation_dim, mesh)
+    visit = visited(visits, batch_size, state.update, order_key)
+    stored = banks.take(state.bank, visit.index, mesh)
+    state, phi, metrics = learn(state, stored, data, visit, config, scale, observation_dim, mesh)
+
+    # Write back phi*, the start of the next visit.
+    bank = banks.put(state.bank, visit.index, phi, mesh)
 
     # Closed-form step of the prior's first layer; a change of coordinates for everything else.
     base, bank = jax.lax.cond(
@@ -139,7 +143,7 @@ def update(
         lambda base, bank: refit_base(base, bank, visits.index, visits.emphasis),
         lambda base, bank: (base, bank),
         state.theta.prior.base,
-        state.bank,
+        bank,
     )
     return with_base(state, base)._replace(bank=bank), metrics
 
@@ -154,38 +158,43 @@ def with_base(state: TrainState, base: BaseNoise) -> TrainState:
 
 def learn(
     state: TrainState,
+    stored: Phi,
     data: DeviceEpisodes,
     visit: Visit,
     config: Config,
     scale: float,
     observation_dim: int,
     mesh: Mesh | None = None,
-) -> tuple[TrainState, dict[str, Array]]:
-    """Local inference, global steps and write-back for the trajectories at `visit.index` of data and bank.
+) -> tuple[TrainState, Phi, dict[str, Array]]:
+    """Local inference and global steps for the trajectories at `visit.index` of data.
 
-    What it draws follows from the key and the update's number, not from that index: so data and bank may
-    hold the batch alone, and the result is the same.
+    What it draws follows from the key and the update's number, not from that index: so data may hold the
+    batch alone, and the result is the same.
 
     Args:
-        mesh: devices that the bank is cut over; None for a bank in one piece.
+        stored: the trajectories' posteriors at their last visit.
+        mesh: devices that the batch is shared out to.
+
+    Returns:
+        The next state, its bank untouched; the trajectories' posteriors now; the diagnostics.
     """
     _, update_key = jax.random.split(state.key)
     inner_key, outer_key, prior_key = jax.random.split(jax.random.fold_in(update_key, state.update), 3)
-    index = visit.index
-    batch = load_batch(data, index, observation_dim)
+    visit, every = keep_whole((visit, load_batch(data, visit.index, observation_dim)), mesh)
+    batch, own = share_out((every, visit), mesh)
 
     # Local inference: ascend the ELBO in phi from the stored phi*, theta fixed.
-    stored = banks.take(state.bank, index, mesh)
-    phi, info = fit_posterior(state.theta, data, batch, stored, config.posterior, inner_key)
+    phi, info = fit_posterior(state.theta, data, batch, share_out(stored, mesh), config.posterior, inner_key)
 
     # Global update: k steps of AdamW in theta, phi fixed.
-    state, terms = global_steps(state, phi, batch, data, config, scale, visit, outer_key)
+    state, terms = global_steps(state, phi, batch, data, config, scale, own, outer_key)
 
-    # Write back phi*, the start of the next visit.
-    bank = banks.put(state.bank, index, phi, mesh)
-    metrics = diagnostics(state.theta, phi, batch, terms, visit.weight, prior_key)
-    metrics["inner_steps"] = jnp.mean(info.steps.astype(jnp.float32))
-    return state._replace(bank=bank, update=state.update + 1), metrics
+    by_trajectory = phi, jax.tree.map(jnp.transpose, terms), info.steps.astype(jnp.float32)
+    phi, terms, steps = gather(by_trajectory, mesh)
+    terms = jax.tree.map(jnp.transpose, terms)
+    metrics = diagnostics(state.theta, phi, every, terms, visit.weight, prior_key)
+    metrics["inner_steps"] = jnp.mean(steps)
+    return state._replace(update=state.update + 1), phi, metrics
 
 
 def global_steps(
@@ -287,17 +296,40 @@ def heldout_elbo(
     observation_dim: int,
     mesh: Mesh | None = None,
 ) -> tuple[TrainState, Float[Array, ""]]:
+    """`fit_heldout` of the trajectories at `index`; what it fitted is stored for the next time."""
+    stored = banks.take(state.bank, index, mesh)
+    phi, value = fit_heldout(state, stored, data, index, config, longest, observation_dim, mesh)
+    return state._replace(bank=banks.put(state.bank, index, phi, mesh)), value
+
+
+def fit_heldout(
+    state: TrainState,
+    stored: Phi,
+    data: DeviceEpisodes,
+    index: Int[Array, "heldout"],
+    config: Config,
+    longest: int,
+    observation_dim: int,
+    mesh: Mesh | None = None,
+) -> tuple[Phi, Float[Array, ""]]:
     """Mean exact ELBO of held-out trajectories under the averaged weights: phi is fitted, theta is not.
 
-    Their stored posteriors are warm starts for the next time; theta never sees them.
+    Args:
+        stored: where phi starts.
+        index: the trajectories, by their place in data.
+        mesh: devices that they are shared out to.
+
+    Returns:
+        Their posteriors now, which theta never sees, and the mean.
     """
-    batch = load_batch(data, index, observation_dim)
+    batch = share_out(load_batch(data, index, observation_dim), mesh)
     fit_key, draw_key = jax.random.split(jax.random.fold_in(state.key, -1 - state.update))
-    stored = banks.take(state.bank, index, mesh)
-    phi, _ = fit_posterior(state.averaged, data, batch, stored, config.posterior, fit_key, HELDOUT_STEPS)
+    phi, _ = fit_posterior(
+        state.averaged, data, batch, share_out(stored, mesh), config.posterior, fit_key, HELDOUT_STEPS
+    )
     values = jax.lax.map(
-        lambda key: jnp.mean(exact_elbo(state.averaged, phi, data, batch, longest, key).elbo),
+        lambda key: exact_elbo(state.averaged, phi, data, batch, longest, key).elbo,
         jax.random.split(draw_key, HELDOUT_DRAWS),
     )
-    bank = banks.put(state.bank, index, phi, mesh)
-    return state._replace(bank=bank), jnp.mean(values)
+    phi, values = gather((phi, values.T), mesh)
+    return phi, jnp.mean(values)
