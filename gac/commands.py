@@ -114,11 +114,15 @@ def train(
     except KeyboardInterrupt:
         if not (first / "state.safetensors").exists():
             raise
-        again = f"gac train {shlex.quote(data)} --out {shlex.quote(str(out))} --resume"
-        again += f" --seeds {seeds}" if seeds is not None else ""
-        again += " --on-disk" if on_disk else ""
-        named = {"coordinator": coordinator, "processes": processes, "process": process}
-        again += "".join(f" --{name} {value}" for name, value in named.items() if value is not None)
+        again = go_on(
+            f"train {shlex.quote(data)}",
+            out,
+            seeds=seeds,
+            on_disk=on_disk,
+            coordinator=coordinator,
+            processes=processes,
+            process=process,
+        )
         raise KeyboardInterrupt(f"stopped, everything is saved; go on with: {again}") from None
     if is_first():
         print(f"run: {out}")
@@ -182,9 +186,7 @@ def finetune(
     except KeyboardInterrupt:
         if not (out / "online.json").exists():
             raise
-        again = f"gac finetune {shlex.quote(str(run))} --out {shlex.quote(str(out))} --resume"
-        again += f" --data {shlex.quote(data)}" if data else ""
-        again += f" --env-id {shlex.quote(env_id)}" if env_id else ""
+        again = go_on(f"finetune {shlex.quote(str(run))}", out, data=data, env_id=env_id)
         raise KeyboardInterrupt(f"stopped, everything is saved; go on with: {again}") from None
     print_table(stages_table(out))
     print(f"run: {out}")
@@ -263,3 +265,15 @@ def claim(out: Path, *, resume: bool, overwrite: bool, run: Path | None = None) 
         raise UserError(
             f"{out} is not empty; go on with --resume, replace it with --overwrite, or choose another"
         )
+
+
+def go_on(command: str, out: Path, **flags: str | int | None) -> str:
+    """The command line that resumes what a command left in a folder, with those flags that were given."""
+    words = ["gac", command, "--out", shlex.quote(str(out)), "--resume"]
+    for name, value in flags.items():
+        if value is None or value is False:
+            continue
+        words.append(f"--{name.replace('_', '-')}")
+        if value is not True:
+            words.append(shlex.quote(str(value)))
+    return " ".join(words)

@@ -45,28 +45,22 @@ def refit_base(
         The new layer and the bank in its coordinates.
     """
     with jax.default_matmul_precision("float32"):
-        return _refit(base, bank, train_index, emphasis)
+        shape = bank.mu.shape
+        mu, variance = bank.mu.reshape(shape[0], -1), jnp.exp(2.0 * bank.log_sigma).reshape(shape[0], -1)
+        # A share of every row, 0 for those that are not aggregated: a bank may be cut over devices, and so
+        # every device adds up its own.
+        each = jnp.ones(len(train_index)) if emphasis is None else emphasis
+        share = jnp.zeros(shape[0]).at[train_index].set(each / len(train_index))[:, None]
 
-
-def _refit(
-    base: BaseNoise, bank: Phi, train_index: Int[Array, "train"], emphasis: Float[Array, "train"] | None
-) -> tuple[BaseNoise, Phi]:
-    shape = bank.mu.shape
-    mu, variance = bank.mu.reshape(shape[0], -1), jnp.exp(2.0 * bank.log_sigma).reshape(shape[0], -1)
-    # A share of every row, 0 for those that are not aggregated: a bank may be cut over devices, and so every
-    # device adds up its own.
-    each = jnp.ones(len(train_index)) if emphasis is None else emphasis
-    share = jnp.zeros(shape[0]).at[train_index].set(each / len(train_index))[:, None]
-
-    centre = jnp.sum(share * mu, axis=0)
-    centred = mu - centre[None]
-    _, axes = jnp.linalg.eigh(centred.T @ (share * centred))
-    turned, variance = centred @ axes, variance @ (axes * axes)
-    scale = jnp.sqrt(jnp.sum(share * (turned**2 + variance), axis=0))
-    new_mu, new_log_sigma = turned / scale[None], 0.5 * jnp.log(variance) - jnp.log(scale)[None]
-    matrix, offset = base.matrix @ (axes * scale[None]), base.offset + base.matrix @ centre
-    new_base = eqx.tree_at(lambda layer: (layer.matrix, layer.offset), base, (matrix, offset))
-    return new_base, Phi(new_mu.reshape(shape), new_log_sigma.reshape(shape))
+        centre = jnp.sum(share * mu, axis=0)
+        centred = mu - centre[None]
+        _, axes = jnp.linalg.eigh(centred.T @ (share * centred))
+        turned, variance = centred @ axes, variance @ (axes * axes)
+        scale = jnp.sqrt(jnp.sum(share * (turned**2 + variance), axis=0))
+        new_mu, new_log_sigma = turned / scale[None], 0.5 * jnp.log(variance) - jnp.log(scale)[None]
+        matrix, offset = base.matrix @ (axes * scale[None]), base.offset + base.matrix @ centre
+        new_base = eqx.tree_at(lambda layer: (layer.matrix, layer.offset), base, (matrix, offset))
+        return new_base, Phi(new_mu.reshape(shape), new_log_sigma.reshape(shape))
 
 
 _refit_at_once = eqx.filter_jit(refit_base)

@@ -6,6 +6,7 @@ import tiny
 
 from gac.model.joint import Phi
 from gac.training import logged
+from gac.training.bank import take
 from gac.training.logged import best_episodes, logged_posteriors
 
 
@@ -21,9 +22,10 @@ def test_returns_play_no_part_and_episodes_do(trainer, trained):
         trainer.step()
     index = jnp.arange(5, dtype=jnp.int32)
     dim = trained.episodes.observation_dim
+    stored = take(trainer.state.bank, index, None)
 
     def fitted(data):
-        return logged_posteriors(trainer.state, data, index, trained.config, dim)
+        return logged_posteriors(trainer.state, stored, data, index, trained.config, dim)
 
     own = fitted(trainer.data)
     assert tiny.same(own, fitted(trainer.data._replace(y=trainer.data.y + 3.0)))
