@@ -2,20 +2,19 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy import ndarray
 
 import gac.envs  # noqa: F401 - registers the mazes
 from gac import __version__
 from gac.acting.agent import Agent, Plan
+from gac.acting.play import OnStep, Played, Progress, play
 from gac.acting.replan import Never, Replan
 from gac.acting.scores import normalized_score
 from gac.data.goals import join
@@ -27,26 +26,6 @@ from gac.records import Evaluation
 PACKAGES = ("jax", "gymnasium", "mujoco")
 MOST_ENVIRONMENTS = 100
 TRACE_POINTS = 100
-
-
-@dataclass(frozen=True)
-class Played:
-    """Episodes that were played side by side."""
-
-    returns: Float[ndarray, "batch"]
-    """Raw and undiscounted."""
-    lengths: Int[ndarray, "batch"]
-    replans: Int[ndarray, "batch"]
-    """New plans inferred within each episode."""
-    policy_seconds: float
-    """Wall-clock seconds of the policy, replanning included."""
-    replan_seconds: float
-
-
-OnStep = Callable[[int, ndarray, ndarray, ndarray], None]
-"""`(episode, observation, action, next observation)`, raw."""
-Progress = Callable[[int, float], None]
-"""`(episodes that are over, mean return so far of those played side by side)`."""
 
 
 def chosen_environment(env_id: str | None, of_data: str | None) -> str:
@@ -98,64 +77,6 @@ def make_environments(
             f"{env_id}'s bounds [{action.low.min():g}, {action.high.max():g}]; rescale the data's actions"
         )
     return environments if disturb is None else [disturb.wrap(env) for env in environments]
-
-
-def play(
-    agent: Agent,
-    plan: Plan,
-    environments: list[gymnasium.Env[Any, Any]],
-    first: Float[ndarray, "batch obs"],
-    replan: Replan | None = None,
-    on_step: OnStep | None = None,
-    progress: Progress | None = None,
-) -> Played:
-    """One episode in every environment, which must just have been reset.
-
-    There is no autoreset: an environment is stepped until its own end and never again, so that no
-    reward of a following episode is counted. The batch keeps its shape; ended rows are padding.
-
-    Args:
-        replan: when to plan anew within an episode.
-        on_step: told of every step.
-        progress: told after every step of all.
-
-    Raises:
-        UserError: an environment that fails, or that gives what is not finite.
-    """
-    policy = agent.policy(plan, replan)
-    observation, policy_seconds = first.astype(np.float32), 0.0
-    returns, lengths = np.zeros(len(environments)), np.zeros(len(environments), np.int64)
-    active, going = list(range(len(environments))), np.ones(len(environments), bool)
-    while active:
-        began = time.perf_counter()
-        action = policy(observation, going)
-        policy_seconds += time.perf_counter() - began
-        still = []
-        for i in active:
-            try:
-                observed, step_reward, terminated, truncated, _ = environments[i].step(action[i])
-                reward = float(step_reward)
-            except Exception as error:
-                raise UserError(
-                    f"episode {i} failed at step {lengths[i] + 1} ({type(error).__name__}: {one_line(error)})"
-                ) from error
-            if not np.isfinite(reward) or not np.isfinite(observed).all():
-                raise UserError(
-                    f"episode {i} met a reward or observation that is not finite at step {lengths[i] + 1}"
-                )
-            if on_step is not None:
-                on_step(i, observation[i].copy(), action[i], np.asarray(observed))
-            observation[i] = observed
-            returns[i] += reward
-            lengths[i] += 1
-            if not (terminated or truncated):
-                still.append(i)
-            else:
-                going[i] = False
-        active = still
-        if progress is not None:
-            progress(len(environments) - len(active), float(returns.mean()))
-    return Played(returns, lengths, policy.replans, policy_seconds, policy.replan_seconds)
 
 
 def evaluate(

@@ -1,6 +1,7 @@
 """Acting under a fixed plan: a rolling context of M steps, fixed shapes, one compilation."""
 
 import functools
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -145,6 +146,7 @@ class Policy:
         single: bool,
     ) -> None:
         self._single = single
+        self._made_of = generator, standardiser, memory, context
         fixed = generator, jax.tree.map(jnp.asarray, standardiser), memory
         self._leaves, tree = jax.tree.flatten(fixed)
         self._act = flat_act(tree)
@@ -152,6 +154,22 @@ class Policy:
         self._shape = (batch, obs)
         self._empty = empty_context(batch, context, obs, act_dim)
         self.reset()
+
+    @property
+    def batch(self) -> int:
+        """Number of plans."""
+        return self._shape[0]
+
+    def halves(self) -> "tuple[Policy, Policy]":
+        """Policies of the first and of the second half of the plans, with empty contexts."""
+        generator, standardiser, memory, context = self._made_of
+
+        def part(rows: slice) -> Policy:
+            some = jax.tree.map(operator.itemgetter(rows), memory)
+            return Policy(generator, standardiser, some, context, single=False)
+
+        middle = self.batch // 2
+        return part(slice(middle)), part(slice(middle, None))
 
     def reset(self) -> None:
         """Forget the context: a new episode begins, under the same plans."""

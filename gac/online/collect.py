@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from gac.acting.agent import Agent, Plan
-from gac.acting.evaluate import MOST_ENVIRONMENTS, Played, summarised
+from gac.acting.evaluate import MOST_ENVIRONMENTS, summarised
+from gac.acting.play import Played
 from gac.data.episodes import SHORTEST, Episodes
 from gac.errors import UserError
 from gac.inference.queries import Query

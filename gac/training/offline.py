@@ -23,7 +23,7 @@ from gac.data.windows import DeviceEpisodes, to_device
 from gac.errors import UserError
 from gac.model.joint import Phi
 from gac.records import DataFacts
-from gac.training.bank import filled, gathered, room, take
+from gac.training.bank import filled, gathered, put, room, take
 from gac.training.checkpoint import (
     Progress,
     check_config,
@@ -91,7 +91,9 @@ def in_memory(
         return update(state, data, visits, config, scale, observation_dim, mesh)
 
     def judged(index: Array, state: TrainState, data: DeviceEpisodes) -> tuple[TrainState, Any]:
-        return heldout_elbo(state, data, index, config, longest, observation_dim, mesh)
+        stored = take(state.bank, index, mesh)
+        phi, value = heldout_elbo(state, stored, data, index, config, longest, observation_dim, mesh)
+        return state._replace(bank=put(state.bank, index, phi, mesh)), value
 
     def kept(index: Array, state: TrainState, data: DeviceEpisodes) -> Phi:
         stored = take(state.bank, index, mesh)

@@ -29,7 +29,7 @@ from gac.training.refit import refit_on_host
 from gac.training.update import (
     TrainState,
     all_finite,
-    fit_heldout,
+    heldout_elbo,
     init_state,
     learn,
     with_base,
@@ -205,8 +205,8 @@ def on_disk(
         return with_base(state, base), metrics
 
     places = jnp.arange(len(heldout_index), dtype=jnp.int32)
-    fit = everywhere(
-        lambda state, stored, data: fit_heldout(
+    fit_heldout = everywhere(
+        lambda state, stored, data: heldout_elbo(
             state, stored, data, places, config, longest, observation_dim, mesh
         ),
         mesh,
@@ -214,7 +214,7 @@ def on_disk(
 
     def heldout(state: TrainState, data: DiskEpisodes) -> tuple[TrainState, Array]:
         stored = _take(state.bank, heldout_index)
-        phi, value = fit(_without_bank(state), stored, data.read(heldout_index))
+        phi, value = fit_heldout(_without_bank(state), stored, data.read(heldout_index))
         _put(state.bank, heldout_index, phi)
         return state, value
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Array
 
 from gac.acting.agent import Agent
 from gac.compilation import large_products
@@ -20,6 +21,7 @@ from gac.data.episodes import Episodes
 from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes, to_device
 from gac.errors import UserError
+from gac.training.bank import put, take
 from gac.training.checkpoint import check_config, claim_folder
 from gac.training.interrupt import interrupt_later
 from gac.training.offline import DEFAULT_MINUTES, LOG_EVERY, Trainer, check_extent
@@ -117,9 +119,13 @@ class Seeds:
         self._update = side_by_side(
             lambda state, visits, data: update(state, data, visits, config, scale, dim), devices
         )
-        self._heldout = side_by_side(
-            lambda state, index, data: heldout_elbo(state, data, index, config, longest, dim), devices
-        )
+
+        def judged(state: TrainState, index: Array, data: DeviceEpisodes) -> tuple[TrainState, Array]:
+            stored = take(state.bank, index, None)
+            phi, value = heldout_elbo(state, stored, data, index, config, longest, dim)
+            return state._replace(bank=put(state.bank, index, phi, None)), value
+
+        self._heldout = side_by_side(judged, devices)
         self.gather()
 
     def gather(self) -> None:

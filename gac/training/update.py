@@ -289,21 +289,6 @@ def exact_elbo(
 
 def heldout_elbo(
     state: TrainState,
-    data: DeviceEpisodes,
-    index: Int[Array, "heldout"],
-    config: Config,
-    longest: int,
-    observation_dim: int,
-    mesh: Mesh | None = None,
-) -> tuple[TrainState, Float[Array, ""]]:
-    """`fit_heldout` of the trajectories at `index`; what it fitted is stored for the next time."""
-    stored = banks.take(state.bank, index, mesh)
-    phi, value = fit_heldout(state, stored, data, index, config, longest, observation_dim, mesh)
-    return state._replace(bank=banks.put(state.bank, index, phi, mesh)), value
-
-
-def fit_heldout(
-    state: TrainState,
     stored: Phi,
     data: DeviceEpisodes,
     index: Int[Array, "heldout"],

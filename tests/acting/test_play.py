@@ -1,0 +1,107 @@
+"""Halves that are stepped in turn are the batch in one piece; the policy decides beside them, in order."""
+
+import threading
+
+import gymnasium
+import numpy as np
+import pytest
+import tiny
+from gymnasium.spaces import Box
+
+import gac
+from gac.acting import play as module
+from gac.acting.play import play
+from gac.acting.policy import Policy
+from gac.errors import UserError
+
+
+class Pendulum(gymnasium.Env):
+    """What it shows follows from all actions so far; the length from its number."""
+
+    observation_space = Box(-np.inf, np.inf, (tiny.OBSERVATION_DIM,), np.float32)
+    action_space = Box(-1.0, 1.0, (tiny.ACTION_DIM,), np.float32)
+
+    def __init__(self, number, fails_at=None):
+        self.number, self.fails_at, self.time = number, fails_at, 0
+        self.state = np.full(tiny.OBSERVATION_DIM, 0.1 * number, np.float32)
+
+    def step(self, action):
+        self.time += 1
+        if self.time == self.fails_at:
+            raise ValueError("broken")
+        self.state = 0.9 * self.state + 0.3 * np.resize(action, tiny.OBSERVATION_DIM).astype(np.float32)
+        return self.state, float(self.state.sum()), self.time == 3 + self.number % 4, False, {}
+
+
+def played(agent, count, replan=None, **changes):
+    """What came of so many pendulums, and the order of their steps."""
+    environments = [Pendulum(i, **changes) for i in range(count)]
+    first = np.stack([env.state for env in environments])
+    told = []
+    result = play(
+        agent,
+        agent.plan(first, gac.Prior()),
+        environments,
+        first,
+        replan,
+        on_step=lambda i, *step: told.append((i, *step)),
+        progress=lambda over, mean: told.append((over, mean)),
+    )
+    return result, told
+
+
+@pytest.mark.parametrize("count", [16, 21])
+def test_halves_are_the_batch_in_one_piece(count, trained, monkeypatch):
+    halves, told = played(trained.agent, count)
+    monkeypatch.setattr(module, "LEAST_HALVED", count + 1)
+    whole, in_order = played(trained.agent, count)
+    np.testing.assert_array_equal(halves.lengths, [3 + i % 4 for i in range(count)])
+    np.testing.assert_array_equal(halves.lengths, whole.lengths)
+    np.testing.assert_allclose(halves.returns, whole.returns, rtol=1e-5)
+    assert [step[0] for step in told] == [step[0] for step in in_order]
+    for ours, theirs in zip(told, in_order, strict=True):
+        for one, other in zip(ours[1:], theirs[1:], strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("count", "replan", "beside"), [(16, None, True), (15, None, False), (16, gac.Every(2), False)]
+)
+def test_the_policy_decides_in_a_thread_of_its_own_where_that_helps(
+    count, replan, beside, trained, monkeypatch
+):
+    deciding, stepping = set(), set()
+    kind = Policy if replan is None else module.ReplanningPolicy
+    decide, step = kind.__call__, Pendulum.step
+
+    def decided(self, *given):
+        deciding.add(threading.current_thread())
+        return decide(self, *given)
+
+    def stepped(self, action):
+        stepping.add(threading.current_thread())
+        return step(self, action)
+
+    monkeypatch.setattr(kind, "__call__", decided)
+    monkeypatch.setattr(Pendulum, "step", stepped)
+    result, _ = played(trained.agent, count, replan)
+    assert stepping == {threading.main_thread()}
+    assert (deciding == stepping) is not beside
+    assert len(deciding) == 1
+    assert result.policy_seconds > 0
+
+
+def test_an_environment_that_fails_ends_the_batch(trained):
+    before = threading.active_count()
+    with pytest.raises(UserError, match="episode 0 failed at step 2"):
+        played(trained.agent, 16, fails_at=2)
+    assert threading.active_count() == before
+
+
+def test_a_policy_that_fails_beside_is_heard(trained, monkeypatch):
+    def fail(*_):
+        raise UserError("no action")
+
+    monkeypatch.setattr(Policy, "__call__", fail)
+    with pytest.raises(UserError, match="no action"):
+        played(trained.agent, 16)
