@@ -115,7 +115,8 @@ def train(
         if not (first / "state.safetensors").exists():
             raise
         again = go_on(
-            f"train {shlex.quote(data)}",
+            "train",
+            data,
             out,
             seeds=seeds,
             on_disk=on_disk,
@@ -186,7 +187,7 @@ def finetune(
     except KeyboardInterrupt:
         if not (out / "online.json").exists():
             raise
-        again = go_on(f"finetune {shlex.quote(str(run))}", out, data=data, env_id=env_id)
+        again = go_on("finetune", run, out, data=data, env_id=env_id)
         raise KeyboardInterrupt(f"stopped, everything is saved; go on with: {again}") from None
     print_table(stages_table(out))
     print(f"run: {out}")
@@ -267,13 +268,12 @@ def claim(out: Path, *, resume: bool, overwrite: bool, run: Path | None = None) 
         )
 
 
-def go_on(command: str, out: Path, **flags: str | int | None) -> str:
+def go_on(command: str, subject: str | Path, out: Path, **flags: str | int | None) -> str:
     """The command line that resumes what a command left in a folder, with those flags that were given."""
-    words = ["gac", command, "--out", shlex.quote(str(out)), "--resume"]
+    words = ["gac", command, str(subject), "--out", str(out), "--resume"]
     for name, value in flags.items():
         if value is None or value is False:
             continue
         words.append(f"--{name.replace('_', '-')}")
-        if value is not True:
-            words.append(shlex.quote(str(value)))
-    return " ".join(words)
+        words += [] if value is True else [str(value)]
+    return shlex.join(words)

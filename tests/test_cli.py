@@ -15,7 +15,6 @@ from one_line import refused
 
 import gac
 from gac import acting_commands, cli, commands
-from gac.commands import go_on
 from gac.config import Config, ModelConfig, PosteriorConfig, TrainingConfig
 from gac.errors import UserError
 from gac.records import read_consistency, read_evaluation
@@ -242,12 +241,6 @@ def test_ctrl_c_says_how_to_go_on(saved, capsys, trained, monkeypatch, tmp_path)
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("gac: stopped")
     assert (f"gac train 'my data.hdf5' --out '{out}' --resume" in last) is saved
-
-
-def test_the_line_that_goes_on_has_the_flags_that_were_given():
-    flags = {"seeds": None, "on_disk": True, "resume_from": False, "process": 0, "data": "two words"}
-    line = go_on("train data", Path("a run"), **flags)
-    assert line == "gac train data --out 'a run' --resume --on-disk --process 0 --data 'two words'"
 
 
 # --- evaluation

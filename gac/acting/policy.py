@@ -146,10 +146,9 @@ class Policy:
         single: bool,
     ) -> None:
         self._single = single
-        self._made_of = generator, standardiser, memory, context
         fixed = generator, jax.tree.map(jnp.asarray, standardiser), memory
-        self._leaves, tree = jax.tree.flatten(fixed)
-        self._act = flat_act(tree)
+        self._leaves, self._tree = jax.tree.flatten(fixed)
+        self._act = flat_act(self._tree)
         batch, obs, act_dim = memory[0].read.shape[0], *(len(standardiser[i]) for i in (0, 2))
         self._shape = (batch, obs)
         self._empty = empty_context(batch, context, obs, act_dim)
@@ -162,7 +161,8 @@ class Policy:
 
     def halves(self) -> "tuple[Policy, Policy]":
         """Policies of the first and of the second half of the plans, with empty contexts."""
-        generator, standardiser, memory, context = self._made_of
+        generator, standardiser, memory = jax.tree.unflatten(self._tree, self._leaves)
+        context = self._empty.states.shape[1]
 
         def part(rows: slice) -> Policy:
             some = jax.tree.map(operator.itemgetter(rows), memory)
