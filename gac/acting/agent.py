@@ -23,11 +23,12 @@ from gac.files import read_metadata, read_tree, write_text, write_tree
 from gac.inference.loop import Info
 from gac.inference.queries import Exploit, Query, Target
 from gac.inference.solve import solve, solve_each
+from gac.inference.trust_region import Logged
 from gac.model.generator import PlanMemory
 from gac.model.joint import GAC, Phi
 from gac.records import DataFacts, read_facts, read_text
 
-MODEL_SCHEMA = "2"
+MODEL_SCHEMA = "3"
 
 
 class Plan(NamedTuple):
@@ -58,7 +59,7 @@ class Agent:
 
     Args:
         model: theta, the averaged weights.
-        logged: posteriors q(epsilon | tau) of logged episodes, near the best of which exploit stays.
+        logged: plans q(epsilon | tau) of logged episodes, near the best of which exploit stays.
         standardiser: the units of the training data.
         config: the run's configuration.
         facts: the run's data set.
@@ -69,7 +70,7 @@ class Agent:
     def __init__(
         self,
         model: GAC,
-        logged: Phi,
+        logged: Logged,
         standardiser: Standardiser,
         config: Config,
         facts: DataFacts,
@@ -183,7 +184,7 @@ class Agent:
         sizes = {
             "observation_dim": self.observation_dim,
             "action_dim": self.action_dim,
-            "logged": len(self.logged.mu),
+            "logged": len(self.logged.residual),
         }
         arrays = (eqx.filter(self.model, eqx.is_array), self.standardiser, self.logged)
         metadata = {"schema_version": MODEL_SCHEMA, "sizes": json.dumps(sizes)}
@@ -216,11 +217,11 @@ def load(folder: str | Path) -> Agent:
 
 def _skeleton(
     config: Config, observation_dim: int, action_dim: int, logged: int
-) -> tuple[GAC, Standardiser, Phi]:
+) -> tuple[GAC, Standardiser, Logged]:
     """The tree of a model file of these sizes."""
     model = GAC(config.model, observation_dim, action_dim, jax.random.key(0))
     o, a, zero = jnp.zeros(observation_dim), jnp.zeros(action_dim), jnp.zeros(())
-    return model, Standardiser(o, o, a, a, zero, zero), Phi.at_prior(logged, config.model)
+    return model, Standardiser(o, o, a, a, zero, zero), Logged.unknown(logged, config.model)
 
 
 @eqx.filter_jit

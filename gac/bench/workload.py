@@ -19,6 +19,7 @@ from gac.data.episodes import Episodes
 from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes, to_device
 from gac.inference.posterior import Batch, load_batch
+from gac.inference.trust_region import Logged
 from gac.records import DataFacts
 from gac.report.provenance import changed_flags
 from gac.training.update import TrainState, init_state
@@ -67,13 +68,14 @@ def make_workload(config: Config, episodes: Episodes) -> Workload:
     data = to_device(episodes, standardiser)
     state = init_state(config, OBSERVATION_DIM, ACTION_DIM, episodes.num_episodes)
     index = jnp.arange(config.training.batch_size, dtype=jnp.int32) % episodes.num_episodes
+    logged = Logged.unknown(episodes.num_episodes, config.model)
     return Workload(
         config=config,
         episodes=episodes,
         data=data,
         state=state,
         batch=load_batch(data, index, OBSERVATION_DIM),
-        agent=Agent(state.averaged, state.bank, standardiser, config, DataFacts.of(episodes)),
+        agent=Agent(state.averaged, logged, standardiser, config, DataFacts.of(episodes)),
     )
 
 

@@ -13,7 +13,7 @@ from gac.compilation import JitSmall
 from gac.inference.loop import Info, Objective, infer
 from gac.inference.objectives import exploit_objective, return_objective
 from gac.inference.queries import Exploit, Explore, Prior, Query, Target
-from gac.inference.trust_region import trust_region
+from gac.inference.trust_region import Logged, trust_region
 from gac.model.joint import GAC, Phi
 
 # Differs from the paper (1000 steps): with the rate below, twice as many steps gain a thousandth of a
@@ -29,7 +29,7 @@ def solve(
     model: GAC,
     s0: Float[Array, "batch obs"],
     query: Query,
-    logged: Phi,
+    logged: Logged,
     returns: Float[ndarray, "episodes"],
     target: Float[ndarray, "batch"],
     key: PRNGKeyArray,
@@ -38,7 +38,7 @@ def solve(
 
     Args:
         s0: current states, standardised.
-        logged: posteriors of logged episodes given tau alone; exploit stays near the best of them.
+        logged: plans of logged episodes; exploit stays near the best of them.
         returns: those of the data, standardised; explore draws from them, exploit is capped at the best.
         target: y* of a target query for each plan, standardised; no other reads it.
 
@@ -55,7 +55,7 @@ def solve_each(
     model: GAC,
     s0: Float[Array, "batch obs"],
     query: Query,
-    logged: Phi,
+    logged: Logged,
     returns: Float[ndarray, "episodes"],
     target: Float[ndarray, "batch"],
     keys: Key[Array, "batch"],
@@ -91,7 +91,7 @@ def _plan(
     model: GAC,
     s0: Float[Array, "batch obs"],
     query: Query,
-    logged: Phi,
+    logged: Logged,
     aims: Float[Array, "*aims"],
     target: Float[Array, "batch"],
     key: PRNGKeyArray,
@@ -118,7 +118,7 @@ def _plan_each(
     model: GAC,
     s0: Float[Array, "batch obs"],
     query: Query,
-    logged: Phi,
+    logged: Logged,
     aims: Float[Array, "*aims"],
     target: Float[Array, "batch"],
     keys: Key[Array, "batch"],
@@ -143,7 +143,7 @@ def _ascend(objective: Objective, start: Phi, key: PRNGKeyArray) -> tuple[Phi, I
 def _exploit(
     model: GAC,
     s0: Float[Array, "batch obs"],
-    logged: Phi,
+    logged: Logged,
     kl_weight: Float[Array, ""],
     ceiling: Float[Array, ""],
     key: PRNGKeyArray,

@@ -1,19 +1,44 @@
-"""Where exploit looks: around the logged behaviour that promises most."""
+"""Where exploit looks: around the logged behaviour that returns most."""
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gac.config import ModelConfig
 from gac.model.joint import GAC, Phi
 
 NEAREST = 20
 """Logged episodes that a region is made of; 10 to 40 act alike (docs/research.md)."""
 
 
-def trust_region(model: GAC, s0: Float[Array, "batch obs"], logged: Phi) -> Phi:
-    r"""The Gaussian around the logged plan that promises most from s0 and the NEAREST to it.
+class Logged(NamedTuple):
+    """Logged plans that exploit stays near one of."""
 
-    Nearest is the least $KL(q_i \| q_j) + KL(q_j \| q_i)$. The region has the mean and the variance of their
+    phi: Phi
+    """Posteriors given tau alone."""
+    residual: Float[Array, "episodes"]
+    """By how much the episodes nearest to each plan returned more than it promises them, standardised."""
+
+    @classmethod
+    def unknown(cls, episodes: int, config: ModelConfig) -> "Logged":
+        """Of a model that has learned nothing yet."""
+        return cls(Phi.at_prior(episodes, config), jnp.zeros(episodes))
+
+
+def apart(plan: Phi, others: Phi) -> Float[Array, "episodes"]:
+    r"""$KL(q \| q_j) + KL(q_j \| q)$ of one plan, a row by itself, and each of the others."""
+    return jnp.sum(others.kl_to(plan) + plan.kl_to(others), axis=-1)
+
+
+def trust_region(model: GAC, s0: Float[Array, "batch obs"], logged: Logged) -> Phi:
+    r"""The Gaussian around the logged plan that returns most from s0 and the NEAREST to it.
+
+    What plan i returns from s0 is what it promises there, $\mu_\gamma(z_y(s_0, \bar\epsilon_i))$, corrected
+    by its residual, which `gac.training.logged` explains.
+
+    Nearest is the least `apart`. The region has the mean and the variance of their
     equal mixture, $N(\bar\mu, \overline{\sigma^2} + \mathrm{Var}\,\mu)$ in every dimension. Of one behaviour,
     then: between two there may be nothing that anyone ever did, whatever the critic says of it.
 
@@ -24,16 +49,16 @@ def trust_region(model: GAC, s0: Float[Array, "batch obs"], logged: Phi) -> Phi:
     Args:
         model: theta.
         s0: current states, standardised.
-        logged: posteriors of logged episodes, at least one.
+        logged: plans of logged episodes, at least one.
     """
+    plans = logged.phi
 
     def around(state: Float[Array, "obs"]) -> Phi:
-        states = jnp.broadcast_to(state[None], (logged.mu.shape[0], *state.shape))
-        most = jnp.argmax(model.predicted_return(states, logged.mu))
-        centre = jax.tree.map(lambda leaf: leaf[most][None], logged)
-        apart = jnp.sum(logged.kl_to(centre) + centre.kl_to(logged), axis=-1)
-        _, near = jax.lax.top_k(-apart, min(NEAREST, logged.mu.shape[0]))
-        mu, variance = logged.mu[near], jnp.exp(2.0 * logged.log_sigma[near])
+        states = jnp.broadcast_to(state[None], (plans.mu.shape[0], *state.shape))
+        most = jnp.argmax(model.predicted_return(states, plans.mu) + logged.residual)
+        centre = jax.tree.map(lambda leaf: leaf[most][None], plans)
+        _, near = jax.lax.top_k(-apart(centre, plans), min(NEAREST, plans.mu.shape[0]))
+        mu, variance = plans.mu[near], jnp.exp(2.0 * plans.log_sigma[near])
         return Phi(jnp.mean(mu, axis=0), 0.5 * jnp.log(jnp.mean(variance, axis=0) + jnp.var(mu, axis=0)))
 
     region: Phi = jax.lax.map(around, s0)

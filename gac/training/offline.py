@@ -21,7 +21,7 @@ from gac.data.episodes import Episodes
 from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes, to_device
 from gac.errors import UserError
-from gac.model.joint import Phi
+from gac.inference.trust_region import Logged
 from gac.records import DataFacts
 from gac.training.bank import filled, gathered, put, room, take
 from gac.training.checkpoint import (
@@ -35,7 +35,7 @@ from gac.training.checkpoint import (
 )
 from gac.training.devices import WHOLE, copied, everywhere, mesh_for, on_first
 from gac.training.interrupt import interrupt_later
-from gac.training.logged import MOST, best_episodes, logged_posteriors
+from gac.training.logged import MOST, Compared, compared_episodes, logged_posteriors
 from gac.training.on_disk import Place, on_disk
 from gac.training.processes import Together, all_or_none, check_alike, is_first, of_first
 from gac.training.update import LAYOUT, TrainState, all_finite, heldout_elbo, init_state, update
@@ -76,7 +76,7 @@ def in_memory(
     scale = float(episodes.lengths.mean() if share is None else (share * lengths).sum())
     visits = make_visits(train_index, lengths, y, config.training, share)
     heldout = jnp.asarray(heldout_index)
-    best = jnp.asarray(best_episodes(train_index, episodes.returns))
+    compared = compared_episodes(train_index, episodes.returns)
     # Data that are on a device already belong to a program of many runs.
     mesh = None
     if data is None:
@@ -95,9 +95,9 @@ def in_memory(
         phi, value = heldout_elbo(state, stored, data, index, config, longest, observation_dim, mesh)
         return state._replace(bank=put(state.bank, index, phi, mesh)), value
 
-    def kept(index: Array, state: TrainState, data: DeviceEpisodes) -> Phi:
-        stored = take(state.bank, index, mesh)
-        return logged_posteriors(state, stored, data, index, config, observation_dim, mesh)
+    def kept(compared: Compared, state: TrainState, data: DeviceEpisodes) -> Logged:
+        stored = take(state.bank, compared.index, mesh)
+        return logged_posteriors(state, stored, data, compared, config, observation_dim, mesh)
 
     def placed(state: TrainState) -> TrainState:
         return copied(
@@ -112,7 +112,7 @@ def in_memory(
         placed(init_state(config, observation_dim, episodes.action_dim, episodes.num_episodes)),
         functools.partial(everywhere(updated, mesh, arguments, given), copied(visits, mesh)),
         functools.partial(everywhere(judged, mesh, arguments, given), copied(heldout, mesh)),
-        functools.partial(everywhere(kept, mesh, arguments), copied(best, mesh)),
+        functools.partial(everywhere(kept, mesh, arguments), copied(compared, mesh)),
         placed,
         portable,
     )
@@ -167,7 +167,7 @@ class Trainer:
             place = kind(episodes, self.standardiser, config, self.train_index, self.heldout_index)
         self.data, self.state, self._update, self._heldout, self._logged, self._placed, self._portable = place
         self.progress = Progress(seconds=0.0, data=fingerprint(episodes))
-        self.kept = 0, Phi.at_prior(min(MOST, len(self.train_index)), config.model)
+        self.kept = 0, Logged.unknown(min(MOST, len(self.train_index)), config.model)
         """Posteriors of the best episodes, for acting, and the update that they were fitted at."""
 
     def step(self) -> dict[str, Any]:
@@ -236,7 +236,7 @@ class Trainer:
             run=self.out,
         )
 
-    def logged(self) -> Phi:
+    def logged(self) -> Logged:
         """`logged_posteriors`, fitted once at an update."""
         if self.kept[0] != (number := int(self.state.update)):
             self.kept = number, on_first(self._logged(self.state, self.data))

@@ -22,9 +22,10 @@ from gac.data.episodes import Episodes
 from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes, to_device
 from gac.errors import UserError
+from gac.inference.trust_region import Logged
 from gac.model.joint import Phi
 from gac.training.devices import copied, everywhere, mesh_for
-from gac.training.logged import best_episodes, logged_posteriors
+from gac.training.logged import compared_episodes, logged_posteriors
 from gac.training.refit import refit_on_host
 from gac.training.update import (
     TrainState,
@@ -49,7 +50,7 @@ class Place(NamedTuple):
     state: TrainState
     update: Program
     heldout: Program
-    logged: Callable[[TrainState, Any], Phi]
+    logged: Callable[[TrainState, Any], Logged]
     """`(state, data) -> logged_posteriors`."""
     placed: Callable[[TrainState], TrainState]
     """A state as it is saved, with a posterior for each episode, where the programs take it."""
@@ -218,17 +219,18 @@ def on_disk(
         _put(state.bank, heldout_index, phi)
         return state, value
 
-    best = best_episodes(train_index, episodes.returns)
-    best_places = jnp.arange(len(best), dtype=jnp.int32)
+    compared = compared_episodes(train_index, episodes.returns)
+    chosen = np.asarray(compared.index)
+    in_batch = compared._replace(index=jnp.arange(len(chosen), dtype=jnp.int32))
     fit_best = everywhere(
         lambda state, stored, data: logged_posteriors(
-            state, stored, data, best_places, config, observation_dim, mesh
+            state, stored, data, in_batch, config, observation_dim, mesh
         ),
         mesh,
     )
 
-    def logged(state: TrainState, data: DiskEpisodes) -> Phi:
-        fitted: Phi = fit_best(_without_bank(state), _take(state.bank, best), data.read(best))
+    def logged(state: TrainState, data: DiskEpisodes) -> Logged:
+        fitted: Logged = fit_best(_without_bank(state), _take(state.bank, chosen), data.read(chosen))
         return fitted
 
     def placed(state: TrainState) -> TrainState:

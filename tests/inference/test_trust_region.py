@@ -1,4 +1,4 @@
-"""Exploit's region: the logged plan that promises most from a state and those nearest to it."""
+"""Exploit's region: the logged plan that returns most from a state and those nearest to it."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny
 
-from gac.inference.trust_region import NEAREST, trust_region
+from gac.inference.trust_region import NEAREST, Logged, trust_region
 from gac.model.joint import GAC, Phi
 
 LOGGED = 3 * NEAREST
@@ -21,7 +21,8 @@ def model():
 def logged():
     keys = jax.random.split(jax.random.key(1), 2)
     shape = (LOGGED, tiny.MODEL.latent_tokens, tiny.MODEL.embed_dim)
-    return Phi(jax.random.normal(keys[0], shape), 0.3 * jax.random.normal(keys[1], shape) - 0.5)
+    phi = Phi(jax.random.normal(keys[0], shape), 0.3 * jax.random.normal(keys[1], shape) - 0.5)
+    return Logged(phi, 0.02 * jax.random.normal(jax.random.key(4), (LOGGED,)))
 
 
 @pytest.fixture(scope="module")
@@ -38,26 +39,26 @@ def kl(one, other):
     return each.sum(axis=(-2, -1))
 
 
-def test_it_has_the_moments_of_the_plans_around_the_one_that_promises_most_from_each_state(model, logged, s0):
+def test_it_has_the_moments_of_the_plans_around_the_one_that_returns_most_from_each_state(model, logged, s0):
     region = trust_region(model, s0, logged)
-    chosen = set()
+    chosen, plans = set(), logged.phi
     for row, state in enumerate(s0):
-        promised = model.predicted_return(jnp.tile(state[None], (LOGGED, 1)), logged.mu)
-        most = int(np.argmax(promised))
-        centre = Phi(logged.mu[most : most + 1], logged.log_sigma[most : most + 1])
-        best = np.argsort(kl(logged, centre) + kl(centre, logged))[:NEAREST]
+        promised = model.predicted_return(jnp.tile(state[None], (LOGGED, 1)), plans.mu)
+        most = int(np.argmax(promised + logged.residual))
+        centre = Phi(plans.mu[most : most + 1], plans.log_sigma[most : most + 1])
+        best = np.argsort(kl(plans, centre) + kl(centre, plans))[:NEAREST]
         chosen.add(tuple(sorted(best)))
         # Draws of the equal mixture of the best, against the one Gaussian.
-        noise = np.random.default_rng(row).standard_normal((2000, NEAREST, *logged.mu.shape[1:]))
-        draws = np.asarray(logged.mu)[best] + np.exp(np.asarray(logged.log_sigma)[best]) * noise
+        noise = np.random.default_rng(row).standard_normal((2000, NEAREST, *plans.mu.shape[1:]))
+        draws = np.asarray(plans.mu)[best] + np.exp(np.asarray(plans.log_sigma)[best]) * noise
         np.testing.assert_allclose(region.mu[row], draws.mean(axis=(0, 1)), atol=0.03)
         np.testing.assert_allclose(np.exp(region.log_sigma[row]), draws.std(axis=(0, 1)), rtol=0.03)
     assert len(chosen) > 1, "every state chose the same plans: the test shows nothing of the state"
 
 
 def test_a_single_plan_is_its_own_region(model, logged, s0):
-    alone = Phi(logged.mu[:1], logged.log_sigma[:1])
-    region = trust_region(model, s0, alone)
+    alone = Phi(logged.phi.mu[:1], logged.phi.log_sigma[:1])
+    region = trust_region(model, s0, Logged(alone, logged.residual[:1]))
     np.testing.assert_allclose(region.mu, jnp.tile(alone.mu, (len(s0), 1, 1)), rtol=1e-5)
     np.testing.assert_allclose(region.log_sigma, jnp.tile(alone.log_sigma, (len(s0), 1, 1)), atol=1e-5)
 
@@ -69,6 +70,20 @@ def test_it_lies_around_one_of_two_behaviours_not_between_them(model, s0):
     two = Phi(
         jnp.concatenate([noise[0] - shift, noise[1] + shift]), jnp.full((2 * NEAREST, *shape[1:]), -1.0)
     )
-    region = trust_region(model, s0, two)
+    region = trust_region(model, s0, Logged(two, jnp.zeros(2 * NEAREST)))
     np.testing.assert_allclose(np.abs(region.mu), 2.0, atol=0.1)
     np.testing.assert_allclose(region.log_sigma, -1.0, atol=0.05)
+
+
+def test_a_promise_that_the_like_of_a_plan_did_not_keep_does_not_count(model, logged, s0):
+    promised = jax.vmap(
+        lambda state: model.predicted_return(jnp.tile(state[None], (LOGGED, 1)), logged.phi.mu)
+    )(s0)
+    luckiest = jnp.unique(jnp.argmax(promised, axis=1))
+    plain = trust_region(model, s0, logged._replace(residual=jnp.zeros(LOGGED)))
+    honest = jnp.zeros(LOGGED).at[luckiest].set(-100.0)
+    assert (
+        not np.isclose(trust_region(model, s0, logged._replace(residual=honest)).mu, plain.mu)
+        .all(axis=(1, 2))
+        .any()
+    )

@@ -1,45 +1,121 @@
-"""What an agent keeps of the logged episodes: the best of them, and nothing of what they returned."""
+"""What an agent keeps of the logged episodes: plans of the best, and what the like of them returned."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import tiny
 
-from gac.model.joint import Phi
+from gac.inference.trust_region import NEAREST, Logged
+from gac.model.joint import GAC, Phi
 from gac.training import logged
 from gac.training.bank import take
-from gac.training.logged import best_episodes, logged_posteriors
+from gac.training.logged import Compared, compared_episodes, logged_posteriors, residuals
 
 
 def test_the_best_are_of_the_training_episodes_alone_and_in_order(monkeypatch):
     monkeypatch.setattr(logged, "MOST", 3)
     returns = np.array([9.0, 1.0, 5.0, 7.0, 3.0, 8.0], np.float32)
-    np.testing.assert_array_equal(best_episodes(np.array([1, 2, 3, 5], np.int32), returns), [2, 3, 5])
-    np.testing.assert_array_equal(best_episodes(np.array([1, 4], np.int32), returns), [1, 4])
+    compared = compared_episodes(np.array([1, 2, 3, 5], np.int32), returns)
+    np.testing.assert_array_equal(compared.index, [1, 2, 3, 5])
+    np.testing.assert_array_equal(compared.index[compared.best], [2, 3, 5])
+    np.testing.assert_array_equal(compared.weight, np.ones(4))
+    few = compared_episodes(np.array([1, 4], np.int32), returns)
+    np.testing.assert_array_equal(few.index[few.best], [1, 4])
 
 
-def test_returns_play_no_part_and_episodes_do(trainer, trained):
+@pytest.mark.parametrize("count", [9, 10, 30, 1000])
+def test_the_others_stand_for_all_the_rest_evenly_by_rank(monkeypatch, count):
+    monkeypatch.setattr(logged, "MOST", 3)
+    monkeypatch.setattr(logged, "OTHERS", 7)
+    returns = np.random.default_rng(count).permutation(count).astype(np.float32)
+    compared = compared_episodes(np.arange(count, dtype=np.int32), returns)
+    index, weight = np.asarray(compared.index), np.asarray(compared.weight)
+    assert len(set(index)) == len(index) == min(count, 10)
+    assert (np.diff(index) > 0).all()
+    assert weight.sum() == pytest.approx(count)
+    np.testing.assert_array_equal(np.sort(returns[index[compared.best]]), [count - 3, count - 2, count - 1])
+    rest = np.delete(np.arange(len(index)), compared.best)
+    np.testing.assert_allclose(weight[rest], (count - 3) / len(rest))
+    # One from each of as many equal parts of the ranks.
+    parts = np.sort(returns[index[rest]]) // ((count - 3) / len(rest))
+    np.testing.assert_array_equal(parts, np.arange(len(rest)))
+
+
+def first_five():
+    index, weight = jnp.arange(5, dtype=jnp.int32), jnp.ones(5)
+    return Compared(index, index, weight)
+
+
+def test_returns_play_no_part_in_the_plans_and_episodes_do(trainer, trained):
     for _ in range(3):
         trainer.step()
-    index = jnp.arange(5, dtype=jnp.int32)
-    dim = trained.episodes.observation_dim
-    stored = take(trainer.state.bank, index, None)
+    compared, dim = first_five(), trained.episodes.observation_dim
+    stored = take(trainer.state.bank, compared.index, None)
 
     def fitted(data):
-        return logged_posteriors(trainer.state, stored, data, index, trained.config, dim)
+        return logged_posteriors(trainer.state, stored, data, compared, trained.config, dim)
 
-    own = fitted(trainer.data)
-    assert tiny.same(own, fitted(trainer.data._replace(y=trainer.data.y + 3.0)))
-    assert not tiny.same(own, fitted(trainer.data._replace(rows=trainer.data.rows * 1.5)))
-    assert not np.allclose(own.mu, trainer.state.bank.mu[:5])
+    own, shifted = fitted(trainer.data), fitted(trainer.data._replace(y=trainer.data.y + 3.0))
+    assert tiny.same(own.phi, shifted.phi)
+    np.testing.assert_allclose(shifted.residual, own.residual + 3.0, atol=1e-5)
+    assert not tiny.same(own.phi, fitted(trainer.data._replace(rows=trainer.data.rows * 1.5)).phi)
+    assert not np.allclose(own.phi.mu, trainer.state.bank.mu[:5])
 
 
-def test_an_agent_keeps_the_posteriors_of_its_update(trainer, trained):
+@pytest.fixture(scope="module")
+def model():
+    return GAC(tiny.MODEL, tiny.OBSERVATION_DIM, tiny.ACTION_DIM, jax.random.key(0))
+
+
+def plans_near(places, key):
+    """Sharp posteriors, a hundredth apart, around `places`, by one number each."""
+    shape = (len(places), tiny.MODEL.latent_tokens, tiny.MODEL.embed_dim)
+    mu = jnp.asarray(places)[:, None, None] + 0.01 * jax.random.normal(key, shape)
+    return Phi(mu, jnp.full(shape, -2.0))
+
+
+def test_a_residual_is_what_the_like_of_a_plan_returned_beyond_its_promise(model):
+    keys = jax.random.split(jax.random.key(1), 3)
+    # Two behaviours, and of the first one an episode that was lucky.
+    first, second = NEAREST + 1, NEAREST + 5
+    plans = plans_near([0.0] * first + [3.0] * second, keys[0])
+    y = jnp.concatenate([jnp.array([9.0]), jax.random.normal(keys[1], (first - 1,)), jnp.full(second, 2.0)])
+    s0 = jax.random.normal(keys[2], (first + second, tiny.OBSERVATION_DIM))
+    weight = jnp.arange(1.0, first + second + 1.0)
+
+    lucky, steady = np.asarray(residuals(model, plans, s0, y, weight, jnp.array([0, first + 3])))
+    like = np.arange(1, first)
+    promised = model.predicted_return(s0[like], jnp.tile(plans.mu[:1], (len(like), 1, 1)))
+    assert lucky == pytest.approx(np.average(y[like] - promised, weights=weight[like]), abs=1e-4)
+    # Whatever the nearest are, they returned 2; s0 is another for each, and little of the promise.
+    all_promised = model.predicted_return(s0, jnp.tile(plans.mu[first + 3][None], (len(s0), 1, 1)))
+    of_second = 2.0 - np.asarray(all_promised[first:])
+    assert of_second.min() - 1e-4 <= steady <= of_second.max() + 1e-4
+
+
+def test_an_episode_alone_has_nothing_to_be_compared_with(model):
+    alone = residuals(
+        model,
+        plans_near([0.0], jax.random.key(0)),
+        jnp.zeros((1, tiny.OBSERVATION_DIM)),
+        jnp.ones(1),
+        jnp.ones(1),
+        jnp.array([0]),
+    )
+    np.testing.assert_array_equal(alone, [0.0])
+
+
+def test_an_agent_keeps_the_plans_of_its_update(trainer, trained):
     count = min(logged.MOST, len(trainer.train_index))
     untrained = trainer.agent().logged
-    assert tiny.same(untrained, Phi.at_prior(count, trained.config.model))
+    assert tiny.same(untrained, Logged.unknown(count, trained.config.model))
     trainer.step()
     first = trainer.agent().logged
-    assert first.mu.shape == untrained.mu.shape
+    assert first.phi.mu.shape == untrained.phi.mu.shape
+    assert first.residual.shape == (count,)
+    assert np.isfinite(first.residual).all()
+    assert np.ptp(first.residual) > 0.0
     assert trainer.agent().logged is first
     trainer.step()
     assert not tiny.same(trainer.agent().logged, first)
