@@ -96,7 +96,7 @@ class TrainingConfig:
     heldout_every: int = 500
     """Updates between computations of the held-out ELBO."""
     checkpoint_seconds: float = 60.0
-    """Seconds between checkpoints."""
+    """Seconds between checkpoints of what training goes on from; the agent is written with every third."""
 
 
 @dataclass(frozen=True)

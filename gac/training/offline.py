@@ -43,6 +43,8 @@ from gac.training.visits import Visits, make_visits
 
 LOG_EVERY = 10
 DEFAULT_MINUTES = 15.0
+AGENT_EVERY = 3
+"""Checkpoints of the state for one of the agent, beginning with the first."""
 NOT_LOGGED = ("finite", "finite_theta", "index")
 
 
@@ -167,6 +169,7 @@ class Trainer:
             place = kind(episodes, self.standardiser, config, self.train_index, self.heldout_index)
         self.data, self.state, self._update, self._heldout, self._logged, self._placed, self._portable = place
         self.progress = Progress(seconds=0.0, data=fingerprint(episodes))
+        self.checkpoints = 0
         self.kept = 0, Logged.unknown(min(MOST, len(self.train_index)), config.model)
         """Posteriors of the best episodes, for acting, and the update that they were fitted at."""
 
@@ -270,6 +273,14 @@ class Trainer:
             agent.save(self.out)
         self.save_state()
 
+    def checkpoint(self) -> None:
+        """Write the state, and every AGENT_EVERY times the agent, whose plans take seconds to fit."""
+        self.checkpoints += 1
+        if self.checkpoints % AGENT_EVERY == 1:
+            self.save()
+        else:
+            self.save_state()
+
     def save_state(self) -> None:
         """Write what training goes on from, and leave the model as it was saved last: nothing is read of
         the episodes."""
@@ -315,7 +326,7 @@ class Trainer:
                 together.stop_if_asked()
                 now = together.now()  # What was recorded took time that is no update's.
                 if now - saved > training.checkpoint_seconds:
-                    self.save()
+                    self.checkpoint()
                     now = saved = together.now()
         self.save()
 

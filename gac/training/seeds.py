@@ -207,7 +207,9 @@ class Seeds:
             if done >= 1.0:
                 break
             if time.monotonic() - saved > training.checkpoint_seconds:
-                self.save()
+                self.hand_out()
+                for run in self.runs:
+                    run.checkpoint()
                 saved = time.monotonic()
         self.save()
 

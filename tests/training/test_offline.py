@@ -171,7 +171,7 @@ def test_a_full_disk_at_a_checkpoint_loses_nothing_saved(trainer, monkeypatch, t
 
     def full(descriptor):
         calls.append(descriptor)
-        if len(calls) > 14:  # four files a checkpoint
+        if len(calls) > 12:  # four files a checkpoint with the agent, one without: the model of update 4
             raise OSError(28, "No space left on device")
         fsync(descriptor)
 
@@ -182,7 +182,19 @@ def test_a_full_disk_at_a_checkpoint_loses_nothing_saved(trainer, monkeypatch, t
     assert not list(trainer.out.glob(".*.tmp"))
     gac.load(trainer.out)
     stored, _ = offline.read_state(trainer.out, trainer.state, trainer.progress, trainer.config)
-    assert int(stored.update) == 2
+    assert int(stored.update) == 3
+
+
+def test_the_agent_is_written_with_the_first_of_every_three_checkpoints(trainer, tmp_path):
+    trainer.out = tmp_path / "own"
+    written = []
+    for _ in range(5):
+        trainer.step()
+        trainer.checkpoint()
+        stored, _ = offline.read_state(trainer.out, trainer.state, trainer.progress, trainer.config)
+        assert int(stored.update) == int(trainer.state.update)
+        written.append(tiny.same(gac.load(trainer.out).model, trainer.state.averaged))
+    assert written == [True, False, False, True, False]
 
 
 @pytest.mark.parametrize(
