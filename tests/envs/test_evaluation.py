@@ -11,7 +11,8 @@ from gac.acting.agent import Agent
 from gac.data import make, recipes
 from gac.data.standardise import Standardiser
 from gac.errors import UserError
-from gac.model.joint import GAC, Phi
+from gac.inference.trust_region import Logged
+from gac.model.joint import GAC
 from gac.records import DataFacts
 
 
@@ -24,7 +25,7 @@ def agent():
         data = make("maze2d-umaze")
     model = GAC(tiny.CONFIG.model, data.observation_dim, data.action_dim, jax.random.key(0))
     return Agent(
-        model, Phi.at_prior(1, tiny.CONFIG.model), Standardiser.fit(data), tiny.CONFIG, DataFacts.of(data)
+        model, Logged.unknown(1, tiny.CONFIG.model), Standardiser.fit(data), tiny.CONFIG, DataFacts.of(data)
     )
 
 
