@@ -30,7 +30,7 @@ from gac.training.update import TrainState
 
 MOST = 128
 """Episodes kept. Exploit looks for the best behaviour among them, which their own returns need not show."""
-OTHERS = 256
+OTHERS = 512
 """Episodes beside them that may count as nearest, evenly from all others by rank of return."""
 STEPS = 100
 FOLD = 2
