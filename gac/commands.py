@@ -64,10 +64,10 @@ def train(
     """Train on a data set. Every field of the configuration is a flag; unset ones keep the preset's value.
 
     Args:
-        data: Name or path of a data set; see gac data list.
+        data: Name or path of a data set; see gac data list. Of a recipe, the data of seed 0.
         out: Folder of the run.
         config: The run's configuration.
-        minutes: Wall-clock minutes of training in this call.
+        minutes: Wall-clock minutes of training in this call; 15 unless --updates is given.
         updates: Number of updates of the whole run, instead of minutes.
         seeds: Train so many models at once, of --seed and the seeds after it; the folders seed-0, seed-1 and
             so on in the run's folder are theirs.
@@ -119,6 +119,8 @@ def train(
             data,
             out,
             seeds=seeds,
+            minutes=None if minutes is None else f"{minutes:g}",
+            updates=updates,
             on_disk=on_disk,
             coordinator=coordinator,
             processes=processes,

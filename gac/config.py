@@ -84,7 +84,7 @@ class TrainingConfig:
     visit_by_length: bool = True
     """Visit episodes in proportion to their length, with weights that undo it, instead of all alike."""
     averaging: float = 0.999
-    """Decay per gradient step of the average of theta that acts."""
+    """Decay per gradient step of the average of theta that acts; less in a run's first steps."""
     refit_every: int = 20
     """Updates between closed-form steps of the prior's first layer."""
     weight_decay: float = 1e-3

@@ -30,7 +30,7 @@ def data_make(
     Args:
         name: Name of a recipe, for a maze also with its cut, such as maze2d-umaze:cut=subgoal; see gac data
             list.
-        seed: Seed of the recipe.
+        seed: Seed of the recipe. gac train NAME takes seed 0; to train on another, write it with --out.
         out: Also write the data set here, in D4RL's flat HDF5 layout.
     """
     from gac.console import activity

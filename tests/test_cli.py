@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -227,8 +228,9 @@ def test_help_needs_no_jax():
 # --- Ctrl-C
 
 
+@pytest.mark.parametrize("extent", [[], ["--minutes", "2.5"], ["--updates", "30"]])
 @pytest.mark.parametrize("saved", [True, False])
-def test_ctrl_c_says_how_to_go_on(saved, capsys, trained, monkeypatch, tmp_path):
+def test_ctrl_c_says_how_to_go_on(saved, extent, capsys, trained, monkeypatch, tmp_path):
     def stop(*args, out, **options):
         out.mkdir()
         if saved:
@@ -237,10 +239,11 @@ def test_ctrl_c_says_how_to_go_on(saved, capsys, trained, monkeypatch, tmp_path)
 
     monkeypatch.setattr(gac, "train", stop, raising=False)
     out = tmp_path / "a run"
-    assert cli.main(["train", "my data.hdf5", "--out", str(out)]) == 130
+    assert cli.main(["train", "my data.hdf5", "--out", str(out), *extent]) == 130
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("gac: stopped")
-    assert (f"gac train 'my data.hdf5' --out '{out}' --resume" in last) is saved
+    assert last.endswith(shlex.join(["--out", str(out), "--resume", *extent])) is saved
+    assert ("gac train 'my data.hdf5'" in last) is saved
 
 
 # --- evaluation

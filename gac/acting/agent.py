@@ -206,7 +206,9 @@ def load(folder: str | Path) -> Agent:
     path = folder / "model.safetensors"
     metadata = read_metadata(path)
     if metadata.get("schema_version") != MODEL_SCHEMA or "sizes" not in metadata:
-        raise UserError(f"{path} has schema {metadata.get('schema_version')}, this gac reads {MODEL_SCHEMA}")
+        raise UserError(
+            f"{path} has schema {metadata.get('schema_version')}, this gac reads {MODEL_SCHEMA}; train again"
+        )
     like = eqx.filter_eval_shape(_skeleton, config, **json.loads(metadata["sizes"]))
     static = eqx.filter(like[0], lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct), inverse=True)
     weights, standardiser, logged = read_tree(path, like)

@@ -121,7 +121,7 @@ def evaluate(
     plan_seconds, act_seconds = 0.0, 0.0
     for start in range(0, episodes, MOST_ENVIRONMENTS):
         group = environments[: episodes - start]
-        first = np.stack([env.reset(seed=seed + start + i)[0] for i, env in enumerate(group)])
+        first = np.stack([_first(env, seed + start + i) for i, env in enumerate(group)])
         began = time.perf_counter()
         plans.append(agent.plan(first, query, seed=seed + start))
         planned = time.perf_counter()
@@ -133,6 +133,16 @@ def evaluate(
     for env in environments:
         env.close()
     return summarised(query, env_id, seed, plans, groups, plan_seconds, act_seconds, replan, disturb)
+
+
+def _first(env: gymnasium.Env[Any, Any], seed: int) -> Float[ndarray, "obs"]:
+    """The first observation of an episode, raw."""
+    try:
+        return np.asarray(env.reset(seed=seed)[0], np.float32)
+    except Exception as error:
+        raise UserError(
+            f"the environment failed at reset with seed {seed} ({type(error).__name__}: {one_line(error)})"
+        ) from error
 
 
 def summarised(

@@ -77,7 +77,7 @@ def play(
         """Whether the episode goes on."""
         try:
             observed, step_reward, terminated, truncated, _ = environments[row].step(action)
-            reward = float(step_reward)
+            observed, reward = np.asarray(observed, np.float32), float(step_reward)
         except Exception as error:
             raise UserError(
                 f"episode {row} failed at step {lengths[row] + 1} ({type(error).__name__}: {one_line(error)})"
@@ -86,8 +86,13 @@ def play(
             raise UserError(
                 f"episode {row} met a reward or observation that is not finite at step {lengths[row] + 1}"
             )
+        if observed.shape != observation[row].shape:
+            raise UserError(
+                f"episode {row} met an observation of shape {observed.shape} at step {lengths[row] + 1}, "
+                f"expected {observation[row].shape}"
+            )
         if on_step is not None:
-            on_step(row, observation[row].copy(), action, np.asarray(observed))
+            on_step(row, observation[row].copy(), action, observed)
         observation[row] = observed
         returns[row] += reward
         lengths[row] += 1

@@ -26,7 +26,7 @@ class Exploit:
 
 @dataclass(frozen=True)
 class Explore:
-    """A return above what the data holds, Eq. (3), then a sample of q: for collecting data.
+    """Somewhat more than one of the better returns, Eq. (3), then a sample of q: for collecting data.
 
     Args:
         quantile: y is drawn from the returns of the buffer above this quantile, in [0, 1).

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 LOG_2PI = math.log(2.0 * math.pi)
+SMALLEST_SIGMA = 0.01
+"""Floor of learned ones, in the units of the model: what never varies would count without bound."""
 
 
 class Sigma(eqx.Module):
@@ -20,7 +22,9 @@ class Sigma(eqx.Module):
         self.log_value, self.learned = jnp.full(dim, math.log(start), jnp.float32), learned
 
     def __call__(self) -> Float[Array, "dim"]:
-        return jnp.exp(self.log_value if self.learned else jax.lax.stop_gradient(self.log_value))
+        if not self.learned:
+            return jnp.exp(jax.lax.stop_gradient(self.log_value))
+        return jnp.exp(jnp.maximum(self.log_value, math.log(SMALLEST_SIGMA)))
 
 
 def gaussian_log_prob(

@@ -1,5 +1,6 @@
 """Episodes under plans, in a crew's environments; a batch that is cut short keeps what is over."""
 
+import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +46,7 @@ class Rollout:
         self._longest = longest
         self.active = wanted.copy()
         self.over = np.zeros(count, bool)
+        """Rows whose episode is over and holds a transition; one of a single step has none to learn from."""
         self.lengths = np.zeros(count, np.int32)
         self.returns = np.zeros(count)
         self.terminated, self.truncated = np.zeros(count, bool), np.zeros(count, bool)
@@ -53,8 +55,8 @@ class Rollout:
         """Play all active rows to their end; what there is to tell of them, inactive rows included.
 
         Raises:
-            UserError: what the crew raises; a reward or observation that is not finite; an episode of
-                fewer than two steps or more than the longest.
+            UserError: what the crew raises; a reward or observation that is not finite; an episode of more
+                than the longest.
         """
         policy = agent.policy(plan)
         observation, policy_seconds = self._seen[0], 0.0
@@ -91,16 +93,9 @@ class Rollout:
             raise UserError(f"episode {row} met {what} that is not finite at step {self.lengths[row] + 1}")
 
     def _end(self, ended: ndarray, terminated: ndarray, truncated: ndarray) -> None:
-        short = ended & (self.lengths < SHORTEST)
-        if short.any():
-            row = int(np.argmax(short))
-            raise UserError(
-                f"episode {row} ended after {self.lengths[row]} step, expected {SHORTEST} or more: "
-                "there is no transition to learn from"
-            )
         self.terminated |= ended & terminated
         self.truncated |= ended & truncated
-        self.over |= ended
+        self.over |= ended & (self.lengths >= SHORTEST)
         self.active &= ~ended
 
     def episodes(self, name: str, env_id: str) -> Episodes | None:
@@ -133,6 +128,8 @@ def collect(
 ) -> Collected:
     """A batch of episodes, written to a file; what the file already holds is not collected again.
 
+    Episodes of a single step are played and left out: there is no transition to learn from.
+
     Args:
         path: the file. It is also written, with the episodes that are over, where collecting ends early.
         agent: plans and acts.
@@ -144,7 +141,7 @@ def collect(
         tell: told the share that is done.
 
     Raises:
-        UserError: what `Rollout.play` raises.
+        UserError: what `Rollout.play` raises; a batch of nothing but single steps.
     """
     before = Collected.read(path) if path.exists() else None
     if before is not None and before.whole:
@@ -162,7 +159,11 @@ def collect(
         now = _with_before(before, rollout, aims, env_id, time.monotonic() - began)
         if now is not None:
             now.write(path)
-    assert now is not None  # every row is over, and there are rows; for the type checker
+    if now is None:
+        raise UserError(
+            f"every episode of the batch ended after one step, expected {SHORTEST} or more: there is no "
+            f"transition to learn from; look at what {env_id} does at its first step"
+        )
     return now
 
 
@@ -172,12 +173,16 @@ def _with_before(
     """What was there and what is over now, in the order of the batch."""
     episodes = rollout.episodes("collected", env_id)
     if episodes is None:
-        return before
+        if before is None or rollout.active.any():
+            return before
+        return dataclasses.replace(before, planned=len(before.rows))
     rows = np.flatnonzero(rollout.over).astype(np.int32)
-    own, planned = aims.at(rows), len(rollout.over)
+    own = aims.at(rows)
+    all_rows = rows if before is None else np.concatenate([before.rows, rows])
+    # Once all are played, those of a single step, which are in no file, are not waited for.
+    planned = len(rollout.over) if rollout.active.any() else len(all_rows)
     if before is None:
         return Collected(episodes, own, rows, planned, seconds)
-    all_rows = np.concatenate([before.rows, rows])
     order = np.argsort(all_rows)
     return Collected(
         joined([before.episodes, episodes]).select(order),

@@ -44,7 +44,7 @@ class Collected:
     rows: Int[ndarray, "episodes"]
     """Place of each episode in its batch."""
     planned: int
-    """Size of the batch."""
+    """Size of the batch; once all of it is played, without the episodes of a single step."""
     seconds: float
     """Wall-clock seconds that collecting took."""
 
@@ -82,7 +82,9 @@ class Collected:
         """
         facts = read_metadata(path)
         if facts.get("schema_version") != SCHEMA:
-            raise UserError(f"{path} has schema {facts.get('schema_version')}, this gac reads {SCHEMA}")
+            raise UserError(
+                f"{path} has schema {facts.get('schema_version')}, this gac reads {SCHEMA}; collect anew"
+            )
         try:
             arrays: dict[str, Any] = safetensors.numpy.load_file(path)
             aims = Aims(*(arrays.pop(name) for name in Aims._fields))

@@ -12,6 +12,9 @@ from gac.online.collected import Collected
 from gac.records import read_online
 from gac.training.checkpoint import claim_folder, drop_partial_files
 
+MAY_CHANGE = ("stages", "longest", "step_seconds")
+"""Settings that nothing which is done already depends on."""
+
 
 def claim_stages(
     out: Path, identity: dict[str, Any], config: OnlineConfig, *, resume: bool, overwrite: bool
@@ -19,7 +22,7 @@ def claim_stages(
     """Take the folder for the stages, or check that it is theirs.
 
     Raises:
-        UserError: a folder in use; nothing to resume; a resume with anything else than more stages.
+        UserError: a folder in use; nothing to resume; a resume with other settings, MAY_CHANGE aside.
     """
     path = out / "online.json"
     if not resume:
@@ -38,7 +41,7 @@ def claim_stages(
             raise UserError(f"{out} was begun with {words} than this; resume with the same")
     for field in dataclasses.fields(OnlineConfig):
         was, now = getattr(old, field.name), getattr(config, field.name)
-        if was != now and field.name != "stages":
+        if was != now and field.name not in MAY_CHANGE:
             raise UserError(f"{out} was begun with {field.name} {was}, now {now}; resume with the same")
 
 

@@ -1,6 +1,7 @@
 """Where fine-tuning begins: the state of the run that the agent came from, or the agent alone."""
 
 import hashlib
+import warnings
 from pathlib import Path
 
 import equinox as eqx
@@ -58,7 +59,15 @@ def _of_run(agent: Agent, like: TrainState) -> tuple[TrainState, Progress] | Non
         agent.run, like._replace(bank=Phi.at_prior(agent.facts.episodes, agent.config.model))
     )
     pairs = zip(jax.tree.leaves(stored.averaged), jax.tree.leaves(agent.model), strict=True)
-    return (stored, progress) if all(np.array_equal(a, b) for a, b in pairs) else None
+    if all(np.array_equal(a, b) for a, b in pairs):
+        return stored, progress
+    warnings.warn(
+        f"the training state in {agent.run} is of another update than its model, as after a kill: "
+        "fine-tuning begins with a fresh optimiser and without the posteriors; gac train --resume first "
+        "keeps them",
+        stacklevel=2,
+    )
+    return None
 
 
 def check_start(agent: Agent, data: Episodes, out: Path, config: OnlineConfig) -> None:

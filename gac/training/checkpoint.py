@@ -146,7 +146,9 @@ def read_progress(out: Path) -> Progress:
     metadata = read_metadata(out / "state.safetensors")
     version = metadata.get("schema_version")
     if version != STATE_SCHEMA or "progress" not in metadata:
-        raise UserError(f"{out}/state.safetensors has schema {version}, this gac reads {STATE_SCHEMA}")
+        raise UserError(
+            f"{out}/state.safetensors has schema {version}, this gac reads {STATE_SCHEMA}; train again"
+        )
     return Progress(**json.loads(metadata["progress"]))
 
 

@@ -11,8 +11,10 @@ So $\mu_\gamma(z_y(s_0, \bar\epsilon_i)) + c_i$ is the mean return of the neares
 a regression by nearest neighbours in the space of plans. Episode i itself has no part in it.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,9 +25,9 @@ from numpy import ndarray
 from gac.config import Config
 from gac.data.windows import DeviceEpisodes
 from gac.inference.posterior import fit_posterior, load_batch
-from gac.inference.trust_region import NEAREST, Logged, apart
+from gac.inference.trust_region import Logged, apart, nearest_of
 from gac.model.joint import GAC, Phi
-from gac.training.devices import gather, share_out
+from gac.training.devices import gather, on_first, share_out
 from gac.training.update import TrainState
 
 MOST = 128
@@ -60,33 +62,75 @@ def compared_episodes(train_index: Int[ndarray, "train"], returns: Float[ndarray
     return Compared(jnp.asarray(index[in_order]), jnp.asarray(places), jnp.asarray(weight[in_order]))
 
 
-def logged_posteriors(
+class Fitted(NamedTuple):
+    """Plans of some episodes, with what their residuals are made of."""
+
+    phi: Phi
+    """q(epsilon | tau)."""
+    s0: Float[Array, "part obs"]
+    y: Float[Array, "part"]
+
+
+def fit_part(
     state: TrainState,
     stored: Phi,
     data: DeviceEpisodes,
-    compared: Compared,
+    index: Int[Array, "part"],
+    number: Int[Array, ""],
     config: Config,
     observation_dim: int,
     mesh: Mesh | None = None,
-) -> Logged:
-    """q(epsilon | tau) of the best episodes under the averaged weights, which do not change, and residuals.
+) -> Fitted:
+    """q(epsilon | tau) of some episodes under the averaged weights, which do not change.
 
     They start at the stored q(epsilon | tau, y) and unlearn the return.
 
     Args:
-        stored: of the compared episodes.
-        compared: by their places in data.
+        stored: of these episodes.
+        index: their places in data.
+        number: which part it is.
         mesh: devices that the trajectories are shared out to.
     """
     key = jax.random.fold_in(jax.random.fold_in(state.key, -1 - state.update), FOLD)
-    every = load_batch(data, compared.index, observation_dim)
+    every = load_batch(data, index, observation_dim)
     batch, start = share_out((every, stored), mesh)
     phi, _ = fit_posterior(
-        state.averaged, data, batch, start, config.posterior, key, STEPS, given_return=False
+        state.averaged,
+        data,
+        batch,
+        start,
+        config.posterior,
+        jax.random.fold_in(key, number),
+        STEPS,
+        given_return=False,
     )
-    phi = gather(phi, mesh)
-    found = residuals(state.averaged, phi, every.s0, every.y, compared.weight, compared.best)
-    return Logged(jax.tree.map(lambda leaf: leaf[compared.best], phi), found)
+    return Fitted(gather(phi, mesh), every.s0, every.y)
+
+
+def fit_in_parts(
+    fit: Callable[[Int[ndarray, "part"], int], Fitted],
+    averaged: GAC,
+    compared: Compared,
+    size: int,
+) -> Logged:
+    """The plans that an agent keeps, fitted a batch at a time: of episodes on disk, no more fit in memory.
+
+    Args:
+        fit: from the places in the data of a part's episodes, and the part's number.
+        averaged: the weights that act.
+        size: episodes of a part. The last one begins early enough to be as large: one program serves all.
+    """
+    index = np.asarray(compared.index)
+    size = min(size, len(index))
+    parts: list[Fitted] = []
+    for number, start in enumerate(range(0, len(index), size)):
+        early = min(start, len(index) - size)
+        fitted = on_first(fit(index[early : early + size], number))
+        parts.append(jax.tree.map(lambda leaf, known=start - early: leaf[known:], fitted))
+    phi, s0, y = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
+    best, weight = on_first((compared.best, compared.weight))
+    found = _residuals(on_first(averaged), phi, s0, y, weight, best)
+    return Logged(jax.tree.map(lambda leaf: leaf[best], phi), found)
 
 
 def residuals(
@@ -97,10 +141,10 @@ def residuals(
     weight: Float[Array, "compared"],
     best: Int[Array, "best"],
 ) -> Float[Array, "best"]:
-    """What the NEAREST to each of the best plans returned beyond its promise to them, standardised."""
-    count = min(NEAREST, len(y) - 1)
-    if count == 0:
+    """What the nearest to each of the best plans returned beyond its promise to them, standardised."""
+    if len(y) == 1:
         return jnp.zeros(1)
+    count = nearest_of(len(y) - 1)
 
     def residual(place: Int[Array, ""]) -> Float[Array, ""]:
         plan = jax.tree.map(lambda leaf: leaf[place][None], plans)
@@ -110,3 +154,6 @@ def residuals(
 
     found: Float[Array, "best"] = jax.lax.map(residual, best)
     return found
+
+
+_residuals = eqx.filter_jit(residuals)

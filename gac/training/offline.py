@@ -10,20 +10,18 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from gac.acting.agent import Agent
 from gac.config import MOST_HELDOUT, Config
 from gac.data.episodes import Episodes
 from gac.data.standardise import Standardiser
-from gac.data.windows import DeviceEpisodes, to_device
+from gac.data.windows import DeviceEpisodes
 from gac.errors import UserError
 from gac.inference.trust_region import Logged
 from gac.records import DataFacts
-from gac.training.bank import filled, gathered, put, room, take
 from gac.training.checkpoint import (
     Progress,
     check_config,
@@ -33,13 +31,13 @@ from gac.training.checkpoint import (
     saved_arrays,
     write_state,
 )
-from gac.training.devices import WHOLE, copied, everywhere, mesh_for, on_first
+from gac.training.devices import on_first
+from gac.training.in_memory import in_memory
 from gac.training.interrupt import interrupt_later
-from gac.training.logged import MOST, Compared, compared_episodes, logged_posteriors
-from gac.training.on_disk import Place, on_disk
+from gac.training.logged import MOST
+from gac.training.on_disk import on_disk
 from gac.training.processes import Together, all_or_none, check_alike, is_first, of_first
-from gac.training.update import LAYOUT, TrainState, all_finite, heldout_elbo, init_state, update
-from gac.training.visits import Visits, make_visits
+from gac.training.update import TrainState, all_finite
 
 LOG_EVERY = 10
 DEFAULT_MINUTES = 15.0
@@ -55,69 +53,6 @@ def split_episodes(
     heldout = min(MOST_HELDOUT, int(num_episodes * config.training.heldout_fraction))
     order = np.random.default_rng(config.seed).permutation(num_episodes).astype(np.int32)
     return np.sort(order[heldout:]), np.sort(order[:heldout])
-
-
-def in_memory(
-    episodes: Episodes,
-    standardiser: Standardiser,
-    config: Config,
-    train_index: Int[ndarray, "train"],
-    heldout_index: Int[ndarray, "heldout"],
-    share: Float[ndarray, "train"] | None = None,
-    data: DeviceEpisodes | None = None,
-) -> Place:
-    """Data and posteriors on the device: an update is one compiled program, with nothing left to the host.
-
-    Args:
-        share: of each training episode in what is learned, summing to 1; all the same unless given.
-        data: the episodes where they are on the device already.
-    """
-    observation_dim, longest = episodes.observation_dim, int(episodes.lengths.max())
-    lengths = episodes.lengths[train_index]
-    y = standardiser.standardise_return(episodes.returns[train_index])
-    scale = float(episodes.lengths.mean() if share is None else (share * lengths).sum())
-    visits = make_visits(train_index, lengths, y, config.training, share)
-    heldout = jnp.asarray(heldout_index)
-    compared = compared_episodes(train_index, episodes.returns)
-    # Data that are on a device already belong to a program of many runs.
-    mesh = None
-    if data is None:
-        data = to_device(episodes, standardiser)
-        mesh = mesh_for(min(config.training.batch_size, len(train_index)), data.rows.nbytes)
-        data = copied(data, mesh)
-
-    # What a seed decides is handed to the programs, not built into them: other seeds find them on disk.
-    arguments, given = (WHOLE, LAYOUT, WHOLE), (LAYOUT, WHOLE)
-
-    def updated(visits: Visits, state: TrainState, data: DeviceEpisodes) -> tuple[TrainState, Any]:
-        return update(state, data, visits, config, scale, observation_dim, mesh)
-
-    def judged(index: Array, state: TrainState, data: DeviceEpisodes) -> tuple[TrainState, Any]:
-        stored = take(state.bank, index, mesh)
-        phi, value = heldout_elbo(state, stored, data, index, config, longest, observation_dim, mesh)
-        return state._replace(bank=put(state.bank, index, phi, mesh)), value
-
-    def kept(compared: Compared, state: TrainState, data: DeviceEpisodes) -> Logged:
-        stored = take(state.bank, compared.index, mesh)
-        return logged_posteriors(state, stored, data, compared, config, observation_dim, mesh)
-
-    def placed(state: TrainState) -> TrainState:
-        return copied(
-            state._replace(bank=filled(state.bank, room(episodes.num_episodes, mesh))), mesh, LAYOUT
-        )
-
-    def portable(state: TrainState) -> TrainState:
-        return state._replace(bank=gathered(state.bank, episodes.num_episodes, mesh))
-
-    return Place(
-        data,
-        placed(init_state(config, observation_dim, episodes.action_dim, episodes.num_episodes)),
-        functools.partial(everywhere(updated, mesh, arguments, given), copied(visits, mesh)),
-        functools.partial(everywhere(judged, mesh, arguments, given), copied(heldout, mesh)),
-        functools.partial(everywhere(kept, mesh, arguments), copied(compared, mesh)),
-        placed,
-        portable,
-    )
 
 
 class Lesson(NamedTuple):
@@ -386,6 +321,7 @@ def train(
         # A run can be resumed from its first moment on, compilation included.
         trainer.save()
     if updates is not None and updates <= int(trainer.state.update):
+        trainer.save()  # a kill leaves the agent of an earlier checkpoint than the state
         return trainer.agent()
     try:
         trainer.run(DEFAULT_MINUTES if minutes is None else minutes, updates, progress or (lambda *_: None))

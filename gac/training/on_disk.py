@@ -5,10 +5,9 @@ them, as there: an update draws some eighty of each trajectory, which lie on nea
 read an episode whole is the least that reading can cost, and in order.
 """
 
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +24,8 @@ from gac.errors import UserError
 from gac.inference.trust_region import Logged
 from gac.model.joint import Phi
 from gac.training.devices import copied, everywhere, mesh_for
-from gac.training.logged import compared_episodes, logged_posteriors
+from gac.training.logged import Fitted, compared_episodes, fit_in_parts, fit_part
+from gac.training.place import Place
 from gac.training.refit import refit_on_host
 from gac.training.update import (
     TrainState,
@@ -38,25 +38,6 @@ from gac.training.update import (
 from gac.training.visits import Visit, Visits, make_visits, visited
 
 _visited = jax.jit(visited, static_argnums=1)
-
-Program = Callable[[TrainState, Any], tuple[TrainState, Any]]
-"""`(state, data) -> (state, what came of it)`."""
-
-
-class Place(NamedTuple):
-    """A place for data and posteriors: what is there at first, and what moves it."""
-
-    data: Any
-    state: TrainState
-    update: Program
-    heldout: Program
-    logged: Callable[[TrainState, Any], Logged]
-    """`(state, data) -> logged_posteriors`."""
-    placed: Callable[[TrainState], TrainState]
-    """A state as it is saved, with a posterior for each episode, where the programs take it."""
-    portable: Callable[[TrainState], TrainState]
-    """The other way."""
-
 
 Batch = tuple[Int[ndarray, "batch"], Visit, DeviceEpisodes]
 
@@ -86,9 +67,10 @@ class DiskEpisodes:
         self._batch_size = min(batch_size, len(visits.index))
         self._order_key, _ = jax.random.split(key)
         # A batch of the longest episodes sets the shape, or programs would be compiled for every batch.
-        self._most_rows = int(
+        self.most_rows = int(
             np.sort(episodes.lengths[np.asarray(visits.index)] + 1)[-self._batch_size :].sum()
         )
+        """Rows of the largest batch."""
         self._reader = ThreadPoolExecutor(1, "read-ahead")
         self._ahead: tuple[int, Future[Batch]] | None = None
 
@@ -109,7 +91,7 @@ class DiskEpisodes:
         visit = _visited(self._visits, self._batch_size, number, self._order_key)
         index = np.asarray(visit.index)
         places = jnp.arange(len(index), dtype=jnp.int32)
-        return index, visit._replace(index=places), self.read(index, self._most_rows)
+        return index, visit._replace(index=places), self.read(index, self.most_rows)
 
     def read(self, index: Int[ndarray, "batch"], rows: int | None = None) -> DeviceEpisodes:
         """The episodes at `index` alone, with room for so many rows."""
@@ -183,7 +165,8 @@ def on_disk(
     y = standardiser.standardise_return(episodes.returns[train_index])
     visits = make_visits(train_index, episodes.lengths[train_index], y, config.training)
     data = DiskEpisodes(episodes, standardiser, visits, batch_size, state.key)
-    mesh = mesh_for(min(batch_size, len(train_index)))
+    batch_bytes = data.most_rows * (observation_dim + episodes.action_dim) * np.float32().itemsize
+    mesh = mesh_for(min(batch_size, len(train_index)), batch_bytes)
     learn_batch = everywhere(
         lambda state, stored, data, visit: learn(
             state, stored, data, visit, config, scale, observation_dim, mesh
@@ -220,18 +203,20 @@ def on_disk(
         return state, value
 
     compared = compared_episodes(train_index, episodes.returns)
-    chosen = np.asarray(compared.index)
-    in_batch = compared._replace(index=jnp.arange(len(chosen), dtype=jnp.int32))
-    fit_best = everywhere(
-        lambda state, stored, data: logged_posteriors(
-            state, stored, data, in_batch, config, observation_dim, mesh
+    fit = everywhere(
+        lambda state, stored, data, number: fit_part(
+            state, stored, data, jnp.arange(data.num_episodes), number, config, observation_dim, mesh
         ),
         mesh,
     )
 
     def logged(state: TrainState, data: DiskEpisodes) -> Logged:
-        fitted: Logged = fit_best(_without_bank(state), _take(state.bank, chosen), data.read(chosen))
-        return fitted
+        def fit_some(some: ndarray, number: int) -> Fitted:
+            stored, batch = _take(state.bank, some), data.read(some, data.most_rows)
+            found: Fitted = fit(_without_bank(state), stored, batch, np.int32(number))
+            return found
+
+        return fit_in_parts(fit_some, state.averaged, compared, config.training.batch_size)
 
     def placed(state: TrainState) -> TrainState:
         own = copied(_without_bank(state), mesh)

@@ -14,7 +14,7 @@ from gac.config import TrainingConfig
 GOLDEN = 0.618
 """Multiples of about this share of a cycle spread evenly over it, however many are taken."""
 MOST_TILTED = 4.0
-"""Standard deviations above the mean from which returns count alike: one lucky episode must not be all."""
+"""Standard deviations from the mean beyond which returns count alike: one lucky episode must not be all."""
 
 
 class Visits(NamedTuple):
@@ -50,13 +50,13 @@ def return_tilt(
     the critic, which say how likely and how good a plan is, go on learning from all alike.
 
     Args:
-        y: returns, standardised; what exceeds MOST_TILTED counts as that.
+        y: returns, standardised; what lies beyond MOST_TILTED, above or below, counts as that.
         steps: what each episode has of all steps that are learned from, in any unit.
         beta: 0 for all alike.
 
     Source: the weights of reward-weighted regression, J. Peters and S. Schaal, ICML 2007.
     """
-    tilt = np.exp(beta * np.minimum(y, MOST_TILTED).astype(np.float64))
+    tilt = np.exp(beta * np.clip(y, -MOST_TILTED, MOST_TILTED).astype(np.float64))
     return np.asarray(tilt * steps.sum() / (tilt @ steps), np.float32)
 
 

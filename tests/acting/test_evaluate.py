@@ -181,13 +181,25 @@ def test_a_module_that_the_data_chose_is_never_imported(agent, monkeypatch, tmp_
         gac.evaluate(agent, "chosen_by_data:Toy-v0", episodes=1)
 
 
-@pytest.mark.parametrize(("moment", "said"), [("made", "cannot be made"), ("stepped", "failed at step 1")])
+@pytest.mark.parametrize(
+    ("moment", "said"),
+    [
+        ("made", "cannot be made"),
+        ("reset", "failed at reset with seed 0"),
+        ("stepped", "failed at step 1"),
+    ],
+)
 def test_an_environment_that_fails_is_one_line(moment, said, agent):
     class Broken(Toy):
         def __init__(self):
             super().__init__()
             if moment == "made":
                 raise ValueError("no\nlicence")
+
+        def reset(self, **given):
+            if moment == "reset":
+                raise OSError("no\nscene")
+            return super().reset(**given)
 
         def step(self, action):
             raise ZeroDivisionError("no\nmass")
@@ -199,7 +211,8 @@ def test_an_environment_that_fails_is_one_line(moment, said, agent):
     finally:
         del gymnasium.registry["GacBroken-v0"]
     assert "\n" not in str(error.value)
-    assert {"made": "no licence", "stepped": "ZeroDivisionError: no mass"}[moment] in str(error.value)
+    words = {"made": "no licence", "reset": "OSError: no scene", "stepped": "ZeroDivisionError: no mass"}
+    assert words[moment] in str(error.value)
 
 
 def test_progress_is_told_and_shares_are_of_all_plans(agent, monkeypatch):

@@ -21,8 +21,8 @@ class Pendulum(gymnasium.Env):
     observation_space = Box(-np.inf, np.inf, (tiny.OBSERVATION_DIM,), np.float32)
     action_space = Box(-1.0, 1.0, (tiny.ACTION_DIM,), np.float32)
 
-    def __init__(self, number, fails_at=None):
-        self.number, self.fails_at, self.time = number, fails_at, 0
+    def __init__(self, number, fails_at=None, grows_at=None):
+        self.number, self.fails_at, self.grows_at, self.time = number, fails_at, grows_at, 0
         self.state = np.full(tiny.OBSERVATION_DIM, 0.1 * number, np.float32)
 
     def step(self, action):
@@ -30,6 +30,8 @@ class Pendulum(gymnasium.Env):
         if self.time == self.fails_at:
             raise ValueError("broken")
         self.state = 0.9 * self.state + 0.3 * np.resize(action, tiny.OBSERVATION_DIM).astype(np.float32)
+        if self.time == self.grows_at:
+            return np.append(self.state, 0.0), 0.0, False, False, {}
         return self.state, float(self.state.sum()), self.time == 3 + self.number % 4, False, {}
 
 
@@ -96,6 +98,11 @@ def test_an_environment_that_fails_ends_the_batch(trained):
     with pytest.raises(UserError, match="episode 0 failed at step 2"):
         played(trained.agent, 16, fails_at=2)
     assert threading.active_count() == before
+
+
+def test_an_observation_of_another_shape_ends_the_batch(trained):
+    with pytest.raises(UserError, match=r"observation of shape \(4,\) at step 3, expected \(3,\)"):
+        played(trained.agent, 2, grows_at=3)
 
 
 def test_a_policy_that_fails_beside_is_heard(trained, monkeypatch):

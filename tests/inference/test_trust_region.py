@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tiny
 
-from gac.inference.trust_region import NEAREST, Logged, trust_region
+from gac.inference.trust_region import NEAREST, Logged, nearest_of, trust_region
 from gac.model.joint import GAC, Phi
 
-LOGGED = 3 * NEAREST
+LOGGED = 5 * NEAREST
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,16 @@ def test_it_has_the_moments_of_the_plans_around_the_one_that_returns_most_from_e
     assert len(chosen) > 1, "every state chose the same plans: the test shows nothing of the state"
 
 
+def test_of_few_plans_the_region_is_of_a_quarter_of_them(model, logged, s0):
+    assert [nearest_of(count) for count in (1, 3, 4, 8, 20, 79, 80, 128)] == [1, 1, 1, 2, 5, 19, 20, 20]
+    # One in four of twelve is of the behaviour that returns most.
+    places = jnp.repeat(jnp.array([-2.0, 0.0, 2.0, 4.0]), 3)[:, None, None]
+    mu = jnp.broadcast_to(places, (12, *logged.phi.mu.shape[1:]))
+    returned = jnp.where(places[:, 0, 0] == 2.0, 100.0, 0.0)
+    region = trust_region(model, s0, Logged(Phi(mu, jnp.full_like(mu, -1.0)), returned))
+    np.testing.assert_allclose(region.mu, 2.0, atol=1e-5)
+
+
 def test_a_single_plan_is_its_own_region(model, logged, s0):
     alone = Phi(logged.phi.mu[:1], logged.phi.log_sigma[:1])
     region = trust_region(model, s0, Logged(alone, logged.residual[:1]))
@@ -64,13 +74,12 @@ def test_a_single_plan_is_its_own_region(model, logged, s0):
 
 
 def test_it_lies_around_one_of_two_behaviours_not_between_them(model, s0):
-    shape = (NEAREST, tiny.MODEL.latent_tokens, tiny.MODEL.embed_dim)
+    each = 2 * NEAREST
+    shape = (each, tiny.MODEL.latent_tokens, tiny.MODEL.embed_dim)
     shift = jnp.full(shape, 2.0)
     noise = 0.05 * jax.random.normal(jax.random.key(3), (2, *shape))
-    two = Phi(
-        jnp.concatenate([noise[0] - shift, noise[1] + shift]), jnp.full((2 * NEAREST, *shape[1:]), -1.0)
-    )
-    region = trust_region(model, s0, Logged(two, jnp.zeros(2 * NEAREST)))
+    two = Phi(jnp.concatenate([noise[0] - shift, noise[1] + shift]), jnp.full((2 * each, *shape[1:]), -1.0))
+    region = trust_region(model, s0, Logged(two, jnp.zeros(2 * each)))
     np.testing.assert_allclose(np.abs(region.mu), 2.0, atol=0.1)
     np.testing.assert_allclose(region.log_sigma, -1.0, atol=0.05)
 

@@ -1,12 +1,13 @@
 """Densities and divergences against SciPy and Monte Carlo."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from gac.model.gaussian import Sigma, gaussian_log_prob, kl_to_standard_normal
+from gac.model.gaussian import SMALLEST_SIGMA, Sigma, gaussian_log_prob, kl_to_standard_normal
 
 
 def test_log_prob_is_that_of_scipy():
@@ -34,5 +35,7 @@ def test_sigma_is_learned_only_on_request(learned):
     np.testing.assert_allclose(sigma(), 0.3, rtol=1e-6)
     gradient = jax.grad(lambda own: jnp.sum(own()))(sigma)
     assert bool((gradient.log_value != 0.0).all()) is learned
+    sigma = eqx.tree_at(lambda own: own.log_value, sigma, jnp.array([-50.0, 0.0]))
+    np.testing.assert_allclose(sigma(), [SMALLEST_SIGMA, 1.0] if learned else np.exp([-50.0, 0.0]), rtol=1e-6)
     # A weak type would compile every program twice.
     assert not sigma.log_value.weak_type

@@ -118,7 +118,6 @@ def test_what_is_whole_is_not_collected_again(trained, whole, tmp_path):
         ("reward", "reward nan"),
         ("observation", "observation that is not finite at step 5"),
         ("endless", "has not ended after 30 steps"),
-        ("short", "ended after 1 step"),
     ],
 )
 def test_a_fault_is_one_line_and_what_is_over_is_kept(fault, said, trained, whole, walk, tmp_path):
@@ -130,18 +129,54 @@ def test_a_fault_is_one_line_and_what_is_over_is_kept(fault, said, trained, whol
     assert "\n" not in str(error.value)
     assert time.monotonic() - began < 200.0
     early = [i for i, length in enumerate(whole.episodes.lengths) if length < toy_env.FAULT_AT]
-    if fault == "short":
-        assert not path.exists()
-    else:
-        kept = Collected.read(path)
-        assert set(early) <= set(kept.rows.tolist())
-        assert not kept.whole
-        kept_seeds = [str(SEEDS[row]) for row in kept.rows]
-        log.write_text("")
+    kept = Collected.read(path)
+    assert set(early) <= set(kept.rows.tolist())
+    assert not kept.whole
+    kept_seeds = [str(SEEDS[row]) for row in kept.rows]
+    log.write_text("")
     mended.touch()
     same_batch(gathered(path, trained.agent, env_id), whole)
-    if fault != "short":
-        assert not set(kept_seeds) & set(log.read_text().split()), "collected twice"
+    assert not set(kept_seeds) & set(log.read_text().split()), "collected twice"
+
+
+def test_episodes_of_one_step_are_left_out_and_not_waited_for(trained, whole, walk, tmp_path):
+    path, log = tmp_path / "batch.safetensors", tmp_path / "log"
+    env_id = walk(fault="short", every=2, log=str(log))
+    found = gathered(path, trained.agent, env_id)
+    longer = np.flatnonzero(np.array(SEEDS) % 2)
+    same_batch(found, Collected(whole.episodes.select(longer), whole.aims.at(longer), longer, 6, 0.0))
+    assert found.whole
+    log.write_text("")
+    same_batch(gathered(path, trained.agent, env_id), found)
+    assert log.read_text() == "", "collected twice"
+
+
+def test_a_batch_that_lacks_only_episodes_of_one_step_is_whole_once_they_are_played(
+    trained, whole, walk, tmp_path
+):
+    path = tmp_path / "batch.safetensors"
+    longer = np.flatnonzero(np.array(SEEDS) % 2).astype(np.int32)
+    cut_off = Collected(whole.episodes.select(longer), whole.aims.at(longer), longer, 8, 0.0)
+    cut_off.write(path)
+    found = gathered(path, trained.agent, walk(fault="short", every=2))
+    same_batch(found, cut_off)
+    assert found.whole
+    assert Collected.read(path).whole
+
+
+def test_a_batch_of_nothing_but_single_steps_is_refused(trained, walk, tmp_path):
+    with pytest.raises(UserError, match="every episode of the batch ended after one step"):
+        gathered(tmp_path / "batch.safetensors", trained.agent, walk(fault="short"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_evaluation_counts_episodes_of_one_step(trained, walk):
+    env_id = walk(fault="short", every=2)
+    with crew_of(env_id) as crew:
+        found = evaluate(trained.agent, crew, env_id, Exploit(), 5, 3, 50, lambda done: None)
+    expected = gac.evaluate(trained.agent, env_id, episodes=5, seed=3)
+    assert (found.returns, found.lengths) == (expected.returns, expected.lengths)
+    assert [length == 1 for length in found.lengths] == [False, True, False, True, False]
 
 
 def test_an_evaluation_in_a_crew_is_that_of_gac_evaluate(trained):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -151,7 +152,8 @@ def test_training_goes_on_from_the_state_of_the_run(trained, whole):
     assert tiny.same(fresh.theta, trained.agent.model)
     assert int(fresh.update) == 0
     alone.model, alone.run = state.theta, trained.folder
-    assert int(starting_state(alone, trained.episodes)[0].update) == 0
+    with pytest.warns(UserWarning, match="of another update than its model"):
+        assert int(starting_state(alone, trained.episodes)[0].update) == 0
     other, _ = starting_state(trained.agent, tiny.make_episodes(6, seed=1))
     assert tiny.same(other.theta, state.theta)
     assert other.bank.mu.shape[0] == 6
@@ -219,6 +221,15 @@ def test_a_resume_with_other_settings_is_refused_in_a_line(settings, said, train
             **(SETTINGS | settings),
         )
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("limit", [{"longest": 20}, {"step_seconds": 30.0}])
+def test_a_resume_may_move_the_limits_that_stopped_it(limit, trained, whole, tmp_path):
+    out = tmp_path / "moved"
+    shutil.copytree(whole.folder, out)
+    before = {path: path.read_bytes() for path in out.rglob("stage-*") if path.is_file()}
+    gac.finetune(trained.agent, trained.episodes, ENV_ID, out=out, resume=True, **(SETTINGS | limit))
+    assert before == {path: path.read_bytes() for path in before}
 
 
 def test_a_resume_with_other_data_agent_or_environment_is_refused(trained, whole):

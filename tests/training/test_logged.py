@@ -10,7 +10,7 @@ from gac.inference.trust_region import NEAREST, Logged
 from gac.model.joint import GAC, Phi
 from gac.training import logged
 from gac.training.bank import take
-from gac.training.logged import Compared, compared_episodes, logged_posteriors, residuals
+from gac.training.logged import Compared, Fitted, compared_episodes, fit_in_parts, fit_part, residuals
 
 
 def test_the_best_are_of_the_training_episodes_alone_and_in_order(monkeypatch):
@@ -50,11 +50,15 @@ def first_five():
 def test_returns_play_no_part_in_the_plans_and_episodes_do(trainer, trained):
     for _ in range(3):
         trainer.step()
-    compared, dim = first_five(), trained.episodes.observation_dim
-    stored = take(trainer.state.bank, compared.index, None)
+    state, dim = trainer.state, trained.episodes.observation_dim
 
     def fitted(data):
-        return logged_posteriors(trainer.state, stored, data, compared, trained.config, dim)
+        def fit(some, number):
+            index = jnp.asarray(some)
+            stored = take(state.bank, index, None)
+            return fit_part(state, stored, data, index, jnp.int32(number), trained.config, dim)
+
+        return fit_in_parts(fit, state.averaged, first_five(), size=2)
 
     own, shifted = fitted(trainer.data), fitted(trainer.data._replace(y=trainer.data.y + 3.0))
     assert tiny.same(own.phi, shifted.phi)
@@ -75,10 +79,27 @@ def plans_near(places, key):
     return Phi(mu, jnp.full(shape, -2.0))
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 9])
+def test_every_episode_is_in_a_part_in_order_and_all_parts_are_alike(model, size):
+    asked = []
+
+    def fit(some, number):
+        asked.append(len(some))
+        assert number == len(asked) - 1
+        places = jnp.asarray(some, jnp.float32)
+        mu = jnp.broadcast_to(places[:, None, None], (len(some), *Phi.at_prior(1, tiny.MODEL).mu.shape[1:]))
+        return Fitted(Phi(mu, -mu), jnp.zeros((len(some), tiny.OBSERVATION_DIM)), 10.0 * places)
+
+    found = fit_in_parts(fit, model, first_five(), size)
+    np.testing.assert_array_equal(found.phi.mu[:, 0, 0], np.arange(5))
+    np.testing.assert_array_equal(found.phi.log_sigma[:, 0, 0], -np.arange(5))
+    assert asked == [min(size, 5)] * -(-5 // size)
+
+
 def test_a_residual_is_what_the_like_of_a_plan_returned_beyond_its_promise(model):
     keys = jax.random.split(jax.random.key(1), 3)
     # Two behaviours, and of the first one an episode that was lucky.
-    first, second = NEAREST + 1, NEAREST + 5
+    first, second = NEAREST + 1, 4 * NEAREST
     plans = plans_near([0.0] * first + [3.0] * second, keys[0])
     y = jnp.concatenate([jnp.array([9.0]), jax.random.normal(keys[1], (first - 1,)), jnp.full(second, 2.0)])
     s0 = jax.random.normal(keys[2], (first + second, tiny.OBSERVATION_DIM))

@@ -12,6 +12,7 @@ from gac.config import TrainingConfig
 from gac.inference.posterior import load_batch
 from gac.model.joint import Phi
 from gac.training import update as module
+from gac.training.offline import Trainer
 from gac.training.update import exact_elbo, global_loss, learning_rate
 from gac.training.visits import Visit
 
@@ -125,3 +126,17 @@ def test_one_trajectory_can_be_learned_by_heart(trainer):
     y = float(data.y[best])
     assert y > 1.0  # far from the mean, where an untrained critic begins
     assert abs(predicted - y) < 0.15
+
+
+def test_the_average_of_a_short_run_is_not_that_of_its_random_weights(tmp_path):
+    """A decay of 0.999 from the first step on would leave 99 % of them after ten steps."""
+    trainer = Trainer(tiny.make_episodes(), tiny.replace(tiny.CONFIG, averaging=0.999), tmp_path)
+    first = trainer.state.theta.generator
+    for _ in range(5):
+        trainer.step()
+
+    def apart(other):
+        leaves = zip(jax.tree.leaves(other), jax.tree.leaves(trainer.state.theta.generator), strict=True)
+        return float(sum(jnp.sum((a - b) ** 2) for a, b in leaves)) ** 0.5
+
+    assert apart(trainer.state.averaged.generator) < 0.5 * apart(first)

@@ -89,11 +89,12 @@ def test_the_tilt_prefers_good_episodes_and_leaves_the_size_of_the_loss():
     np.testing.assert_allclose(return_tilt(y, lengths, 0.0), 1.0)
 
 
-def test_one_lucky_episode_is_not_all_that_is_learned():
+@pytest.mark.parametrize("sign", [1, -1])
+def test_one_episode_far_off_is_neither_all_nor_nothing_of_what_is_learned(sign):
     lengths, y = np.full(1000, 7.0), np.zeros(1000, np.float32)
-    y[3] = 100.0
+    y[3] = sign * 100.0
     tilt = return_tilt(y, lengths, 0.5)
-    np.testing.assert_allclose(tilt[3] / tilt[0], np.exp(0.5 * MOST_TILTED), rtol=1e-5)
+    np.testing.assert_allclose(tilt[3] / tilt[0], np.exp(0.5 * sign * MOST_TILTED), rtol=1e-5)
 
 
 @given(st.integers(1, 500))

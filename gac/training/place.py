@@ -1,0 +1,25 @@
+"""What training needs of a place for data and posteriors, in memory or on disk."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from gac.inference.trust_region import Logged
+from gac.training.update import TrainState
+
+Program = Callable[[TrainState, Any], tuple[TrainState, Any]]
+"""`(state, data) -> (state, what came of it)`."""
+
+
+class Place(NamedTuple):
+    """A place for data and posteriors: what is there at first, and what moves it."""
+
+    data: Any
+    state: TrainState
+    update: Program
+    heldout: Program
+    logged: Callable[[TrainState, Any], Logged]
+    """`(state, data) -> ` the plans that an agent keeps."""
+    placed: Callable[[TrainState], TrainState]
+    """A state as it is saved, with a posterior for each episode, where the programs take it."""
+    portable: Callable[[TrainState], TrainState]
+    """The other way."""
