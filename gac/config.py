@@ -80,7 +80,8 @@ class TrainingConfig:
     decay_steps: int = 2000
     """outer_lr falls by 1 / sqrt(1 + gradient steps / this); 0 keeps it constant."""
     return_tilt: float = 0.5
-    """The generator learns from an episode exp(this y) times as much, y in standard deviations; 0: alike."""
+    """The generator learns more from good episodes: from one of return y, in standard deviations above the
+    mean, in proportion to exp(this times y); 0: from all alike."""
     visit_by_length: bool = True
     """Visit episodes in proportion to their length, with weights that undo it, instead of all alike."""
     averaging: float = 0.999
@@ -104,7 +105,7 @@ class Config:
     """A whole run."""
 
     preset: str = "fast"
-    """Name of the preset that the values began from."""
+    """Where the values began from: fast (minutes on a CPU) or paper (the sizes of the paper)."""
     seed: int = 0
     """Seed of everything random in training."""
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -167,8 +168,7 @@ class OnlineConfig:
     eval_episodes: int = 100
     """Episodes of exploit that judge each stage."""
     step_seconds: float = 60.0
-    """A process that takes longer than this for one step of all its environments, half of them, counts as
-    hung."""
+    """A process that takes longer than this for one step of its environments counts as hung."""
     longest: int = 10000
     """An episode that takes more steps than this counts as endless."""
 

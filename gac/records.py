@@ -373,5 +373,5 @@ def read_online(out: Path) -> tuple[dict[str, Any], OnlineConfig]:
     except (json.JSONDecodeError, AttributeError) as error:
         raise UserError(f"{path} is not what fine-tuning wrote ({error}); restore the file") from None
     if version != ONLINE_SCHEMA:
-        raise UserError(f"{path} has schema_version {version!r}, this gac reads {ONLINE_SCHEMA}")
+        raise UserError(f"{path} has schema_version {version!r}, not {ONLINE_SCHEMA}; fine-tune anew")
     return saved, OnlineConfig.from_dict(saved.get("config"), f"{path}: config")

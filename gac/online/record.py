@@ -105,7 +105,7 @@ def read_record(path: Path) -> StageRecord:
         raw: dict[str, Any] = json.loads(read_text(path))
         version = raw.pop("schema_version", None)
         if version != SCHEMA_VERSION:
-            raise UserError(f"{path} has schema_version {version!r}, this gac reads {SCHEMA_VERSION}")
+            raise UserError(f"{path} has schema_version {version!r}, not {SCHEMA_VERSION}; fine-tune anew")
         for name, kind in (("targets", Targets), ("next_targets", Targets)):
             raw[name] = kind(**raw[name])
         for name in ("before", "after"):

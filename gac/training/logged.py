@@ -9,6 +9,13 @@ $$c_i = \frac{\sum_{j \in N(i)} w_j\, (y_j - \mu_\gamma(z_y(s_0^j, \bar\epsilon_
 
 So $\mu_\gamma(z_y(s_0, \bar\epsilon_i)) + c_i$ is the mean return of the nearest, moved to s0 by the critic:
 a regression by nearest neighbours in the space of plans. Episode i itself has no part in it.
+
+Twenty returns have luck of their own, and the largest of many such sums would be a choice by luck. So each
+$c_i$ is drawn towards the mean of all and keeps the share $v / (v + e_i^2)$ of its distance that is not luck,
+with its standard error $e_i$ and $v = \max(0, \mathrm{Var}(c) - \overline{e^2})$ over the kept plans. Where
+nothing but luck sets them apart, promises alone decide.
+
+Source of the last: empirical Bayes as in B. Efron and C. Morris, JASA 1975, for unequal errors.
 """
 
 from collections.abc import Callable
@@ -141,19 +148,44 @@ def residuals(
     weight: Float[Array, "compared"],
     best: Int[Array, "best"],
 ) -> Float[Array, "best"]:
-    """What the nearest to each of the best plans returned beyond its promise to them, standardised."""
-    if len(y) == 1:
-        return jnp.zeros(1)
-    count = nearest_of(len(y) - 1)
+    """$c_i$ of the best plans, standardised; 0 if the nearest are less than two and tell nothing of luck."""
+    if (count := nearest_of(len(y) - 1)) < 2:
+        return jnp.zeros(len(best))
+    return without_luck(*beyond_promise(model, plans, s0, y, weight, best, count))
 
-    def residual(place: Int[Array, ""]) -> Float[Array, ""]:
+
+def beyond_promise(
+    model: GAC,
+    plans: Phi,
+    s0: Float[Array, "compared obs"],
+    y: Float[Array, "compared"],
+    weight: Float[Array, "compared"],
+    best: Int[Array, "best"],
+    count: int,
+) -> tuple[Float[Array, "best"], Float[Array, "best"]]:
+    """What the `count` nearest to each of the best plans returned beyond its promise to them.
+
+    Returns:
+        Their weighted mean and its squared standard error.
+    """
+
+    def beyond(place: Int[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:
         plan = jax.tree.map(lambda leaf: leaf[place][None], plans)
         _, near = jax.lax.top_k(-apart(plan, plans).at[place].set(jnp.inf), count)
         promised = model.predicted_return(s0[near], jnp.broadcast_to(plan.mu, plans.mu[near].shape))
-        return jnp.average(y[near] - promised, weights=weight[near])
+        excess, share = y[near] - promised, weight[near] / jnp.sum(weight[near])
+        mean, effective = jnp.sum(share * excess), 1.0 / jnp.sum(share**2)
+        return mean, jnp.sum(share * (excess - mean) ** 2) / (effective - 1.0)
 
-    found: Float[Array, "best"] = jax.lax.map(residual, best)
+    found: tuple[Float[Array, "best"], Float[Array, "best"]] = jax.lax.map(beyond, best)
     return found
+
+
+def without_luck(found: Float[Array, "best"], squared_error: Float[Array, "best"]) -> Float[Array, "best"]:
+    """Estimates drawn towards their mean by the share of their variance that their errors explain."""
+    mean, variance = jnp.mean(found), jnp.var(found) - jnp.mean(squared_error)
+    share = jnp.where(variance > 0.0, variance / (variance + squared_error), 0.0)
+    return mean + share * (found - mean)
 
 
 _residuals = eqx.filter_jit(residuals)

@@ -10,7 +10,16 @@ from gac.inference.trust_region import NEAREST, Logged
 from gac.model.joint import GAC, Phi
 from gac.training import logged
 from gac.training.bank import take
-from gac.training.logged import Compared, Fitted, compared_episodes, fit_in_parts, fit_part, residuals
+from gac.training.logged import (
+    Compared,
+    Fitted,
+    beyond_promise,
+    compared_episodes,
+    fit_in_parts,
+    fit_part,
+    residuals,
+    without_luck,
+)
 
 
 def test_the_best_are_of_the_training_episodes_alone_and_in_order(monkeypatch):
@@ -42,9 +51,9 @@ def test_the_others_stand_for_all_the_rest_evenly_by_rank(monkeypatch, count):
     np.testing.assert_array_equal(parts, np.arange(len(rest)))
 
 
-def first_five():
-    index, weight = jnp.arange(5, dtype=jnp.int32), jnp.ones(5)
-    return Compared(index, index, weight)
+def first(count):
+    index = jnp.arange(count, dtype=jnp.int32)
+    return Compared(index, index, jnp.ones(count))
 
 
 def test_returns_play_no_part_in_the_plans_and_episodes_do(trainer, trained):
@@ -58,13 +67,14 @@ def test_returns_play_no_part_in_the_plans_and_episodes_do(trainer, trained):
             stored = take(state.bank, index, None)
             return fit_part(state, stored, data, index, jnp.int32(number), trained.config, dim)
 
-        return fit_in_parts(fit, state.averaged, first_five(), size=2)
+        return fit_in_parts(fit, state.averaged, first(10), size=4)
 
     own, shifted = fitted(trainer.data), fitted(trainer.data._replace(y=trainer.data.y + 3.0))
     assert tiny.same(own.phi, shifted.phi)
+    assert np.abs(own.residual).min() > 0.0
     np.testing.assert_allclose(shifted.residual, own.residual + 3.0, atol=1e-5)
     assert not tiny.same(own.phi, fitted(trainer.data._replace(rows=trainer.data.rows * 1.5)).phi)
-    assert not np.allclose(own.phi.mu, trainer.state.bank.mu[:5])
+    assert not np.allclose(own.phi.mu, trainer.state.bank.mu)
 
 
 @pytest.fixture(scope="module")
@@ -90,13 +100,13 @@ def test_every_episode_is_in_a_part_in_order_and_all_parts_are_alike(model, size
         mu = jnp.broadcast_to(places[:, None, None], (len(some), *Phi.at_prior(1, tiny.MODEL).mu.shape[1:]))
         return Fitted(Phi(mu, -mu), jnp.zeros((len(some), tiny.OBSERVATION_DIM)), 10.0 * places)
 
-    found = fit_in_parts(fit, model, first_five(), size)
+    found = fit_in_parts(fit, model, first(5), size)
     np.testing.assert_array_equal(found.phi.mu[:, 0, 0], np.arange(5))
     np.testing.assert_array_equal(found.phi.log_sigma[:, 0, 0], -np.arange(5))
     assert asked == [min(size, 5)] * -(-5 // size)
 
 
-def test_a_residual_is_what_the_like_of_a_plan_returned_beyond_its_promise(model):
+def test_what_the_like_of_a_plan_returned_beyond_its_promise_and_how_sure_that_is(model):
     keys = jax.random.split(jax.random.key(1), 3)
     # Two behaviours, and of the first one an episode that was lucky.
     first, second = NEAREST + 1, 4 * NEAREST
@@ -105,26 +115,52 @@ def test_a_residual_is_what_the_like_of_a_plan_returned_beyond_its_promise(model
     s0 = jax.random.normal(keys[2], (first + second, tiny.OBSERVATION_DIM))
     weight = jnp.arange(1.0, first + second + 1.0)
 
-    lucky, steady = np.asarray(residuals(model, plans, s0, y, weight, jnp.array([0, first + 3])))
+    best = jnp.array([0, first + 3])
+    (lucky, steady), (error, _) = map(np.asarray, beyond_promise(model, plans, s0, y, weight, best, NEAREST))
     like = np.arange(1, first)
     promised = model.predicted_return(s0[like], jnp.tile(plans.mu[:1], (len(like), 1, 1)))
-    assert lucky == pytest.approx(np.average(y[like] - promised, weights=weight[like]), abs=1e-4)
+    share = np.asarray(weight[like] / weight[like].sum())
+    excess = np.asarray(y[like] - promised)
+    assert lucky == pytest.approx(share @ excess, abs=1e-4)
+    # As of a mean of so many alike: the variance over their number less one.
+    assert error == pytest.approx(share @ (excess - lucky) ** 2 / (1.0 / (share @ share) - 1.0), rel=1e-3)
     # Whatever the nearest are, they returned 2; s0 is another for each, and little of the promise.
     all_promised = model.predicted_return(s0, jnp.tile(plans.mu[first + 3][None], (len(s0), 1, 1)))
     of_second = 2.0 - np.asarray(all_promised[first:])
     assert of_second.min() - 1e-4 <= steady <= of_second.max() + 1e-4
 
 
-def test_an_episode_alone_has_nothing_to_be_compared_with(model):
+def test_of_luck_alone_nothing_is_left_and_of_more_what_is_more():
+    rng = np.random.default_rng(0)
+    for spread in (0.0, 1.0, 3.0):
+        true = spread * rng.normal(size=4000)
+        error = rng.uniform(0.5, 2.0, 4000)
+        found = true + error * rng.normal(size=4000)
+        left = np.asarray(without_luck(jnp.asarray(found, jnp.float32), jnp.asarray(error**2, jnp.float32)))
+        off, was_off = np.std(left - true), np.std(found - true)
+        if spread == 0.0:
+            assert left.std() < 0.2
+        else:
+            # The least error that there is: each one's own mean given what was found.
+            least = np.sqrt(np.mean(1.0 / (1.0 / spread**2 + 1.0 / error**2)))
+            assert off == pytest.approx(least, rel=0.03)
+            assert off < was_off
+    np.testing.assert_array_equal(without_luck(jnp.array([1.0, 2.0]), jnp.zeros(2)), [1.0, 2.0])
+    np.testing.assert_array_equal(without_luck(jnp.ones(2), jnp.zeros(2)), [1.0, 1.0])
+    np.testing.assert_array_equal(without_luck(jnp.array([1.0, 3.0]), jnp.full(2, 9.0)), [2.0, 2.0])
+
+
+@pytest.mark.parametrize("count", [1, 8])
+def test_few_episodes_have_too_little_to_be_compared_with(model, count):
     alone = residuals(
         model,
-        plans_near([0.0], jax.random.key(0)),
-        jnp.zeros((1, tiny.OBSERVATION_DIM)),
-        jnp.ones(1),
-        jnp.ones(1),
-        jnp.array([0]),
+        plans_near([float(place) for place in range(count)], jax.random.key(0)),
+        jnp.zeros((count, tiny.OBSERVATION_DIM)),
+        jnp.arange(1.0, count + 1.0),
+        jnp.ones(count),
+        jnp.arange(count),
     )
-    np.testing.assert_array_equal(alone, [0.0])
+    np.testing.assert_array_equal(alone, np.zeros(count))
 
 
 def test_an_agent_keeps_the_plans_of_its_update(trainer, trained):
@@ -136,7 +172,7 @@ def test_an_agent_keeps_the_plans_of_its_update(trainer, trained):
     assert first.phi.mu.shape == untrained.phi.mu.shape
     assert first.residual.shape == (count,)
     assert np.isfinite(first.residual).all()
-    assert np.ptp(first.residual) > 0.0
+    assert not tiny.same(first.phi, untrained.phi)
     assert trainer.agent().logged is first
     trainer.step()
     assert not tiny.same(trainer.agent().logged, first)
