@@ -34,7 +34,7 @@ from gac.data.windows import DeviceEpisodes
 from gac.inference.posterior import fit_posterior, load_batch
 from gac.inference.trust_region import Logged, apart, nearest_of
 from gac.model.joint import GAC, Phi
-from gac.training.devices import gather, on_first, share_out
+from gac.training.devices import gather, keep_whole, on_first, share_out
 from gac.training.update import TrainState
 
 MOST = 128
@@ -99,7 +99,7 @@ def fit_part(
         mesh: devices that the trajectories are shared out to.
     """
     key = jax.random.fold_in(jax.random.fold_in(state.key, -1 - state.update), FOLD)
-    every = load_batch(data, index, observation_dim)
+    every = keep_whole(load_batch(data, index, observation_dim), mesh)
     batch, start = share_out((every, stored), mesh)
     phi, _ = fit_posterior(
         state.averaged,
