@@ -40,7 +40,7 @@ def lines(folder):
 
 
 def without_key_bias(path, leaf):
-    """Softmax does not see the bias of keys: rounding is all its gradient, and Adam makes whole steps of it."""
+    """Softmax does not see the bias of keys: its gradient is rounding, of which Adam makes whole steps."""
     if path.endswith(".qkv.bias"):
         return np.delete(leaf, np.s_[len(leaf) // 3 : 2 * len(leaf) // 3])
     return leaf[len(leaf) // 2 :] if path.endswith(".plan_key_value.bias") else leaf
