@@ -1,5 +1,6 @@
 """Units of the model: standardised states and returns, actions scaled to [-1, 1]."""
 
+import warnings
 from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
@@ -10,6 +11,8 @@ from gac.data.blocks import extremes, moments
 from gac.data.episodes import Episodes
 
 _SMALLEST_STD = 1e-6
+FAR = 20.0
+"""Standard deviations of the others from their mean; the best of the benchmarks' data are within seven."""
 
 Values = TypeVar("Values", ndarray, Array)
 """NumPy or JAX, whichever is given: what goes in comes out."""
@@ -71,6 +74,21 @@ class Standardiser(NamedTuple):
         """Standardised return to the data's own units."""
         raw: Values = y * _like(self.return_std, y) + _like(self.return_mean, y)
         return raw
+
+
+def warn_of_outlier(returns: Float[ndarray, "episodes"]) -> None:
+    """Warn of one return so far from the others that these look alike beside it."""
+    worst = int(np.abs(returns - np.median(returns)).argmax())
+    others = np.delete(returns, worst).astype(np.float64)
+    if not others.std() > 0.0:
+        return
+    away = abs(returns[worst] - others.mean()) / others.std()
+    if away > FAR:
+        warnings.warn(
+            f"episode {worst} has the return {returns[worst]:g}, {away:.0f} standard deviations from the "
+            "others: they look alike beside it; leave it out if it is not real (gac data inspect)",
+            stacklevel=3,
+        )
 
 
 def _scale(std: ndarray) -> ndarray:

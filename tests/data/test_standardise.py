@@ -7,7 +7,7 @@ import pytest
 import tiny
 
 from gac.data.episodes import Episodes
-from gac.data.standardise import Standardiser
+from gac.data.standardise import Standardiser, warn_of_outlier
 
 
 def test_the_data_has_mean_0_and_std_1_and_actions_from_minus_1_to_1():
@@ -64,3 +64,14 @@ def test_constants_stay_finite_and_a_constant_action_stays_itself():
         assert (value == 0.0).all()
     # Anything else could lie beyond the environment's bounds.
     np.testing.assert_allclose(standardiser.raw_action(np.asarray([[-1.0, 1.0]], np.float32)), 0.9, atol=1e-5)
+
+
+@pytest.mark.parametrize("outlier", [1e6, -1e6])
+def test_one_return_far_from_all_others_is_named(recwarn, outlier):
+    returns = np.random.default_rng(0).normal(size=100).astype(np.float32)
+    warn_of_outlier(returns)
+    warn_of_outlier(np.ones(5, np.float32))
+    assert not recwarn
+    returns[17] = outlier
+    with pytest.warns(UserWarning, match="episode 17 has the return"):
+        warn_of_outlier(returns)
