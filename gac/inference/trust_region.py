@@ -9,8 +9,8 @@ from jaxtyping import Array, Float
 from gac.config import ModelConfig
 from gac.model.joint import GAC, Phi
 
-NEAREST = 20
-"""Logged episodes that a region is made of, at most; 10 to 40 act alike (docs/research.md)."""
+REGION = 5
+"""Logged plans that a region is made of, at most; 1 acts like it, 20 worse in mazes (docs/research.md)."""
 LARGEST_SHARE = 4
 """One in so many of all, at most: of twenty episodes, the nearest twenty would be good and bad alike."""
 
@@ -29,9 +29,9 @@ class Logged(NamedTuple):
         return cls(Phi.at_prior(episodes, config), jnp.zeros(episodes))
 
 
-def nearest_of(count: int) -> int:
+def nearest_of(count: int, most: int) -> int:
     """How many of so many episodes count as nearest to a plan."""
-    return min(NEAREST, max(count // LARGEST_SHARE, 1))
+    return min(most, max(count // LARGEST_SHARE, 1))
 
 
 def apart(plan: Phi, others: Phi) -> Float[Array, "episodes"]:
@@ -40,7 +40,7 @@ def apart(plan: Phi, others: Phi) -> Float[Array, "episodes"]:
 
 
 def trust_region(model: GAC, s0: Float[Array, "batch obs"], logged: Logged) -> Phi:
-    r"""The Gaussian around the logged plan that returns most from s0 and the `nearest_of` all.
+    r"""The Gaussian around the logged plan that returns most from s0 and the REGION nearest, itself one.
 
     What plan i returns from s0 is what it promises there, $\mu_\gamma(z_y(s_0, \bar\epsilon_i))$, corrected
     by its residual, which `gac.training.logged` explains.
@@ -64,7 +64,7 @@ def trust_region(model: GAC, s0: Float[Array, "batch obs"], logged: Logged) -> P
         states = jnp.broadcast_to(state[None], (plans.mu.shape[0], *state.shape))
         most = jnp.argmax(model.predicted_return(states, plans.mu) + logged.residual)
         centre = jax.tree.map(lambda leaf: leaf[most][None], plans)
-        _, near = jax.lax.top_k(-apart(centre, plans), nearest_of(plans.mu.shape[0]))
+        _, near = jax.lax.top_k(-apart(centre, plans), nearest_of(plans.mu.shape[0], REGION))
         mu, variance = plans.mu[near], jnp.exp(2.0 * plans.log_sigma[near])
         return Phi(jnp.mean(mu, axis=0), 0.5 * jnp.log(jnp.mean(variance, axis=0) + jnp.var(mu, axis=0)))
 

@@ -41,6 +41,8 @@ MOST = 128
 """Episodes kept. Exploit looks for the best behaviour among them, which their own returns need not show."""
 OTHERS = 512
 """Episodes beside them that may count as nearest, evenly from all others by rank of return."""
+NEAREST = 20
+"""Episodes that tell what the like of a plan returned, at most."""
 STEPS = 100
 FOLD = 2
 """What the key is folded with: split in two, it serves the held-out ELBO of the same update."""
@@ -149,7 +151,7 @@ def residuals(
     best: Int[Array, "best"],
 ) -> Float[Array, "best"]:
     """$c_i$ of the best plans, standardised; 0 if the nearest are less than two and tell nothing of luck."""
-    if (count := nearest_of(len(y) - 1)) < 2:
+    if (count := nearest_of(len(y) - 1, NEAREST)) < 2:
         return jnp.zeros(len(best))
     return without_luck(*beyond_promise(model, plans, s0, y, weight, best, count))
 

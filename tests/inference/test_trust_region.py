@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tiny
 
-from gac.inference.trust_region import NEAREST, Logged, nearest_of, trust_region
+from gac.inference.trust_region import REGION, Logged, nearest_of, trust_region
 from gac.model.joint import GAC, Phi
 
-LOGGED = 5 * NEAREST
+LOGGED = 20 * REGION
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +46,10 @@ def test_it_has_the_moments_of_the_plans_around_the_one_that_returns_most_from_e
         promised = model.predicted_return(jnp.tile(state[None], (LOGGED, 1)), plans.mu)
         most = int(np.argmax(promised + logged.residual))
         centre = Phi(plans.mu[most : most + 1], plans.log_sigma[most : most + 1])
-        best = np.argsort(kl(plans, centre) + kl(centre, plans))[:NEAREST]
+        best = np.argsort(kl(plans, centre) + kl(centre, plans))[:REGION]
         chosen.add(tuple(sorted(best)))
         # Draws of the equal mixture of the best, against the one Gaussian.
-        noise = np.random.default_rng(row).standard_normal((2000, NEAREST, *plans.mu.shape[1:]))
+        noise = np.random.default_rng(row).standard_normal((8000, REGION, *plans.mu.shape[1:]))
         draws = np.asarray(plans.mu)[best] + np.exp(np.asarray(plans.log_sigma)[best]) * noise
         np.testing.assert_allclose(region.mu[row], draws.mean(axis=(0, 1)), atol=0.03)
         np.testing.assert_allclose(np.exp(region.log_sigma[row]), draws.std(axis=(0, 1)), rtol=0.03)
@@ -57,7 +57,7 @@ def test_it_has_the_moments_of_the_plans_around_the_one_that_returns_most_from_e
 
 
 def test_of_few_plans_the_region_is_of_a_quarter_of_them(model, logged, s0):
-    assert [nearest_of(count) for count in (1, 3, 4, 8, 20, 79, 80, 128)] == [1, 1, 1, 2, 5, 19, 20, 20]
+    assert [nearest_of(count, 20) for count in (1, 3, 4, 8, 20, 79, 80, 128)] == [1, 1, 1, 2, 5, 19, 20, 20]
     # One in four of twelve is of the behaviour that returns most.
     places = jnp.repeat(jnp.array([-2.0, 0.0, 2.0, 4.0]), 3)[:, None, None]
     mu = jnp.broadcast_to(places, (12, *logged.phi.mu.shape[1:]))
@@ -74,7 +74,7 @@ def test_a_single_plan_is_its_own_region(model, logged, s0):
 
 
 def test_it_lies_around_one_of_two_behaviours_not_between_them(model, s0):
-    each = 2 * NEAREST
+    each = 8 * REGION
     shape = (each, tiny.MODEL.latent_tokens, tiny.MODEL.embed_dim)
     shift = jnp.full(shape, 2.0)
     noise = 0.05 * jax.random.normal(jax.random.key(3), (2, *shape))

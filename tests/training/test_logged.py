@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import tiny
 
-from gac.inference.trust_region import NEAREST, Logged
+from gac.inference.trust_region import Logged
 from gac.model.joint import GAC, Phi
 from gac.training import logged
 from gac.training.bank import take
 from gac.training.logged import (
+    NEAREST,
     Compared,
     Fitted,
     beyond_promise,
