@@ -39,8 +39,9 @@ def kept_plans(run: Path, data: str) -> tuple[Agent, Phi, dict[str, ndarray]]:
     trainer.resume()
     with mock.patch.object(logged, "_residuals", wraps=logged._residuals) as residuals:
         agent = trainer.agent()
-    count = nearest_of(len(residuals.call_args.args[3]) - 1, logged.NEAREST)
-    found, _ = logged.beyond_promise(*residuals.call_args.args, count)
+    model, fitted, compared = residuals.call_args.args
+    count = nearest_of(len(fitted.y) - 1, logged.NEAREST)
+    found, _ = logged.beyond_promise(model, fitted, compared, count)
     kept: Logged = agent.logged
     unit = float(np.diff(agent.standardiser.raw_return(np.array([0.0, 1.0])))[0])
     added = (jnp.zeros_like(found), found, kept.residual)

@@ -136,40 +136,27 @@ def fit_in_parts(
         early = min(start, len(index) - size)
         fitted = on_first(fit(index[early : early + size], number))
         parts.append(jax.tree.map(lambda leaf, known=start - early: leaf[known:], fitted))
-    phi, s0, y = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
-    best, weight = on_first((compared.best, compared.weight))
-    found = _residuals(on_first(averaged), phi, s0, y, weight, best)
-    return Logged(jax.tree.map(lambda leaf: leaf[best], phi), found)
+    fitted, compared = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts), on_first(compared)
+    found = _residuals(on_first(averaged), fitted, compared)
+    return Logged(jax.tree.map(lambda leaf: leaf[compared.best], fitted.phi), found)
 
 
-def residuals(
-    model: GAC,
-    plans: Phi,
-    s0: Float[Array, "compared obs"],
-    y: Float[Array, "compared"],
-    weight: Float[Array, "compared"],
-    best: Int[Array, "best"],
-) -> Float[Array, "best"]:
+def residuals(model: GAC, fitted: Fitted, compared: Compared) -> Float[Array, "best"]:
     """$c_i$ of the best plans, standardised; 0 if the nearest are less than two and tell nothing of luck."""
-    if (count := nearest_of(len(y) - 1, NEAREST)) < 2:
-        return jnp.zeros(len(best))
-    return without_luck(*beyond_promise(model, plans, s0, y, weight, best, count))
+    if (count := nearest_of(len(fitted.y) - 1, NEAREST)) < 2:
+        return jnp.zeros(len(compared.best))
+    return without_luck(*beyond_promise(model, fitted, compared, count))
 
 
 def beyond_promise(
-    model: GAC,
-    plans: Phi,
-    s0: Float[Array, "compared obs"],
-    y: Float[Array, "compared"],
-    weight: Float[Array, "compared"],
-    best: Int[Array, "best"],
-    count: int,
+    model: GAC, fitted: Fitted, compared: Compared, count: int
 ) -> tuple[Float[Array, "best"], Float[Array, "best"]]:
     """What the `count` nearest to each of the best plans returned beyond its promise to them.
 
     Returns:
         Their weighted mean and its squared standard error.
     """
+    (plans, s0, y), weight = fitted, compared.weight
 
     def beyond(place: Int[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:
         plan = jax.tree.map(lambda leaf: leaf[place][None], plans)
@@ -179,7 +166,7 @@ def beyond_promise(
         mean, effective = jnp.sum(share * excess), 1.0 / jnp.sum(share**2)
         return mean, jnp.sum(share * (excess - mean) ** 2) / (effective - 1.0)
 
-    found: tuple[Float[Array, "best"], Float[Array, "best"]] = jax.lax.map(beyond, best)
+    found: tuple[Float[Array, "best"], Float[Array, "best"]] = jax.lax.map(beyond, compared.best)
     return found
 
 

@@ -117,7 +117,9 @@ def test_what_the_like_of_a_plan_returned_beyond_its_promise_and_how_sure_that_i
     weight = jnp.arange(1.0, first + second + 1.0)
 
     best = jnp.array([0, first + 3])
-    (lucky, steady), (error, _) = map(np.asarray, beyond_promise(model, plans, s0, y, weight, best, NEAREST))
+    (lucky, steady), (error, _) = map(
+        np.asarray, beyond_promise(model, Fitted(plans, s0, y), Compared(best, best, weight), NEAREST)
+    )
     like = np.arange(1, first)
     promised = model.predicted_return(s0[like], jnp.tile(plans.mu[:1], (len(like), 1, 1)))
     share = np.asarray(weight[like] / weight[like].sum())
@@ -153,13 +155,13 @@ def test_of_luck_alone_nothing_is_left_and_of_more_what_is_more():
 
 @pytest.mark.parametrize("count", [1, 8])
 def test_few_episodes_have_too_little_to_be_compared_with(model, count):
-    alone = residuals(
-        model,
-        plans_near([float(place) for place in range(count)], jax.random.key(0)),
+    index = jnp.arange(count, dtype=jnp.int32)
+    s0, plans = (
         jnp.zeros((count, tiny.OBSERVATION_DIM)),
-        jnp.arange(1.0, count + 1.0),
-        jnp.ones(count),
-        jnp.arange(count),
+        plans_near([float(place) for place in range(count)], jax.random.key(0)),
+    )
+    alone = residuals(
+        model, Fitted(plans, s0, jnp.arange(1.0, count + 1.0)), Compared(index, index, jnp.ones(count))
     )
     np.testing.assert_array_equal(alone, np.zeros(count))
 
