@@ -58,13 +58,10 @@ def act_out(agent: Agent, plans: Phi, starts: int, seed: int) -> tuple[ndarray, 
         first = np.stack([env.reset(seed=seed + start)[0] for env in environments]).astype(np.float32)
         own: Plan = agent.plan(first, gac.Prior())
         s0 = jnp.asarray(agent.standardiser.standardise_observation(first))
-        memory = agent.model.generator.remember(agent.model.prior(s0, plans.mu)[1])
-        promised[:, start] = agent.standardiser.raw_return(
-            np.asarray(agent.model.predicted_return(s0, plans.mu))
-        )
-        achieved[:, start] = play(
-            agent, own._replace(memory=memory, epsilon=plans.mu), environments, first
-        ).returns
+        z_y, z_traj = agent.model.prior(s0, plans.mu)
+        promised[:, start] = agent.standardiser.raw_return(np.asarray(agent.model.critic.mean(z_y)))
+        acted = own._replace(memory=agent.model.generator.remember(z_traj), epsilon=plans.mu)
+        achieved[:, start] = play(agent, acted, environments, first).returns
     return promised, achieved
 
 

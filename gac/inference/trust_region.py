@@ -10,7 +10,7 @@ from gac.config import ModelConfig
 from gac.model.joint import GAC, Phi
 
 REGION = 5
-"""Logged plans that a region is made of, at most; 1 acts like it, 20 worse in mazes (docs/research.md)."""
+"""Logged plans that a region is made of, at most; 1 acts alike, 20 rather worse (docs/research.md)."""
 LARGEST_SHARE = 4
 """One in so many of all, at most: of twenty episodes, the nearest twenty would be good and bad alike."""
 
