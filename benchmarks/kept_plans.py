@@ -32,8 +32,10 @@ from gac.training.offline import Trainer
 WAYS = ("promise", "corrected", "without_luck")
 
 
-def kept_plans(run: Path, data: str) -> tuple[Agent, Phi, dict[str, ndarray]]:
-    """The agent of a run, its kept plans, and what each way adds to the promise of each, raw."""
+def kept_plans(run: Path, data: str) -> tuple[Agent, Phi, dict[str, ndarray], float]:
+    """The agent of a run, its kept plans, what each way adds to the promise of each, raw, and the standard
+    error of what `corrected` adds, the root of its mean square.
+    """
     episodes, config = load_data(data), gac.load(run).config
     trainer = Trainer(episodes, config, run)
     trainer.resume()
@@ -41,11 +43,12 @@ def kept_plans(run: Path, data: str) -> tuple[Agent, Phi, dict[str, ndarray]]:
         agent = trainer.agent()
     model, fitted, compared = residuals.call_args.args
     count = nearest_of(len(fitted.y) - 1, logged.NEAREST)
-    found, _ = logged.beyond_promise(model, fitted, compared, count)
+    found, squared_error = logged.beyond_promise(model, fitted, compared, count)
     kept: Logged = agent.logged
     unit = float(np.diff(agent.standardiser.raw_return(np.array([0.0, 1.0])))[0])
-    added = (jnp.zeros_like(found), found, kept.residual)
-    return agent, kept.phi, {way: unit * np.asarray(each) for way, each in zip(WAYS, added, strict=True)}
+    each = (jnp.zeros_like(found), found, kept.residual)
+    added = {way: unit * np.asarray(more) for way, more in zip(WAYS, each, strict=True)}
+    return agent, kept.phi, added, unit * float(jnp.sqrt(jnp.mean(squared_error)))
 
 
 def act_out(agent: Agent, plans: Phi, starts: int, seed: int) -> tuple[ndarray, ndarray]:
@@ -81,7 +84,7 @@ def main(
         seed: seed of the environment, for the first of them.
         json_file: where to write the record.
     """
-    agent, plans, added = kept_plans(run, data)
+    agent, plans, added, error = kept_plans(run, data)
     promised, achieved = act_out(agent, plans, starts, seed)
     of_plan = achieved.mean(axis=1)
     best = achieved[:, ::2].mean(axis=1).argmax()
@@ -93,6 +96,7 @@ def main(
         "plans": {"quantiles_0_10_50_90_100": np.quantile(of_plan, [0, 0.1, 0.5, 0.9, 1]).tolist()},
         # Chosen on one half of the starts, judged on the other.
         "best_in_hindsight": float(achieved[best, 1::2].mean()),
+        "corrected_error": error,
     }
     for way, more in added.items():
         expected = promised + more[:, None]

@@ -83,6 +83,7 @@ def calibrate(agent: Agent, data: Episodes, seed: int = 0) -> Calibration:
         scale=tuple(scale.tolist()),
         surprise=tuple(maxima[:, 0].tolist()),
         fall=tuple(maxima[:, 1].tolist()),
+        states=tuple(np.asarray(seen.known).sum(axis=0).tolist()),
         first_lowest=tuple(first.min(axis=0).tolist()),
         first_highest=tuple(first.max(axis=0).tolist()),
     )

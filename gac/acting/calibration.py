@@ -31,7 +31,7 @@ from gac.model.joint import GAC
 from gac.records import Fields, read_text
 
 FILE = "calibration.json"
-SCHEMA = 2
+SCHEMA = 3
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ class Calibration:
     """The largest smoothed surprise of each held-out episode."""
     fall: tuple[float, ...]
     """The largest smoothed fall of each held-out episode."""
+    states: tuple[int, ...]
+    """States of each held-out episode."""
     first_lowest: tuple[float, ...]
     """Least value of each dimension over the data's first states, standardised."""
     first_highest: tuple[float, ...]
@@ -97,6 +99,15 @@ class Calibration:
             )
         return float(np.sort(self.score(np.array([self.surprise, self.fall]).T, trigger.signal))[rank - 1])
 
+    def horizon(self, trigger: Trigger) -> int:
+        """States of a plan that are judged: so many held-out episodes go as far that these tell the rate.
+
+        Beyond, a plan is where next to no logged episode was under one plan, as after the arrival at a goal
+        that ends the episodes of the data: unusual without being wrong.
+        """
+        needed = max(1, math.ceil(1.0 / trigger.rate - 1e-9) - 1)
+        return int(np.sort(self.states)[-min(needed, len(self.states))])
+
     def save(self, folder: Path) -> None:
         """Write calibration.json."""
         write_text(
@@ -133,14 +144,16 @@ def read_calibration(folder: Path, model: GAC) -> Calibration | None:
         scale=fields.numbers("scale"),
         surprise=fields.numbers("surprise"),
         fall=fields.numbers("fall"),
+        states=tuple(map(int, fields.numbers("states"))),
         first_lowest=fields.numbers("first_lowest"),
         first_highest=fields.numbers("first_highest"),
     )
     if calibration.memory_steps != MEMORY_STEPS or calibration.model != fingerprint(model):
         return None
-    if not calibration.surprise or len(calibration.surprise) != len(calibration.fall):
+    counts = [len(calibration.surprise), len(calibration.fall), len(calibration.states)]
+    if not counts[0] or len(set(counts)) > 1:
         raise UserError(
-            f"{path}: surprise and fall have {len(calibration.surprise)} and {len(calibration.fall)} values, "
+            f"{path}: surprise, fall and states have {counts[0]}, {counts[1]} and {counts[2]} values, "
             "expected one of each per held-out episode; delete the file and calibrate again"
         )
     return calibration

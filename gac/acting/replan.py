@@ -40,7 +40,8 @@ class Every:
 class Trigger:
     """A new plan when the present one no longer holds; needs a calibrated agent (`gac.calibrate`).
 
-    Only where a plan may begin, at states within what the data's first states span.
+    Only where a plan may begin, at states within what the data's first states span, and no longer than
+    held-out episodes tell what is usual (`Calibration.horizon`).
 
     Args:
         rate: false alarms per episode: the share of the data's episodes, under plans that fit them, in

@@ -17,6 +17,7 @@ from gac.acting.watch import Watch, act_and_expect, judged, watch
 from gac.compilation import JitSmall
 from gac.data.standardise import Standardiser
 from gac.errors import UserError
+from gac.inference.solve import either
 from gac.model.generator import PlanMemory
 from gac.model.joint import GAC
 
@@ -76,7 +77,7 @@ class ReplanningPolicy:
                     "the trigger is not calibrated; give gac evaluate --data DATA, or call "
                     "gac.calibrate(agent, data) with the data that the run was trained on"
                 )
-            self._threshold = calibration.threshold(replan)
+            self._threshold, self._horizon = calibration.threshold(replan), calibration.horizon(replan)
             self._scale = jnp.asarray(calibration.scale, jnp.float32)
         self.reset()
 
@@ -132,7 +133,8 @@ class ReplanningPolicy:
         self._watch = watch(self._model, self._epsilon, self._scale, self._watch, state)
         average, seen = np.asarray(self._watch.average), np.asarray(self._watch.seen)
         unusual = self._calibration.score(average, self._replan.signal) > self._threshold
-        due: Bool[ndarray, "batch"] = unusual & judged(seen, self.replans)
+        known = judged(seen, self.replans) & (seen <= self._horizon)
+        due: Bool[ndarray, "batch"] = unusual & known
         return due & self._calibration.may_begin(np.asarray(state)) if due.any() else due
 
     def _plan_anew(self, rows: Int[ndarray, "due"], state: Float[Array, "batch obs"]) -> None:
@@ -173,10 +175,7 @@ def _promising_more(model: GAC, state: Float[Array, "group obs"], new: Plans, ol
     promise more than the plan at hand is the only reason to change (docs/research.md).
     """
     more = model.predicted_return(state, new[0]) > model.predicted_return(state, old[0])
-    chosen: Plans = jax.tree.map(
-        lambda a, b: jnp.where(more.reshape(-1, *[1] * (a.ndim - 1)), a, b), new, old
-    )
-    return chosen
+    return either(more, new, old)
 
 
 @jax.jit

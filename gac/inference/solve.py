@@ -1,12 +1,13 @@
 """From a query to base noise: objective, start, the one inner loop."""
 
 import functools
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Key, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
 from numpy import ndarray
 
 from gac.compilation import JitSmall
@@ -23,6 +24,8 @@ TOL = 1e-5
 LEARNING_RATE = 0.1
 PAIRS = 1
 """Mirrored pairs of draws per step: one is enough where every step draws anew."""
+
+T = TypeVar("T")
 
 
 def solve(
@@ -47,8 +50,15 @@ def solve(
         predicted return at each step, standardised.
     """
     epsilon, phi, info = _plan(model, s0, query, logged, _aims(query, returns), jnp.asarray(target), key)
-    watched = np.zeros(0, np.float32) if info is None else np.asarray(info.trace)
-    return epsilon, phi, info, watched[np.isfinite(watched)]
+    return epsilon, phi, info, np.zeros(0, np.float32) if info is None else _mean_trace(info)
+
+
+def _mean_trace(info: Info) -> Float[ndarray, "steps"]:
+    """The mean over plans of what was watched, as long as the last one moves; a plan that rests stays."""
+    watched = np.asarray(info.trace).T[: int(info.steps.max())]
+    known = np.minimum(np.arange(len(watched))[:, None], np.isfinite(watched).sum(axis=0) - 1)
+    mean: ndarray = np.take_along_axis(watched, known, axis=0).mean(axis=1)
+    return mean
 
 
 def solve_each(
@@ -129,6 +139,12 @@ def _plan_each(
     return jax.vmap(alone)(s0, target, keys)[:, 0]
 
 
+def either(choice: Bool[Array, "batch"], one: T, other: T) -> T:
+    """Row by row `one` where chosen, else the `other`; the leading axis of every array is that of rows."""
+    rows: T = jax.tree.map(lambda a, b: jnp.where(choice.reshape(-1, *[1] * (a.ndim - 1)), a, b), one, other)
+    return rows
+
+
 def _ascend(objective: Objective, start: Phi, key: PRNGKeyArray) -> tuple[Phi, Info]:
     """From a start to the objective's maximum: new draws at every step, a rate that falls to zero.
 
@@ -136,7 +152,7 @@ def _ascend(objective: Objective, start: Phi, key: PRNGKeyArray) -> tuple[Phi, I
     the expectation (docs/research.md).
     """
     optimiser = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, MAX_STEPS))
-    return infer(objective, start, optimiser, MAX_STEPS, TOL, key)
+    return infer(objective, start, optimiser, MAX_STEPS, TOL, key, each=True)
 
 
 @JitSmall
@@ -148,9 +164,25 @@ def _exploit(
     ceiling: Float[Array, ""],
     key: PRNGKeyArray,
 ) -> tuple[Phi, Info]:
-    """The highest return expected near the best of what was logged."""
-    region = trust_region(model, s0, logged)
-    return _ascend(exploit_objective(model, s0, region, kl_weight, ceiling, PAIRS), region, key)
+    """The highest return expected near the best of what was logged, or near the prior if that is more.
+
+    More by sigma_y, the critic's own spread: less than that it cannot tell apart, and what was done before
+    is the surer. So where logged plans promise nearly the ceiling, nothing else is looked for.
+    """
+
+    def ascend(hold: Phi, key: PRNGKeyArray) -> tuple[tuple[Phi, Info], Float[Array, "batch"]]:
+        objective = exploit_objective(model, s0, hold, kl_weight, ceiling, PAIRS)
+        phi, info = _ascend(objective, hold, key)
+        return (phi, info), jnp.minimum(model.predicted_return(s0, phi.mu), ceiling)
+
+    def look_beyond() -> tuple[Phi, Info]:
+        beyond, promise = ascend(Phi.at_prior(s0.shape[0], model.config), jax.random.fold_in(key, 1))
+        return either(promise > enough, beyond, near)
+
+    near, promised = ascend(trust_region(model, s0, logged), key)
+    enough = promised + model.critic.sigma_y()
+    found: tuple[Phi, Info] = jax.lax.cond(jnp.any(enough < ceiling), look_beyond, lambda: near)
+    return found
 
 
 @JitSmall

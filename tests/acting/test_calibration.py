@@ -62,6 +62,7 @@ def calibrated(trained):
         scale=tuple(np.asarray(scale).tolist()),
         surprise=tuple(maxima[:, 0].tolist()),
         fall=tuple(maxima[:, 1].tolist()),
+        states=(STEPS + 1,) * EPISODES,
         first_lowest=(-np.inf,) * tiny.OBSERVATION_DIM,
         first_highest=(np.inf,) * tiny.OBSERVATION_DIM,
     )
@@ -121,7 +122,7 @@ def test_short_episodes_and_padding_do_not_count(calibrated):
 
 def test_the_threshold_is_the_conformal_quantile():
     values = tuple(float(v) for v in np.random.default_rng(0).permutation(19))
-    one = Calibration("m", "d", MEMORY_STEPS, (1.0,), values, (0.0,) * 19, (0.0,), (1.0,))
+    one = Calibration("m", "d", MEMORY_STEPS, (1.0,), values, (0.0,) * 19, (9,) * 19, (0.0,), (1.0,))
     for rate, rank in ((0.05, 19), (0.1, 18), (0.5, 10)):
         at = one.threshold(gac.Trigger(rate, "surprise"))
         scores = one.score(np.array([values, np.zeros(19)]).T, "surprise")
@@ -129,6 +130,13 @@ def test_the_threshold_is_the_conformal_quantile():
         assert np.sum(scores > at) == 19 - rank
     with pytest.raises(UserError, match=r"at least 0\.05"):
         one.threshold(gac.Trigger(0.04, "surprise"))
+
+
+def test_a_plan_is_judged_as_far_as_enough_episodes_went():
+    """A rate of one in ten needs nine episodes: the ninth longest of these says how far."""
+    states, flat = tuple(range(100, 119)), (0.0,) * 19
+    one = Calibration("m", "d", MEMORY_STEPS, (1.0,), flat, flat, states, (0.0,), (1.0,))
+    assert [one.horizon(gac.Trigger(rate)) for rate in (0.05, 0.1, 0.5)] == [100, 110, 118]
 
 
 @pytest.fixture
@@ -141,6 +149,7 @@ def test_held_out_episodes_calibrate_a_run_once_and_for_all(run, trained):
     assert agent.calibration is None
     made = gac.calibrate(agent, trained.episodes)
     assert len(made.surprise) == 2  # a fifth of ten
+    assert set(made.states) <= {length + 1 for length in trained.episodes.lengths.tolist()}
     assert agent.calibration is made
     # Plans may begin at every first state of the data, and nowhere beyond all of them.
     first = trained.episodes.observations[trained.episodes.starts]
@@ -160,7 +169,8 @@ def test_held_out_episodes_calibrate_a_run_once_and_for_all(run, trained):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"surprise": [1.0]}, "1 and 2 values"),
+        ({"surprise": [1.0]}, "1, 2 and 2 values"),
+        ({"states": [20]}, "2, 2 and 1 values"),
         ({"scale": ["x"]}, "scale is"),
         ({"memory_steps": None}, "memory_steps is None"),
     ],
@@ -173,6 +183,7 @@ def test_a_damaged_file_is_said_in_one_line(changes, said, run):
         scale=(1.0,) * 3,
         surprise=(1.0, 2.0),
         fall=(0.1, 0.2),
+        states=(20, 30),
         first_lowest=(-1.0,) * 3,
         first_highest=(1.0,) * 3,
     )

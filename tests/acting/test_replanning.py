@@ -31,6 +31,7 @@ def agent(trained):
         scale=(1.0,) * tiny.OBSERVATION_DIM,
         surprise=usual,
         fall=usual,
+        states=(1000,) * len(usual),
         first_lowest=(-np.inf,) * tiny.OBSERVATION_DIM,
         first_highest=(np.inf,) * tiny.OBSERVATION_DIM,
     )
@@ -94,6 +95,15 @@ def test_a_trigger_that_does_not_fire_and_a_time_that_does_not_come_change_nothi
         actions, counts = run(agent.policy(plan, replan), path)
         np.testing.assert_allclose(actions, never, atol=1e-5)
         assert counts.sum() == 0
+
+
+def test_a_plan_is_not_judged_beyond_what_the_data_tell_of(agent, first):
+    """A jump is answered as long as held-out episodes go on, and a new plan has that long again."""
+    plan, horizon, early = agent.plan(first, gac.Prior()), 4 * MEMORY_STEPS, MEMORY_STEPS + 2
+    agent.calibration = dataclasses.replace(agent.calibration, states=(horizon,) * 20)
+    jumps = [(early, 0), (horizon, 1), (early, 2), (horizon, 2)]
+    _, counts = run(agent.policy(plan, gac.Trigger(0.05)), walk(first, horizon + 2, jumps))
+    assert counts[-1].tolist() == [1, 0, 2, 0, 0, 0]
 
 
 def test_every_n_steps_is_every_n_steps(agent, first):

@@ -10,7 +10,8 @@ from gac.inference import solve as module
 from gac.inference.objectives import exploit_objective
 from gac.inference.queries import Exploit, Explore, Prior, Target
 from gac.inference.solve import solve, solve_each
-from gac.inference.trust_region import trust_region
+from gac.inference.trust_region import Logged, trust_region
+from gac.model.joint import Phi
 
 BATCH = 3
 
@@ -54,10 +55,55 @@ def test_a_dearer_nat_keeps_exploit_nearer_to_what_was_logged(ask, trained, monk
         epsilon, _, _, _ = ask(Exploit(kl_weight=kl_weight))
         np.testing.assert_array_equal(epsilon, kept[-1][0].mu)
     nats = [float(phi.kl_to(region).sum(axis=1).mean()) for phi, _ in kept]
-    promised = [float(info.trace[int(info.steps.max()) - 1]) for _, info in kept]
+    promised = [float(info.trace[:, int(info.steps.max()) - 1].mean()) for _, info in kept]
     assert nats[0] > 1.0
     assert nats[1] < 0.05
     assert promised[0] > promised[1] + 0.2
+
+
+@pytest.fixture(scope="module")
+def held(trained):
+    """`(aim, room, kl_weight) -> (phi, info, promised, logged plan, its promise)`: one plan was logged.
+
+    It is what a target of `aim` finds, and so sure that nothing is gained around it; the best return of the
+    data is `room` above what it promises.
+    """
+    agent, episodes = trained.agent, trained.episodes
+    first = episodes.observations[episodes.starts[:1]]
+    s0 = jnp.asarray(agent.standardiser.standardise_observation(first))
+
+    def exploit(aim, room, kl_weight):
+        plan = agent.plan(first, Target(aim)).epsilon
+        logged = Logged(Phi(plan, jnp.full_like(plan, -6.0)), jnp.zeros(1))
+        before = agent.model.predicted_return(s0, plan)[0]
+        phi, info = module._exploit(
+            agent.model, s0, logged, jnp.float32(kl_weight), before + room, jax.random.key(0)
+        )
+        return phi, info, float(agent.model.predicted_return(s0, phi.mu)[0]), plan, float(before)
+
+    return exploit
+
+
+def test_exploit_leaves_logged_plans_that_fall_short_for_what_the_prior_has(held, trained):
+    phi, info, promised, plan, before = held(aim=-1e3, room=100.0, kl_weight=0.01)
+    assert promised > before + float(trained.agent.model.critic.sigma_y()[0])
+    assert float(jnp.abs(phi.mu - plan).max()) > 0.1
+    # What is told of the ascent is told of the one that was taken.
+    last = float(info.trace[0, int(info.steps[0]) - 1])
+    assert abs(last - promised) < abs(last - before)
+
+
+@pytest.mark.parametrize(
+    ("aim", "room", "kl_weight"),
+    [pytest.param(-1e3, 0.9, 0.01, id="no room"), pytest.param(1e3, 100.0, 100.0, id="less at the prior")],
+)
+def test_exploit_stays_where_no_more_is_promised_than_the_critic_tells_apart(
+    aim, room, kl_weight, held, trained
+):
+    room *= float(trained.agent.model.critic.sigma_y()[0])
+    phi, _, promised, plan, before = held(aim, room, kl_weight)
+    np.testing.assert_allclose(phi.mu, plan, atol=0.05)
+    assert promised == pytest.approx(before, abs=0.05)
 
 
 def test_plans_for_one_state_reach_the_same_value_whatever_their_draws(trained, data_returns):
