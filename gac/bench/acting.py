@@ -28,7 +28,8 @@ def plans(agent: Agent, gflops: float, effort: Effort, count: int) -> Row:
     with_compilation = time.perf_counter() - began
     taken = call_times(lambda: agent.plan(first, Exploit()).memory, effort)
     assert plan.info is not None  # Exploit optimises.
-    # The batch goes on until its slowest plan has stopped.
+    # The batch goes on until its slowest plan has stopped. Of exploit's two ascents, where it makes both, the
+    # one that is taken counts.
     flops = int(np.max(plan.info.steps)) * query_step_flops(agent.config.model, agent.observation_dim, count)
     achieved = rates(flops / 1e9, taken)
     return {

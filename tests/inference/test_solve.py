@@ -1,5 +1,6 @@
 """Queries do what they promise: more return, near good logged behaviour; a target; draws of the prior."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -63,30 +64,32 @@ def test_a_dearer_nat_keeps_exploit_nearer_to_what_was_logged(ask, trained, monk
 
 @pytest.fixture(scope="module")
 def held(trained):
-    """`(aim, room, kl_weight) -> (phi, info, promised, logged plan, its promise)`: one plan was logged.
+    """`(aim, room, kl_weight, sigma_y) -> (phi, info, promised, logged plan, its promise)`.
 
-    It is what a target of `aim` finds, and so sure that nothing is gained around it; the best return of the
-    data is `room` above what it promises.
+    One plan was logged. It is what a target of `aim` finds, and so sure that nothing is gained around it; the
+    best return of the data is `room` above what it promises, in sigma_y.
     """
     agent, episodes = trained.agent, trained.episodes
     first = episodes.observations[episodes.starts[:1]]
     s0 = jnp.asarray(agent.standardiser.standardise_observation(first))
 
-    def exploit(aim, room, kl_weight):
+    def exploit(aim, room, kl_weight, sigma_y=0.6):
+        model = eqx.tree_at(
+            lambda model: model.critic.sigma_y.log_value, agent.model, jnp.log(jnp.full(1, sigma_y))
+        )
         plan = agent.plan(first, Target(aim)).epsilon
         logged = Logged(Phi(plan, jnp.full_like(plan, -6.0)), jnp.zeros(1))
         before = agent.model.predicted_return(s0, plan)[0]
-        phi, info = module._exploit(
-            agent.model, s0, logged, jnp.float32(kl_weight), before + room, jax.random.key(0)
-        )
+        ceiling = before + room * sigma_y
+        phi, info = module._exploit(model, s0, logged, jnp.float32(kl_weight), ceiling, jax.random.key(0))
         return phi, info, float(agent.model.predicted_return(s0, phi.mu)[0]), plan, float(before)
 
     return exploit
 
 
-def test_exploit_leaves_logged_plans_that_fall_short_for_what_the_prior_has(held, trained):
+def test_exploit_leaves_logged_plans_that_fall_short_for_what_the_prior_has(held):
     phi, info, promised, plan, before = held(aim=-1e3, room=100.0, kl_weight=0.01)
-    assert promised > before + float(trained.agent.model.critic.sigma_y()[0])
+    assert promised > before + 0.6
     assert float(jnp.abs(phi.mu - plan).max()) > 0.1
     # What is told of the ascent is told of the one that was taken.
     last = float(info.trace[0, int(info.steps[0]) - 1])
@@ -94,14 +97,15 @@ def test_exploit_leaves_logged_plans_that_fall_short_for_what_the_prior_has(held
 
 
 @pytest.mark.parametrize(
-    ("aim", "room", "kl_weight"),
-    [pytest.param(-1e3, 0.9, 0.01, id="no room"), pytest.param(1e3, 100.0, 100.0, id="less at the prior")],
+    "case",
+    [
+        pytest.param({"aim": -1e3, "room": 0.9, "kl_weight": 0.01}, id="no room"),
+        pytest.param({"aim": 1e3, "room": 100.0, "kl_weight": 100.0}, id="less at the prior"),
+        pytest.param({"aim": -1e3, "room": 2.0, "kl_weight": 0.01, "sigma_y": 50.0}, id="not by enough"),
+    ],
 )
-def test_exploit_stays_where_no_more_is_promised_than_the_critic_tells_apart(
-    aim, room, kl_weight, held, trained
-):
-    room *= float(trained.agent.model.critic.sigma_y()[0])
-    phi, _, promised, plan, before = held(aim, room, kl_weight)
+def test_exploit_stays_where_no_more_is_promised_than_the_critic_tells_apart(case, held):
+    phi, _, promised, plan, before = held(**case)
     np.testing.assert_allclose(phi.mu, plan, atol=0.05)
     assert promised == pytest.approx(before, abs=0.05)
 
