@@ -34,8 +34,8 @@ class ReplanningPolicy:
     """As `Policy`, with new plans where `replan` asks for them. Made by `Agent.policy`.
 
     The new plan answers the query of the first one at the current state. Where `choosy`, the old one stays
-    unless the new one promises more from there. Context and environment go on; the trigger begins anew with
-    either.
+    unless the new one promises sigma_y more from there. Context and environment go on; the trigger begins
+    anew with either.
 
     Args:
         model: theta.
@@ -46,7 +46,7 @@ class ReplanningPolicy:
         replan: when to plan anew.
         calibration: what held-out episodes showed; the trigger needs it.
         single: whether one observation is given rather than a batch.
-        choosy: keep a plan that promises no less than the new one, as exploit does.
+        choosy: keep a plan unless the new one promises sigma_y more, as exploit does.
 
     Raises:
         UserError: a trigger without a calibration, or with a rate that it cannot tell.
@@ -169,12 +169,14 @@ class ReplanningPolicy:
 
 @JitSmall
 def _promising_more(model: GAC, state: Float[Array, "group obs"], new: Plans, old: Plans) -> Plans:
-    """Row by row the plan that promises more from here; the old one where both promise the same.
+    """Row by row the new plan where it promises sigma_y more from here, else the old one.
 
     A new plan is the best of one region, around logged behaviour that may not fit where the agent is. To
-    promise more than the plan at hand is the only reason to change (docs/research.md).
+    promise more than the plan at hand, by more than the critic's own spread, is the only reason to change
+    (docs/research.md).
     """
-    more = model.predicted_return(state, new[0]) > model.predicted_return(state, old[0])
+    promised = model.predicted_return(state, old[0])
+    more = model.predicted_return(state, new[0]) > promised + model.critic.sigma_y()
     return either(more, new, old)
 
 

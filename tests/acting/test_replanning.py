@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -120,8 +121,8 @@ def test_every_n_steps_is_every_n_steps(agent, first):
 
 
 def test_a_new_plan_answers_the_query_at_the_state_it_is_made_in(agent, first):
-    # From plans that promise less, so that every new one is taken.
-    policy = agent.policy(agent.plan(first, gac.Prior())._replace(query=gac.Exploit()), gac.Every(1))
+    # From plans that promise far less, so that every new one is taken.
+    policy = agent.policy(agent.plan(first, gac.Target(-1e3))._replace(query=gac.Exploit()), gac.Every(1))
     path = walk(first, 2)
     path[1] = path[1, ::-1]
     run(policy, path)
@@ -133,18 +134,26 @@ def test_a_new_plan_answers_the_query_at_the_state_it_is_made_in(agent, first):
     np.testing.assert_allclose(policy._memory[0].read, memory[0].read, atol=1e-4)
 
 
-def test_exploit_keeps_a_plan_that_promises_no_less_and_other_queries_take_the_new_one(agent, first):
+def test_exploit_keeps_a_plan_unless_far_more_is_promised_and_other_queries_take_the_new_one(agent, first):
     daring, careful = gac.Exploit(0.01), gac.Exploit(10.0)
     state = jnp.asarray(agent.standardiser.standardise_observation(first))
     promises = [
         np.asarray(agent.model.predicted_return(state, agent.plan(first, query).epsilon))
         for query in (daring, careful)
     ]
-    # Row 0 has a plan of the prior, which promises less than the query that is asked; the others more.
+    # Row 0 has a plan that promises far less than the query that is asked; the others more.
     assert (promises[0] > promises[1]).all()
     plan = agent.plan(first, daring)
-    mixed = plan.epsilon.at[0].set(agent.plan(first, gac.Prior()).epsilon[0])
+    mixed = plan.epsilon.at[0].set(agent.plan(first, gac.Target(-1e3)).epsilon[0])
     memory = agent.model.generator.remember(agent.model.prior(state, mixed)[1])
+    unsure = eqx.tree_at(
+        lambda model: model.critic.sigma_y.log_value, agent.model, jnp.log(jnp.full(1, 50.0))
+    )
+    policy = gac.Agent(unsure, agent.logged, agent.standardiser, agent.config, agent.facts).policy(
+        plan._replace(query=careful, epsilon=mixed, memory=memory), gac.Every(1)
+    )
+    run(policy, np.stack([first, first]))
+    np.testing.assert_array_equal(policy._epsilon, mixed)
     for query, kept in ((careful, True), (gac.Target(0.0), False)):
         policy = agent.policy(plan._replace(query=query, epsilon=mixed, memory=memory), gac.Every(1))
         run(policy, np.stack([first, first]))
