@@ -11,6 +11,9 @@ from gac.errors import UserError
 class Exploit:
     """Expected return, held near the best of logged behaviour, Eq. (2): for evaluation and deployment.
 
+    Held near the prior instead where that promises more by sigma_y, as when no logged plan promises what was
+    logged at best (docs/method.md).
+
     Args:
         kl_weight: standard deviations of return that a plan must gain for each nat it moves away
             from there. Free of units, so one value serves every data set.
