@@ -103,10 +103,10 @@ class Calibration:
         """States of a plan that are judged: so many held-out episodes go as far that these tell the rate.
 
         Beyond, a plan is where next to no logged episode was under one plan, as after the arrival at a goal
-        that ends the episodes of the data: unusual without being wrong.
+        that ends the episodes of the data: unusual without being wrong. For rates that `threshold` accepts.
         """
         needed = max(1, math.ceil(1.0 / trigger.rate - 1e-9) - 1)
-        return int(np.sort(self.states)[-min(needed, len(self.states))])
+        return int(np.sort(self.states)[-needed])
 
     def save(self, folder: Path) -> None:
         """Write calibration.json."""

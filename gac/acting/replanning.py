@@ -171,7 +171,7 @@ class ReplanningPolicy:
 def _promising_more(model: GAC, state: Float[Array, "group obs"], new: Plans, old: Plans) -> Plans:
     """Row by row the new plan where it promises sigma_y more from here, else the old one.
 
-    A new plan is the best of one region, around logged behaviour that may not fit where the agent is. To
+    A new plan is the best around logged behaviour, or of the prior, which may not fit where the agent is. To
     promise more than the plan at hand, by more than the critic's own spread, is the only reason to change
     (docs/research.md).
     """

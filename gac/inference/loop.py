@@ -28,7 +28,7 @@ class State(NamedTuple):
     steps: Int[Array, "batch"]
     converged: Bool[Array, "batch"]
     step: Int[Array, ""]
-    trace: Float[Array, "*batch max_steps"]
+    trace: Float[Array, "batch max_steps"]
 
 
 class Info(NamedTuple):
@@ -40,12 +40,12 @@ class Info(NamedTuple):
     """Steps until each item converged, or max_steps."""
     converged: Bool[Array, "batch"]
     """Whether it stopped by itself."""
-    trace: Float[Array, "*batch max_steps"]
-    """The watched quantity at each step, of each item or their mean; NaN past the last."""
+    trace: Float[Array, "batch max_steps"]
+    """The watched quantity at each step; NaN past the last."""
 
 
-def init(phi: Phi, optimiser: optax.GradientTransformation, max_steps: int, each: bool) -> State:
-    """Start at phi, nothing known of the objective yet; `each` gives every item a trace of its own."""
+def init(phi: Phi, optimiser: optax.GradientTransformation, max_steps: int) -> State:
+    """Start at phi, nothing known of the objective yet."""
     batch = phi.mu.shape[0]
     return State(
         phi=phi,
@@ -56,7 +56,7 @@ def init(phi: Phi, optimiser: optax.GradientTransformation, max_steps: int, each
         steps=jnp.zeros(batch, jnp.int32),
         converged=jnp.zeros(batch, bool),
         step=jnp.zeros((), jnp.int32),
-        trace=jnp.full((batch, max_steps) if each else max_steps, jnp.nan),
+        trace=jnp.full((batch, max_steps), jnp.nan),
     )
 
 
@@ -96,7 +96,7 @@ def step(
         steps=state.steps + jnp.where(state.converged, 0, 1),
         converged=state.converged | (settled & (state.step >= LEAST_STEPS)),
         step=state.step + 1,
-        trace=state.trace.at[..., state.step].set(watched if state.trace.ndim > 1 else jnp.mean(watched)),
+        trace=state.trace.at[:, state.step].set(watched),
     )
 
 
@@ -107,7 +107,6 @@ def infer(
     max_steps: int,
     tol: float,
     key: PRNGKeyArray,
-    each: bool = False,
 ) -> tuple[Phi, Info]:
     """Ascend `objective` in phi from phi0 until every item converges, at most `max_steps` steps.
 
@@ -122,11 +121,10 @@ def infer(
         max_steps: most steps.
         tol: relative threshold of `step`.
         key: randomness of the objective.
-        each: trace the watched quantity of each item rather than the mean.
     """
     final = jax.lax.while_loop(
         lambda state: (state.step < max_steps) & ~jnp.all(state.converged),
         lambda state: step(state, objective, optimiser, tol, key),
-        init(phi0, optimiser, max_steps, each),
+        init(phi0, optimiser, max_steps),
     )
     return final.phi, Info(final.value, final.steps, final.converged, final.trace)

@@ -152,7 +152,7 @@ def _ascend(objective: Objective, start: Phi, key: PRNGKeyArray) -> tuple[Phi, I
     the expectation (docs/research.md).
     """
     optimiser = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, MAX_STEPS))
-    return infer(objective, start, optimiser, MAX_STEPS, TOL, key, each=True)
+    return infer(objective, start, optimiser, MAX_STEPS, TOL, key)
 
 
 @JitSmall

@@ -156,10 +156,8 @@ def test_of_luck_alone_nothing_is_left_and_of_more_what_is_more():
 @pytest.mark.parametrize("count", [1, 8])
 def test_few_episodes_have_too_little_to_be_compared_with(model, count):
     index = jnp.arange(count, dtype=jnp.int32)
-    s0, plans = (
-        jnp.zeros((count, tiny.OBSERVATION_DIM)),
-        plans_near([float(place) for place in range(count)], jax.random.key(0)),
-    )
+    s0 = jnp.zeros((count, tiny.OBSERVATION_DIM))
+    plans = plans_near([float(place) for place in range(count)], jax.random.key(0))
     alone = residuals(
         model, Fitted(plans, s0, jnp.arange(1.0, count + 1.0)), Compared(index, index, jnp.ones(count))
     )
