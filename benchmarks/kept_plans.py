@@ -96,6 +96,8 @@ def main(
         "plans": {"quantiles_0_10_50_90_100": np.quantile(of_plan, [0, 0.1, 0.5, 0.9, 1]).tolist()},
         # Chosen on one half of the starts, judged on the other.
         "best_in_hindsight": float(achieved[best, 1::2].mean()),
+        # Where an episode follows from its start and plan: the most that choosing among these can reach.
+        "best_for_each_start": float(achieved.max(axis=0).mean()),
         "corrected_error": error,
     }
     for way, more in added.items():

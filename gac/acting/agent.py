@@ -22,7 +22,7 @@ from gac.errors import UserError
 from gac.files import read_metadata, read_tree, write_text, write_tree
 from gac.inference.loop import Info
 from gac.inference.queries import Exploit, Query, Target
-from gac.inference.solve import solve, solve_each
+from gac.inference.solve import solve
 from gac.inference.trust_region import Logged
 from gac.model.generator import PlanMemory
 from gac.model.joint import GAC, Phi
@@ -51,7 +51,7 @@ class Plan(NamedTuple):
     query: Query
     """What was asked; a new plan within the episode asks the same."""
     seeds: UInt32[ndarray, "batch"]
-    """Of the draws of such new plans, one per row."""
+    """Of the draws of this plan and of such new ones, one per row."""
 
 
 class Agent:
@@ -102,7 +102,7 @@ class Agent:
         Args:
             observation: `(obs,)` or `(batch, obs)`, raw.
             query: `Exploit()` unless given.
-            seed: seed of the query's own randomness.
+            seed: of the draws of the query; row i has those of `seed + i`, whatever else is in the batch.
 
         Raises:
             UserError: an observation of another size, or one that is not finite; a `Target` with
@@ -120,12 +120,13 @@ class Agent:
         s0 = jnp.asarray(self.standardiser.standardise_observation(first))
         query = query or Exploit()
         returns, target = self._units_of(query, len(first))
-        key = jax.random.key(seed)
-        epsilon, phi, info, trace = solve(self.model, s0, query, self.logged, returns, target, key)
+        seeds = ((seed + np.arange(len(first))) % 2**32).astype(np.uint32)
+        keys = _keys(jnp.asarray(seeds), jnp.zeros(len(first), jnp.uint32))
+        epsilon, phi, info = solve(self.model, s0, query, self.logged, returns, target, keys)
         predicted, memory = _read_out(self.model, s0, epsilon)
         raw = self.standardiser.raw_return
-        seeds = ((seed + np.arange(len(first))) % 2**32).astype(np.uint32)
-        return Plan(memory, raw(np.asarray(predicted)), epsilon, info, raw(trace), single, phi, query, seeds)
+        trace = raw(np.zeros(0, np.float32) if info is None else info.mean_trace())
+        return Plan(memory, raw(np.asarray(predicted)), epsilon, info, trace, single, phi, query, seeds)
 
     def policy(self, plan: Plan, replan: Replan | None = None) -> Policy | ReplanningPolicy:
         """The policy p_beta(a_t | context, z_traj) of a plan, with an empty context.
@@ -148,7 +149,7 @@ class Agent:
             state: Float[Array, "group obs"], rows: Int[ndarray, "group"], number: Int[ndarray, "group"]
         ) -> tuple[Float[Array, "group n_z dim"], list[PlanMemory]]:
             keys = _keys(jnp.asarray(plan.seeds[rows]), jnp.asarray(number, jnp.uint32))
-            epsilon = solve_each(self.model, state, plan.query, self.logged, returns, target[rows], keys)
+            epsilon, _, _ = solve(self.model, state, plan.query, self.logged, returns, target[rows], keys)
             return epsilon, _read_out(self.model, state, epsilon)[1]
 
         return ReplanningPolicy(
@@ -238,7 +239,7 @@ def _read_out(
 
 @jax.jit
 def _keys(seeds: UInt32[Array, "group"], number: UInt32[Array, "group"]) -> Key[Array, "group"]:
-    """The key of each row's n-th plan."""
+    """The key of each row's n-th plan, the first being that of the first observation."""
     return jax.vmap(lambda seed, n: jax.random.fold_in(jax.random.fold_in(jax.random.key(0), seed), n))(
         seeds, number
     )

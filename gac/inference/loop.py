@@ -5,13 +5,17 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int
+from numpy import ndarray
 
 from gac.model.joint import Phi
 
-Objective = Callable[[Phi, PRNGKeyArray], tuple[Float[Array, "batch"], Float[Array, "batch"]]]
-"""`(phi, key) -> (values to maximise, item by item; a quantity to watch)`."""
+Values = tuple[Float[Array, "batch"], Float[Array, "batch"]]
+"""What is maximised, item by item, and what is watched meanwhile."""
+Objective = Callable[[Phi, Int[Array, ""]], Values]
+"""`(phi, number of the step) -> values`; one that draws does so anew at every step."""
 
 SMOOTHING = 0.9
 LEAST_STEPS = 10
@@ -43,6 +47,13 @@ class Info(NamedTuple):
     trace: Float[Array, "batch max_steps"]
     """The watched quantity at each step; NaN past the last."""
 
+    def mean_trace(self) -> Float[ndarray, "steps"]:
+        """Means over the items until the last one rests; of an ascent that ended before, its last counts."""
+        watched = np.asarray(self.trace).T[: int(self.steps.max())]
+        known = np.minimum(np.arange(len(watched))[:, None], np.isfinite(watched).sum(axis=0) - 1)
+        mean: ndarray = np.take_along_axis(watched, known, axis=0).mean(axis=1)
+        return mean
+
 
 def init(phi: Phi, optimiser: optax.GradientTransformation, max_steps: int) -> State:
     """Start at phi, nothing known of the objective yet."""
@@ -60,9 +71,7 @@ def init(phi: Phi, optimiser: optax.GradientTransformation, max_steps: int) -> S
     )
 
 
-def step(
-    state: State, objective: Objective, optimiser: optax.GradientTransformation, tol: float, key: PRNGKeyArray
-) -> State:
+def step(state: State, objective: Objective, optimiser: optax.GradientTransformation, tol: float) -> State:
     r"""One ascent step for every item that has not converged.
 
     With $g_t$ the gradient and $\Delta_{t-1}$ the move before it, $g_t \cdot \Delta_{t-1}$ is what the
@@ -74,8 +83,8 @@ def step(
     # never stand still, while this vanishes with the moves.
     """
 
-    def total(phi: Phi) -> tuple[Float[Array, ""], tuple[Float[Array, "batch"], Float[Array, "batch"]]]:
-        values, watched = objective(phi, jax.random.fold_in(key, state.step))
+    def total(phi: Phi) -> tuple[Float[Array, ""], Values]:
+        values, watched = objective(phi, state.step)
         return -jnp.sum(values), (values, watched)
 
     gradient, (value, watched) = jax.grad(total, has_aux=True)(state.phi)
@@ -106,25 +115,22 @@ def infer(
     optimiser: optax.GradientTransformation,
     max_steps: int,
     tol: float,
-    key: PRNGKeyArray,
 ) -> tuple[Phi, Info]:
     """Ascend `objective` in phi from phi0 until every item converges, at most `max_steps` steps.
 
     Runs inside a compiled program; the stop is a condition of the loop, not of the host.
 
     Args:
-        objective: `(phi, key) -> (values, watched)`, each of shape (batch,): values are maximised
-            item by item, watched goes into the trace. The key differs at every step; a
-            deterministic objective ignores it.
+        objective: `(phi, step) -> (values, watched)`, each of shape (batch,): values are maximised item by
+            item, watched goes into the trace.
         phi0: start.
         optimiser: any gradient transformation, applied to phi of the whole batch.
         max_steps: most steps.
         tol: relative threshold of `step`.
-        key: randomness of the objective.
     """
     final = jax.lax.while_loop(
         lambda state: (state.step < max_steps) & ~jnp.all(state.converged),
-        lambda state: step(state, objective, optimiser, tol, key),
+        lambda state: step(state, objective, optimiser, tol),
         init(phi0, optimiser, max_steps),
     )
     return final.phi, Info(final.value, final.steps, final.converged, final.trace)

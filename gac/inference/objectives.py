@@ -2,12 +2,10 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Key
 
-from gac.inference.loop import Objective
+from gac.inference.loop import Objective, Values
 from gac.model.joint import GAC, Phi
-
-Values = tuple[Float[Array, "batch"], Float[Array, "batch"]]
 
 
 def mean_over_draws(values: Float[Array, "draws_batch"], batch: int) -> Float[Array, "batch"]:
@@ -15,12 +13,18 @@ def mean_over_draws(values: Float[Array, "draws_batch"], batch: int) -> Float[Ar
     return jnp.mean(values.reshape(-1, batch), axis=0)
 
 
-def draw(phi: Phi, pairs: int, key: PRNGKeyArray) -> Float[Array, "draws_batch n_z dim"]:
-    """Mirrored draws of each q, all of the batch's first draws first."""
-    noise = jax.random.normal(key, (pairs, *phi.mu.shape))
+def draw(phi: Phi, pairs: int, keys: Key[Array, "batch"]) -> Float[Array, "draws_batch n_z dim"]:
+    """Mirrored draws of each q by its own key, all of the batch's first draws first."""
+    shape = (pairs, *phi.mu.shape[1:])
+    noise = jax.vmap(lambda key: jax.random.normal(key, shape), out_axes=1)(keys)
     noise = jnp.concatenate([noise, -noise])
     draws = phi.mu[None] + jnp.exp(phi.log_sigma)[None] * noise
     return draws.reshape(-1, *phi.mu.shape[1:])
+
+
+def at_step(keys: Key[Array, "batch"], step: Int[Array, ""]) -> Key[Array, "batch"]:
+    """Keys of the draws of one step."""
+    return jax.vmap(jax.random.fold_in, (0, None))(keys, step)
 
 
 def exploit_objective(
@@ -30,6 +34,7 @@ def exploit_objective(
     kl_weight: Float[Array, ""] | float,
     ceiling: Float[Array, ""],
     pairs: int,
+    keys: Key[Array, "batch"],
 ) -> Objective:
     r"""$E_q[\min(\mu_\gamma(z_y), \hat y)] - \lambda\, KL(q \| r)$: Eq. (2), held in the trust region r.
 
@@ -45,12 +50,13 @@ def exploit_objective(
         ceiling: y-hat, the best return of the data, standardised.
         kl_weight: lambda, in standard deviations of return per nat.
         pairs: mirrored pairs of draws, new at every step.
+        keys: of each row's draws, so that no row depends on another.
     """
     batch = s0.shape[0]
     s0_draws = jnp.tile(s0, (2 * pairs, 1))
 
-    def objective(phi: Phi, key: PRNGKeyArray) -> Values:
-        predicted = model.predicted_return(s0_draws, draw(phi, pairs, key))
+    def objective(phi: Phi, step: Int[Array, ""]) -> Values:
+        predicted = model.predicted_return(s0_draws, draw(phi, pairs, at_step(keys, step)))
         y = mean_over_draws(jnp.minimum(predicted, ceiling), batch)
         return y - kl_weight * jnp.sum(phi.kl_to(region), axis=-1), mean_over_draws(predicted, batch)
 
@@ -58,14 +64,18 @@ def exploit_objective(
 
 
 def return_objective(
-    model: GAC, s0: Float[Array, "batch obs"], y_plus: Float[Array, "batch"], pairs: int
+    model: GAC,
+    s0: Float[Array, "batch obs"],
+    y_plus: Float[Array, "batch"],
+    pairs: int,
+    keys: Key[Array, "batch"],
 ) -> Objective:
     r"""$E_q[\log p_\gamma(y^+ | z_y)] - KL(q \| N(0, I))$, Eq. (3); `y_plus` standardised."""
     batch = s0.shape[0]
     s0_draws, y_draws = jnp.tile(s0, (2 * pairs, 1)), jnp.tile(y_plus, 2 * pairs)
 
-    def objective(phi: Phi, key: PRNGKeyArray) -> Values:
-        z_y, _ = model.prior(s0_draws, draw(phi, pairs, key))
+    def objective(phi: Phi, step: Int[Array, ""]) -> Values:
+        z_y, _ = model.prior(s0_draws, draw(phi, pairs, at_step(keys, step)))
         log_p_y = mean_over_draws(model.critic.log_prob(y_draws, z_y), batch)
         y = mean_over_draws(model.critic.mean(z_y), batch)
         return log_p_y - jnp.sum(phi.kl(), axis=-1), y

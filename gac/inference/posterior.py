@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from gac.config import PosteriorConfig
 from gac.data.windows import DeviceEpisodes, sample_windows
-from gac.inference.loop import Info, infer
+from gac.inference.loop import Info, Values, infer
 from gac.model.joint import GAC, Phi, elbo
 
 
@@ -48,8 +48,8 @@ def fit_posterior(
     """
     steps = config.inner_steps if max_steps is None else max_steps
 
-    def objective(phi: Phi, key: PRNGKeyArray) -> tuple[Float[Array, "batch"], Float[Array, "batch"]]:
-        window_key, noise_key = jax.random.split(key)
+    def objective(phi: Phi, step: Int[Array, ""]) -> Values:
+        window_key, noise_key = jax.random.split(jax.random.fold_in(key, step))
         windows = sample_windows(
             data, batch.index, window_key, config.inner_windows, model.config.context, batch.s0.shape[1]
         )
@@ -57,4 +57,4 @@ def fit_posterior(
         return terms.elbo if given_return else terms.log_p_tau - terms.kl, terms.log_p_tau
 
     optimiser = optax.adam(optax.cosine_decay_schedule(config.inner_lr, steps), eps=config.inner_eps)
-    return infer(objective, phi0, optimiser, steps, config.inner_tol, key)
+    return infer(objective, phi0, optimiser, steps, config.inner_tol)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Key
 from numpy import ndarray
 
 from gac.compilation import JitSmall
@@ -35,108 +35,57 @@ def solve(
     logged: Logged,
     returns: Float[ndarray, "episodes"],
     target: Float[ndarray, "batch"],
-    key: PRNGKeyArray,
-) -> tuple[Float[Array, "batch n_z dim"], Phi | None, Info | None, Float[ndarray, "steps"]]:
-    """Infer the base noise of plans.
+    keys: Key[Array, "batch"],
+) -> tuple[Float[Array, "batch n_z dim"], Phi | None, Info | None]:
+    """Infer the base noise of plans, row by row: none depends on what else is in the batch.
+
+    So an episode has the same plan whichever others are played beside it, and a plan made within an episode
+    does not hang on who else needs one.
 
     Args:
         s0: current states, standardised.
         logged: plans of logged episodes; exploit stays near the best of them.
         returns: those of the data, standardised; explore draws from them, exploit is capped at the best.
         target: y* of a target query for each plan, standardised; no other reads it.
+        keys: of the draws of each plan.
 
     Returns:
-        epsilon, the q that it comes from and the diagnostics (both None for the prior), and the mean
-        predicted return at each step, standardised.
+        epsilon, the q that it comes from and the diagnostics (both None for the prior).
     """
-    epsilon, phi, info = _plan(model, s0, query, logged, _aims(query, returns), jnp.asarray(target), key)
-    return epsilon, phi, info, np.zeros(0, np.float32) if info is None else _mean_trace(info)
-
-
-def _mean_trace(info: Info) -> Float[ndarray, "steps"]:
-    """The mean over plans of what was watched, as long as the last one moves; a plan that rests stays."""
-    watched = np.asarray(info.trace).T[: int(info.steps.max())]
-    known = np.minimum(np.arange(len(watched))[:, None], np.isfinite(watched).sum(axis=0) - 1)
-    mean: ndarray = np.take_along_axis(watched, known, axis=0).mean(axis=1)
-    return mean
-
-
-def solve_each(
-    model: GAC,
-    s0: Float[Array, "batch obs"],
-    query: Query,
-    logged: Logged,
-    returns: Float[ndarray, "episodes"],
-    target: Float[ndarray, "batch"],
-    keys: Key[Array, "batch"],
-) -> Float[Array, "batch n_z dim"]:
-    """Infer the base noise of plans, each with draws of its own key: a row depends on no other.
-
-    `solve` draws for the whole batch at once, so there a plan depends on its place. Here the same state,
-    target and key give the same plan in any batch, which replanning needs: who triggers together is chance.
-
-    Args:
-        keys: one per row; the others are those of `solve`.
-    """
-    if isinstance(query, Target):
-        query = Target(0.0)  # `target` holds it; another value of it must not compile anew
-    epsilon: Float[Array, "batch n_z dim"] = _plan_each(
-        model, s0, query, logged, _aims(query, returns), jnp.asarray(target), keys
-    )
-    return epsilon
-
-
-def _aims(query: Query, returns: Float[ndarray, "episodes"]) -> Float[Array, "*aims"]:
-    """What a query takes of the returns, standardised: the ceiling of exploit, those explore draws from."""
-    match query:
-        case Exploit():
-            return jnp.asarray(returns.max())
-        case Explore(quantile=quantile, delta_y=delta_y):
-            return jnp.asarray(returns[returns >= np.quantile(returns, quantile)]) + delta_y
-        case Target() | Prior():
-            return jnp.zeros(0)
-
-
-def _plan(
-    model: GAC,
-    s0: Float[Array, "batch obs"],
-    query: Query,
-    logged: Logged,
-    aims: Float[Array, "*aims"],
-    target: Float[Array, "batch"],
-    key: PRNGKeyArray,
-    traced: bool = False,
-) -> tuple[Float[Array, "batch n_z dim"], Phi | None, Info | None]:
-    """Base noise, its q and diagnostics, the latter two None for the prior; `traced` within a program."""
-    infer_key, choice_key, draw_key = jax.random.split(key, 3)
-    shape = (s0.shape[0], model.config.latent_tokens, model.config.embed_dim)
+    infer_keys, aim_keys, draw_keys = _split(keys, 3)
     match query:
         case Prior():
-            return jax.random.normal(draw_key, shape), None, None
+            return _sample(Phi.at_prior(s0.shape[0], model.config), draw_keys), None, None
         case Exploit(kl_weight=kl_weight):
-            exploit = _exploit.function if traced else _exploit
-            phi, info = exploit(model, s0, logged, jnp.float32(kl_weight), aims, infer_key)
+            ceiling = jnp.asarray(returns.max())
+            phi, info = _exploit(model, s0, logged, jnp.float32(kl_weight), ceiling, infer_keys)
             return phi.mu, phi, info
-        case Explore():
-            target = jax.random.choice(choice_key, aims, shape[:1])
-    phi, info = (_reach.function if traced else _reach)(model, s0, target, infer_key)
-    return phi.sample(draw_key), phi, info
+        case Explore(quantile=quantile, delta_y=delta_y):
+            better = returns[returns >= np.quantile(returns, quantile)]
+            y_plus = _choose(jnp.asarray(better), aim_keys) + delta_y
+        case Target():
+            y_plus = jnp.asarray(target)
+    phi, info = _reach(model, s0, y_plus, infer_keys)
+    return _sample(phi, draw_keys), phi, info
 
 
-@functools.partial(JitSmall, static_argnames="query")
-def _plan_each(
-    model: GAC,
-    s0: Float[Array, "batch obs"],
-    query: Query,
-    logged: Logged,
-    aims: Float[Array, "*aims"],
-    target: Float[Array, "batch"],
-    keys: Key[Array, "batch"],
-) -> Float[Array, "batch n_z dim"]:
-    def alone(state: Array, y: Array, key: PRNGKeyArray) -> Float[Array, "1 n_z dim"]:
-        return _plan(model, state[None], query, logged, aims, y[None], key, traced=True)[0]
+@functools.partial(jax.jit, static_argnames="number")
+def _split(keys: Key[Array, "batch"], number: int) -> Key[Array, "number batch"]:
+    """So many keys for each row."""
+    return jax.vmap(lambda key: jax.random.split(key, number), out_axes=1)(keys)
 
-    return jax.vmap(alone)(s0, target, keys)[:, 0]
+
+@jax.jit
+def _choose(values: Float[Array, "values"], keys: Key[Array, "batch"]) -> Float[Array, "batch"]:
+    """One of the values for each row, all alike likely."""
+    return jax.vmap(lambda key: jax.random.choice(key, values))(keys)
+
+
+@jax.jit
+def _sample(phi: Phi, keys: Key[Array, "batch"]) -> Float[Array, "batch n_z dim"]:
+    """A draw of each q."""
+    noise = jax.vmap(lambda key: jax.random.normal(key, phi.mu.shape[1:]))(keys)
+    return phi.mu + jnp.exp(phi.log_sigma) * noise
 
 
 def either(choice: Bool[Array, "batch"], one: T, other: T) -> T:
@@ -145,14 +94,14 @@ def either(choice: Bool[Array, "batch"], one: T, other: T) -> T:
     return rows
 
 
-def _ascend(objective: Objective, start: Phi, key: PRNGKeyArray) -> tuple[Phi, Info]:
+def _ascend(objective: Objective, start: Phi) -> tuple[Phi, Info]:
     """From a start to the objective's maximum: new draws at every step, a rate that falls to zero.
 
     With draws that stay the same, plans end where just these draws are good, far below the maximum of
     the expectation (docs/research.md).
     """
     optimiser = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, MAX_STEPS))
-    return infer(objective, start, optimiser, MAX_STEPS, TOL, key)
+    return infer(objective, start, optimiser, MAX_STEPS, TOL)
 
 
 @JitSmall
@@ -162,7 +111,7 @@ def _exploit(
     logged: Logged,
     kl_weight: Float[Array, ""],
     ceiling: Float[Array, ""],
-    key: PRNGKeyArray,
+    keys: Key[Array, "batch"],
 ) -> tuple[Phi, Info]:
     """The highest return expected near the best of what was logged, or near the prior if that is more.
 
@@ -170,16 +119,17 @@ def _exploit(
     is the surer. So where logged plans promise nearly the ceiling, nothing else is looked for.
     """
 
-    def ascend(hold: Phi, key: PRNGKeyArray) -> tuple[tuple[Phi, Info], Float[Array, "batch"]]:
-        objective = exploit_objective(model, s0, hold, kl_weight, ceiling, PAIRS)
-        phi, info = _ascend(objective, hold, key)
+    def ascend(hold: Phi, keys: Key[Array, "batch"]) -> tuple[tuple[Phi, Info], Float[Array, "batch"]]:
+        objective = exploit_objective(model, s0, hold, kl_weight, ceiling, PAIRS, keys)
+        phi, info = _ascend(objective, hold)
         return (phi, info), jnp.minimum(model.predicted_return(s0, phi.mu), ceiling)
 
     def look_beyond() -> tuple[Phi, Info]:
-        beyond, promise = ascend(Phi.at_prior(s0.shape[0], model.config), jax.random.fold_in(key, 1))
+        beyond, promise = ascend(Phi.at_prior(s0.shape[0], model.config), beyond_keys)
         return either(promise > enough, beyond, near)
 
-    near, promised = ascend(trust_region(model, s0, logged), key)
+    near_keys, beyond_keys = _split(keys, 2)
+    near, promised = ascend(trust_region(model, s0, logged), near_keys)
     enough = promised + model.critic.sigma_y()
     found: tuple[Phi, Info] = jax.lax.cond(jnp.any(enough < ceiling), look_beyond, lambda: near)
     return found
@@ -187,8 +137,8 @@ def _exploit(
 
 @JitSmall
 def _reach(
-    model: GAC, s0: Float[Array, "batch obs"], y_plus: Float[Array, "batch"], key: PRNGKeyArray
+    model: GAC, s0: Float[Array, "batch obs"], y_plus: Float[Array, "batch"], keys: Key[Array, "batch"]
 ) -> tuple[Phi, Info]:
     """Plans that explain the return y_plus (standardised)."""
     start = Phi.at_prior(s0.shape[0], model.config)
-    return _ascend(return_objective(model, s0, y_plus, PAIRS), start, key)
+    return _ascend(return_objective(model, s0, y_plus, PAIRS, keys), start)

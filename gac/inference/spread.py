@@ -1,6 +1,7 @@
 """What the critic makes of a plan that is known up to q: the return, and how sure it is of that."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -28,7 +29,8 @@ def predictive(
     Returns:
         Means and standard deviations, standardised.
     """
+    keys = jax.random.split(key, s0.shape[0])
     s0_draws = jnp.tile(s0, (2 * PAIRS, 1))
-    predicted = model.predicted_return(s0_draws, draw(phi, PAIRS, key)).reshape(2 * PAIRS, -1)
+    predicted = model.predicted_return(s0_draws, draw(phi, PAIRS, keys)).reshape(2 * PAIRS, -1)
     spread = jnp.sqrt(jnp.var(predicted, axis=0) + model.critic.sigma_y() ** 2)
     return jnp.mean(predicted, axis=0), spread

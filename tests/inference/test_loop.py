@@ -6,14 +6,14 @@ import numpy as np
 import optax
 import pytest
 
-from gac.inference.loop import LEAST_STEPS, infer
+from gac.inference.loop import LEAST_STEPS, Info, infer
 from gac.model.joint import Phi
 
 SHAPE = (3, 2, 4)
 CENTRE = jax.random.normal(jax.random.key(0), SHAPE)
 
 
-def quadratic(phi, key):
+def quadratic(phi, step):
     """Greatest at mu = CENTRE, log_sigma = -1; watches the distance in mu."""
     distance = jnp.sum((phi.mu - CENTRE) ** 2, axis=(1, 2))
     return -distance - jnp.sum((phi.log_sigma + 1.0) ** 2, axis=(1, 2)), distance
@@ -23,9 +23,9 @@ def start():
     return Phi(jnp.zeros(SHAPE), jnp.zeros(SHAPE))
 
 
-def run(objective, max_steps, tol=1e-5, rate=0.1, phi0=None, key=0):
-    program = jax.jit(lambda phi, key: infer(objective, phi, optax.adam(rate), max_steps, tol, key))
-    return program(phi0 or start(), jax.random.key(key))
+def run(objective, max_steps, tol=1e-5, rate=0.1, phi0=None):
+    program = jax.jit(lambda phi: infer(objective, phi, optax.adam(rate), max_steps, tol))
+    return program(phi0 or start())
 
 
 def test_a_quadratic_converges_to_its_optimum():
@@ -58,7 +58,7 @@ def test_never_more_than_max_steps(max_steps):
     assert float(jnp.abs(phi.mu).min()) > 0.0
 
 
-def slow_and_fast(phi, key):
+def slow_and_fast(phi, step):
     """Item 0 gains too little per step to go on, though its gradient never vanishes; the others do gain."""
     slope = jnp.asarray([1e-7, 1.0, 3.0])
     gain = slope * jnp.sum(phi.mu, axis=(1, 2))
@@ -79,41 +79,40 @@ def test_an_item_that_has_converged_is_frozen_while_others_go_on():
 def test_items_do_not_touch_each_other():
     together, _ = run(quadratic, 40, tol=0.0)
 
-    def alone(phi, key):
-        value, watched = quadratic(Phi(*(jnp.broadcast_to(x, SHAPE) for x in phi)), key)
+    def alone(phi, step):
+        value, watched = quadratic(Phi(*(jnp.broadcast_to(x, SHAPE) for x in phi)), step)
         return value[1:2], watched[1:2]
 
     single, _ = run(alone, 40, tol=0.0, phi0=Phi(jnp.zeros((1, 2, 4)), jnp.zeros((1, 2, 4))))
     np.testing.assert_allclose(single.mu[0], together.mu[1], atol=1e-5)
 
 
-def test_every_step_has_randomness_of_its_own_and_the_key_repeats_it():
-    def noise(phi, key):
-        """Watches the noise; its value, and so phi, does not move."""
-        return jnp.sum(0.0 * phi.mu, axis=(1, 2)), jax.random.normal(key, (3,))
+def test_the_objective_is_told_the_number_of_every_step():
+    def number(phi, step):
+        """Watches the number; its value, and so phi, does not move."""
+        return jnp.sum(0.0 * phi.mu, axis=(1, 2)), step.astype(jnp.float32) + jnp.arange(3.0)
 
-    _, info = run(noise, 9)
-    _, again = run(noise, 9)
-    _, other = run(noise, 9, key=1)
-    assert len(np.unique(info.trace)) == info.trace.size == 27
-    np.testing.assert_array_equal(info.trace, again.trace)
-    assert not np.array_equal(info.trace, other.trace)
+    _, info = run(number, 9)
+    np.testing.assert_array_equal(info.trace, np.arange(9.0) + np.arange(3.0)[:, None])
 
 
-def noisy(phi, key):
+def test_the_mean_trace_goes_on_with_where_a_shorter_ascent_ended():
+    """As after exploit, whose rows come from two ascents."""
+    trace = jnp.asarray([[1.0, 2.0, 3.0, 4.0, np.nan], [5.0, 6.0, np.nan, np.nan, np.nan]])
+    info = Info(jnp.zeros(2), jnp.asarray([4, 2]), jnp.ones(2, bool), trace)
+    np.testing.assert_allclose(info.mean_trace(), [3.0, 4.0, 4.5, 5.0])
+
+
+def noisy(phi, step):
     """The quadratic with a random slope at every step: its values never stand still."""
-    slope = 0.1 * jax.random.normal(key, SHAPE)
-    value, watched = quadratic(phi, key)
+    slope = 0.1 * jax.random.normal(jax.random.fold_in(jax.random.key(0), step), SHAPE)
+    value, watched = quadratic(phi, step)
     return value + jnp.sum(slope * phi.mu, axis=(1, 2)), watched
 
 
 def test_an_objective_with_noise_converges_with_its_rate_and_not_before():
-    program = jax.jit(
-        lambda phi, rate, key: infer(noisy, phi, optax.adam(rate), 400, 1e-4, key), static_argnums=1
-    )
-    falling = optax.cosine_decay_schedule(0.1, 400)
-    phi, info = program(start(), falling, jax.random.key(0))
+    phi, info = run(noisy, 400, tol=1e-4, rate=optax.cosine_decay_schedule(0.1, 400))
     assert bool(info.converged.all())
     assert int(info.steps.min()) > 200
     np.testing.assert_allclose(phi.mu, CENTRE, atol=0.5)
-    assert not bool(program(start(), lambda count: 0.1, jax.random.key(0))[1].converged.any())
+    assert not bool(run(noisy, 400, tol=1e-4, rate=0.1)[1].converged.any())

@@ -11,6 +11,8 @@ from gac.model.joint import GAC, Phi
 
 BATCH, SHAPE = 3, (3, 2, 16)
 KEY = jax.random.key(0)
+KEYS = jax.random.split(KEY, BATCH)
+STEP = jnp.asarray(5)
 SIGMA_Y = tiny.MODEL.sigma_y
 
 
@@ -65,7 +67,7 @@ def standard_error(values):
 
 
 def test_draws_are_mirrored_and_of_the_spread_of_q(q):
-    draws = draw(q, 500, KEY).reshape(2, 500, *SHAPE)
+    draws = draw(q, 500, KEYS).reshape(2, 500, *SHAPE)
     np.testing.assert_allclose(draws.mean(axis=0), jnp.broadcast_to(q.mu[None], (500, *SHAPE)), atol=1e-5)
     spread = draws[0].std(axis=0) / jnp.exp(q.log_sigma)
     np.testing.assert_allclose(spread, 1.0, atol=0.2)
@@ -81,7 +83,7 @@ def test_exploit_is_the_expected_return_less_the_weighted_kl(
     kl_weight, model, q, s0, region, kl_to_region, sampled_returns
 ):
     nowhere_near = jnp.asarray(1e6)
-    value, watched = exploit_objective(model, s0, region, kl_weight, nowhere_near, 1000)(q, KEY)
+    value, watched = exploit_objective(model, s0, region, kl_weight, nowhere_near, 1000, KEYS)(q, STEP)
     off = np.abs(np.asarray(watched) - sampled_returns.mean(axis=0))
     assert (off < 6 * standard_error(sampled_returns)).all()
     np.testing.assert_allclose(value, watched - kl_weight * kl_to_region, rtol=1e-4)
@@ -95,28 +97,33 @@ def test_divergence_is_from_row_to_row_and_token_by_token(q, region, kl_to_regio
 
 def test_exploit_gains_nothing_beyond_the_ceiling(model, q, s0, region, kl_to_region, sampled_returns):
     ceiling = float(np.median(sampled_returns))
-    value, watched = exploit_objective(model, s0, region, 0.003, jnp.asarray(ceiling), 1000)(q, KEY)
+    value, watched = exploit_objective(model, s0, region, 0.003, jnp.asarray(ceiling), 1000, KEYS)(q, STEP)
     capped = np.minimum(sampled_returns, ceiling)
     off = np.abs(np.asarray(value + 0.003 * kl_to_region) - capped.mean(axis=0))
     assert (off < 6 * standard_error(sampled_returns)).all()
     assert (np.asarray(watched) > np.asarray(value)).all()
 
 
-def test_every_key_has_draws_of_its_own(model, q, s0, region):
-    y = jnp.zeros(BATCH)
+def test_every_row_and_step_has_draws_of_its_own_whatever_the_batch(model, q, s0, region):
     for objective in (
-        exploit_objective(model, s0, region, 0.003, jnp.asarray(1e6), 2),
-        return_objective(model, s0, y, 2),
+        lambda s0, region, keys: exploit_objective(model, s0, region, 0.003, jnp.asarray(1e6), 2, keys),
+        lambda s0, region, keys: return_objective(model, s0, jnp.zeros(len(s0)), 2, keys),
     ):
-        one, again, other = (np.asarray(objective(q, jax.random.key(seed))[0]) for seed in (5, 5, 6))
-        np.testing.assert_array_equal(one, again)
-        assert (one != other).all()
+        values = [np.asarray(objective(s0, region, KEYS)(q, jnp.asarray(step))[0]) for step in (5, 5, 6)]
+        np.testing.assert_array_equal(values[0], values[1])
+        assert (values[0] != values[2]).all()
+        keys = KEYS.at[0].set(jax.random.key(7))
+        other = np.asarray(objective(s0, region, keys)(q, STEP)[0])
+        assert (other != values[0]).tolist() == [True, False, False]
+        last, plan = jax.tree.map(lambda leaf: leaf[2:], (region, q))
+        alone = objective(s0[2:], last, KEYS[2:])(plan, STEP)[0]
+        np.testing.assert_allclose(alone, values[0][2:], rtol=1e-4)
 
 
 def test_the_return_objective_is_eq_3(model, q, s0, kl, sampled_returns):
     y_plus = np.asarray([-1.0, 0.0, 2.0])
     log_p_y = -0.5 * (((y_plus - sampled_returns) / SIGMA_Y) ** 2 + np.log(2 * np.pi * SIGMA_Y**2))
-    value, watched = return_objective(model, s0, jnp.asarray(y_plus, jnp.float32), 1000)(q, KEY)
+    value, watched = return_objective(model, s0, jnp.asarray(y_plus, jnp.float32), 1000, KEYS)(q, STEP)
     off = np.abs(np.asarray(value) - (log_p_y.mean(axis=0) - kl))
     assert (off < 6 * standard_error(log_p_y)).all()
     assert (np.abs(watched - sampled_returns.mean(axis=0)) < 6 * standard_error(sampled_returns)).all()
