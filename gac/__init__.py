@@ -7,6 +7,8 @@ wait for JAX.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from gac.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from gac import presets
     from gac.acting.agent import Agent, Plan, load
@@ -52,7 +54,6 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__version__ = "0.1.0"
 __all__ = [
     "Agent",
     "Calibration",

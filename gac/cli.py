@@ -16,6 +16,7 @@ import tyro
 from gac import acting_commands, commands, data_commands
 from gac.config import Config, OnlineConfig
 from gac.errors import UserError
+from gac.version import __version__
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": commands.demo,
@@ -82,6 +83,8 @@ def parse(args: Sequence[str]) -> Callable[[], None]:
         UserError: what tyro objects to, in one line.
         SystemExit: help was asked for and printed.
     """
+    if args == ["--version"]:
+        return functools.partial(print, f"gac {__version__}")
     if args[:1] == ["data"] and args[1:2] not in ([], ["-h"], ["--help"]):
         prog, table, words = "gac data", dict(DATA_COMMANDS), args[1:]
     else:
@@ -97,7 +100,8 @@ def parse(args: Sequence[str]) -> Callable[[], None]:
             command: Callable[[], None] = tyro.extras.subcommand_cli_from_dict(
                 {name: _bound_later(function) for name, function in table.items()},
                 prog=prog,
-                description="Generative Actor Critic: decisions as inference in one model.",
+                description="Generative Actor Critic: decisions as inference in one model. "
+                "gac --version prints the version.",
                 args=words,
             )
     except SystemExit as error:

@@ -12,7 +12,6 @@ from jaxtyping import Float
 from numpy import ndarray
 
 import gac.envs  # noqa: F401 - registers the mazes
-from gac import __version__
 from gac.acting.agent import Agent, Plan
 from gac.acting.play import OnStep, Played, Progress, play
 from gac.acting.replan import Never, Replan
@@ -22,6 +21,7 @@ from gac.envs.disturb import Disturbance
 from gac.errors import UserError, one_line
 from gac.inference.queries import Exploit, Query
 from gac.records import Evaluation
+from gac.version import __version__
 
 PACKAGES = ("jax", "gymnasium", "mujoco")
 MOST_ENVIRONMENTS = 100

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import gac.envs  # noqa: F401 - registers the mazes
-from gac import __version__
 from gac.bench.timing import Effort, Row, Spread, call_times, rates
 from gac.compilation import cores
 from gac.data.goals import join
+from gac.version import __version__
 
 PRODUCT_SIZES = (512, 768, 1024, 1536, 2048, 4096, 8192)
 SLOWEST_PRODUCT = 0.5
