@@ -116,8 +116,9 @@ def _missing_notes(run: Run) -> list[str]:
 def _record_notes(run: Run, record: Evaluation) -> list[str]:
     data_env, env, ratio, converged = run.data.env_id, record.env_id, record.ratio, record.converged
     found = []
-    if len(record.returns) < FEW_EPISODES:
-        found.append(f"{len(record.returns)} episodes only; mean and spread are uncertain.")
+    count = len(record.returns)
+    if count < FEW_EPISODES:
+        found.append(f"{count} episode{'' if count == 1 else 's'} only; mean and spread are uncertain.")
     if data_env is not None and env != data_env:
         found.append(f"evaluated on {env}, the data is from {data_env}; their returns may not compare.")
     if record.normalized_mean is None:
