@@ -70,8 +70,8 @@ def calibrate(agent: Agent, data: Episodes, seed: int = 0) -> Calibration:
         )
     episodes = data.select(heldout)
     on_device = to_device(episodes, agent.standardiser)
-    epsilon = posterior(agent, on_device, seed=seed).mu
-    seen = replay(agent.model, epsilon, on_device)
+    plans = posterior(agent, on_device, seed=seed)
+    seen = replay(agent.model, plans.mu, on_device)
     residuals = np.asarray(seen.states[1:] - seen.expected[:-1])[np.asarray(seen.known[1:])]
     scale = np.maximum(np.sqrt(np.mean(np.square(residuals), axis=0)), SMALLEST_SCALE)
     maxima = np.asarray(largest(seen, jnp.asarray(scale)))
@@ -84,10 +84,17 @@ def calibrate(agent: Agent, data: Episodes, seed: int = 0) -> Calibration:
         surprise=tuple(maxima[:, 0].tolist()),
         fall=tuple(maxima[:, 1].tolist()),
         states=tuple(np.asarray(seen.known).sum(axis=0).tolist()),
+        mu=_flat(plans.mu),
+        log_sigma=_flat(plans.log_sigma),
         first_lowest=tuple(first.min(axis=0).tolist()),
         first_highest=tuple(first.max(axis=0).tolist()),
     )
     return agent.calibration
+
+
+def _flat(values: Float[Array, "batch n_z dim"]) -> tuple[tuple[float, ...], ...]:
+    """A row for each of the batch."""
+    return tuple(map(tuple, np.asarray(values).reshape(len(values), -1).tolist()))
 
 
 def posterior(agent: Agent, data: DeviceEpisodes, *, given_return: bool = True, seed: int = 0) -> Phi:

@@ -19,7 +19,7 @@ from pathlib import Path
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from gac.acting.replan import Trigger
@@ -31,7 +31,9 @@ from gac.model.joint import GAC
 from gac.records import Fields, read_text
 
 FILE = "calibration.json"
-SCHEMA = 3
+SCHEMA = 4
+LIKE = 5
+"""Held-out episodes whose plans are most like another, which tell how far it can be judged."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,10 @@ class Calibration:
     """The largest smoothed fall of each held-out episode."""
     states: tuple[int, ...]
     """States of each held-out episode."""
+    mu: tuple[tuple[float, ...], ...]
+    """Mean of the plan of each held-out episode, q(epsilon | tau, y), flat."""
+    log_sigma: tuple[tuple[float, ...], ...]
+    """Logarithms of its standard deviations."""
     first_lowest: tuple[float, ...]
     """Least value of each dimension over the data's first states, standardised."""
     first_highest: tuple[float, ...]
@@ -99,20 +105,27 @@ class Calibration:
             )
         return float(np.sort(self.score(np.array([self.surprise, self.fall]).T, trigger.signal))[rank - 1])
 
-    def horizon(self, trigger: Trigger) -> int:
-        """States of a plan that are judged: so many held-out episodes go as far that these tell the rate.
+    def horizon(self, trigger: Trigger, epsilon: Float[ndarray, "batch n_z dim"]) -> Int[ndarray, "batch"]:
+        """States of each plan that are judged: as many as the longest of the LIKE most like it have.
 
-        Beyond, a plan is where next to no logged episode was under one plan, as after the arrival at a goal
-        that ends the episodes of the data: unusual without being wrong. For rates that `threshold` accepts.
+        Like a plan are the held-out episodes to whose q its base noise is most probable. Beyond their ends a
+        state under it is what no episode showed, as after the arrival at a goal that ended these episodes:
+        unusual without being wrong. Nor is any plan judged beyond where so few held-out episodes go that they
+        cannot tell the rate, for rates that `threshold` accepts.
         """
+        states, mu, log_sigma = (np.asarray(each) for each in (self.states, self.mu, self.log_sigma))
         needed = max(1, math.ceil(1.0 / trigger.rate - 1e-9) - 1)
-        return int(np.sort(self.states)[-needed])
+        apart = (epsilon.reshape(-1, 1, mu.shape[1]) - mu) / np.exp(log_sigma)
+        log_q = -np.sum(0.5 * np.square(apart) + log_sigma, axis=2)
+        like = states[np.argsort(-log_q, axis=1)[:, :LIKE]].max(axis=1)
+        judged: Int[ndarray, "batch"] = np.minimum(like, np.sort(states)[-needed])
+        return judged
 
     def save(self, folder: Path) -> None:
-        """Write calibration.json."""
-        write_text(
-            folder / FILE, json.dumps({"schema_version": SCHEMA, **dataclasses.asdict(self)}, indent=1)
-        )
+        """Write calibration.json, a line for each field."""
+        record = {"schema_version": SCHEMA, **dataclasses.asdict(self)}
+        lines = (f" {json.dumps(name)}: {json.dumps(value)}" for name, value in record.items())
+        write_text(folder / FILE, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def fingerprint(model: GAC) -> str:
@@ -145,15 +158,19 @@ def read_calibration(folder: Path, model: GAC) -> Calibration | None:
         surprise=fields.numbers("surprise"),
         fall=fields.numbers("fall"),
         states=tuple(map(int, fields.numbers("states"))),
+        mu=fields.table("mu"),
+        log_sigma=fields.table("log_sigma"),
         first_lowest=fields.numbers("first_lowest"),
         first_highest=fields.numbers("first_highest"),
     )
     if calibration.memory_steps != MEMORY_STEPS or calibration.model != fingerprint(model):
         return None
-    counts = [len(calibration.surprise), len(calibration.fall), len(calibration.states)]
-    if not counts[0] or len(set(counts)) > 1:
+    plans = calibration.mu, calibration.log_sigma
+    counts = [len(each) for each in (calibration.surprise, calibration.fall, calibration.states, *plans)]
+    if not counts[0] or len(set(counts)) > 1 or len({len(row) for rows in plans for row in rows}) > 1:
         raise UserError(
-            f"{path}: surprise, fall and states have {counts[0]}, {counts[1]} and {counts[2]} values, "
-            "expected one of each per held-out episode; delete the file and calibrate again"
+            f"{path}: surprise, fall, states, mu and log_sigma have {', '.join(map(str, counts))} values, "
+            "expected one of each per held-out episode, the last two of one size; delete the file and "
+            "calibrate again"
         )
     return calibration

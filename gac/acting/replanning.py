@@ -77,7 +77,8 @@ class ReplanningPolicy:
                     "the trigger is not calibrated; give gac evaluate --data DATA, or call "
                     "gac.calibrate(agent, data) with the data that the run was trained on"
                 )
-            self._threshold, self._horizon = calibration.threshold(replan), calibration.horizon(replan)
+            self._threshold = calibration.threshold(replan)
+            self._first_until = calibration.horizon(replan, np.asarray(epsilon))
             self._scale = jnp.asarray(calibration.scale, jnp.float32)
         self.reset()
 
@@ -86,7 +87,9 @@ class ReplanningPolicy:
         batch, obs = self._shape
         self._context, (self._memory, self._epsilon) = self._empty, self._first
         self._watch = Watch.new(batch, obs)
-        self._age = np.zeros(batch, np.int64)
+        self._age, self._step = np.zeros(batch, np.int64), 0
+        if isinstance(self._replan, Trigger):
+            self._until = self._first_until.copy()
         self.replans: Int[ndarray, "batch"] = np.zeros(batch, np.int64)
         """Times that a new plan was inferred for each row."""
         self.replan_seconds = 0.0
@@ -113,6 +116,7 @@ class ReplanningPolicy:
         if due.any():
             self._plan_anew(np.flatnonzero(due), state)
         self._age += 1
+        self._step += 1
         if isinstance(self._replan, Trigger):
             self._context, action, expected = act_and_expect(
                 self._model.generator, self._standardiser, self._memory, self._context, state
@@ -133,7 +137,7 @@ class ReplanningPolicy:
         self._watch = watch(self._model, self._epsilon, self._scale, self._watch, state)
         average, seen = np.asarray(self._watch.average), np.asarray(self._watch.seen)
         unusual = self._calibration.score(average, self._replan.signal) > self._threshold
-        known = judged(seen, self.replans) & (seen <= self._horizon)
+        known = judged(seen, self.replans) & (self._step < self._until)
         due: Bool[ndarray, "batch"] = unusual & known
         return due & self._calibration.may_begin(np.asarray(state)) if due.any() else due
 
@@ -153,9 +157,13 @@ class ReplanningPolicy:
             plans, at = (self._epsilon, self._memory), jnp.asarray(group)
             here = _take(state, at)
             fresh = self._infer(here, group, self.replans[group])
+            taken = np.ones(len(some), bool)
             if self._choosy:
-                fresh = _promising_more(self._model, here, fresh, _take(plans, at))
+                fresh, more = _promising_more(self._model, here, fresh, _take(plans, at))
+                taken = np.asarray(more)[: len(some)]
             self._epsilon, self._memory = _put(plans, at, fresh)
+            if isinstance(self._replan, Trigger):
+                self._judge_from_here(some[taken])
         if isinstance(self._replan, Trigger):
             new = np.zeros(self._shape[0], bool)
             new[rows] = True
@@ -166,10 +174,19 @@ class ReplanningPolicy:
         jax.block_until_ready((self._memory, self._watch))  # type: ignore[no-untyped-call]
         self.replan_seconds += time.perf_counter() - began
 
+    def _judge_from_here(self, rows: Int[ndarray, "taken"]) -> None:
+        """Plans that begin now are judged as far as the data tell of their like; who is kept, as before."""
+        assert isinstance(self._replan, Trigger)  # or nothing is judged
+        assert self._calibration is not None  # checked when made
+        plans = np.asarray(self._epsilon)[rows]
+        self._until[rows] = self._step + self._calibration.horizon(self._replan, plans)
+
 
 @JitSmall
-def _promising_more(model: GAC, state: Float[Array, "group obs"], new: Plans, old: Plans) -> Plans:
-    """Row by row the new plan where it promises sigma_y more from here, else the old one.
+def _promising_more(
+    model: GAC, state: Float[Array, "group obs"], new: Plans, old: Plans
+) -> tuple[Plans, Bool[Array, "group"]]:
+    """Row by row the new plan where it promises sigma_y more from here, else the old one; and which it is.
 
     A new plan is the best around logged behaviour, or of the prior, which may not fit where the agent is. To
     promise more than the plan at hand, by more than the critic's own spread, is the only reason to change
@@ -177,7 +194,7 @@ def _promising_more(model: GAC, state: Float[Array, "group obs"], new: Plans, ol
     """
     promised = model.predicted_return(state, old[0])
     more = model.predicted_return(state, new[0]) > promised + model.critic.sigma_y()
-    return either(more, new, old)
+    return either(more, new, old), more
 
 
 @jax.jit

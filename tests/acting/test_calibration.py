@@ -18,6 +18,7 @@ from gac.data.windows import to_device
 from gac.errors import UserError
 
 EPISODES, STEPS, RATE = 400, 40, 0.2
+NOISE = tiny.MODEL.latent_tokens * tiny.MODEL.embed_dim
 
 
 def world(agent, episodes, seed, replan=None, jump_at=None):
@@ -63,6 +64,8 @@ def calibrated(trained):
         surprise=tuple(maxima[:, 0].tolist()),
         fall=tuple(maxima[:, 1].tolist()),
         states=(STEPS + 1,) * EPISODES,
+        mu=((0.0,) * NOISE,) * EPISODES,
+        log_sigma=((0.0,) * NOISE,) * EPISODES,
         first_lowest=(-np.inf,) * tiny.OBSERVATION_DIM,
         first_highest=(np.inf,) * tiny.OBSERVATION_DIM,
     )
@@ -122,7 +125,8 @@ def test_short_episodes_and_padding_do_not_count(calibrated):
 
 def test_the_threshold_is_the_conformal_quantile():
     values = tuple(float(v) for v in np.random.default_rng(0).permutation(19))
-    one = Calibration("m", "d", MEMORY_STEPS, (1.0,), values, (0.0,) * 19, (9,) * 19, (0.0,), (1.0,))
+    flat, plans = (0.0,) * 19, ((0.0,),) * 19
+    one = Calibration("m", "d", MEMORY_STEPS, (1.0,), values, flat, (9,) * 19, plans, plans, (0.0,), (1.0,))
     for rate, rank in ((0.05, 19), (0.1, 18), (0.5, 10)):
         at = one.threshold(gac.Trigger(rate, "surprise"))
         scores = one.score(np.array([values, np.zeros(19)]).T, "surprise")
@@ -132,11 +136,25 @@ def test_the_threshold_is_the_conformal_quantile():
         one.threshold(gac.Trigger(0.04, "surprise"))
 
 
-def test_a_plan_is_judged_as_far_as_enough_episodes_went():
-    """A rate of one in ten needs nine episodes: the ninth longest of these says how far."""
-    states, flat = tuple(range(100, 119)), (0.0,) * 19
-    one = Calibration("m", "d", MEMORY_STEPS, (1.0,), flat, flat, states, (0.0,), (1.0,))
-    assert [one.horizon(gac.Trigger(rate)) for rate in (0.05, 0.1, 0.5)] == [100, 110, 118]
+def test_a_plan_is_judged_as_far_as_its_like_and_enough_episodes_went():
+    """A rate of one in ten needs nine episodes: the ninth longest of these says how far at most."""
+    states, flat = np.arange(100, 119), (0.0,) * 19
+    noise, spread = np.stack([np.arange(19.0), np.zeros(19)], axis=1), np.zeros((19, 2))
+
+    def horizon(rate, states, *plans):
+        mu, log_sigma = (tuple(map(tuple, values.tolist())) for values in (noise, spread))
+        how = tuple(states.tolist()), mu, log_sigma
+        one = Calibration("m", "d", MEMORY_STEPS, (1.0,), flat, flat, *how, (0.0,), (1.0,))
+        return one.horizon(gac.Trigger(rate), np.asarray(plans).reshape(-1, 1, 2)).tolist()
+
+    # The longest of the five nearest: numbers 0 to 4 of the first plan, 10 to 14 of the second.
+    assert horizon(0.5, states, (-3.0, 0.0), (12.0, 5.0)) == [104, 114]
+    assert horizon(0.5, states[::-1], (-3.0, 0.0), (12.0, 5.0)) == [118, 108]
+    assert horizon(0.1, states, (-3.0, 0.0), (12.0, 5.0)) == [104, 110]
+    assert horizon(0.05, states, (-3.0, 0.0), (12.0, 5.0)) == [100, 100]
+    # Far away in a direction in which episode 18 may be anywhere, it is the likest.
+    spread[18, 1] = 3.0
+    assert horizon(0.5, states, (-3.0, 0.0), (12.0, 50.0)) == [104, 118]
 
 
 @pytest.fixture
@@ -150,6 +168,7 @@ def test_held_out_episodes_calibrate_a_run_once_and_for_all(run, trained):
     made = gac.calibrate(agent, trained.episodes)
     assert len(made.surprise) == 2  # a fifth of ten
     assert set(made.states) <= {length + 1 for length in trained.episodes.lengths.tolist()}
+    assert np.shape(made.mu) == np.shape(made.log_sigma) == (2, NOISE)
     assert agent.calibration is made
     # Plans may begin at every first state of the data, and nowhere beyond all of them.
     first = trained.episodes.observations[trained.episodes.starts]
@@ -169,8 +188,11 @@ def test_held_out_episodes_calibrate_a_run_once_and_for_all(run, trained):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"surprise": [1.0]}, "1, 2 and 2 values"),
-        ({"states": [20]}, "2, 2 and 1 values"),
+        ({"surprise": [1.0]}, "1, 2, 2, 2, 2 values"),
+        ({"states": [20]}, "2, 2, 1, 2, 2 values"),
+        ({"mu": [[0.0, 0.0]]}, "2, 2, 2, 1, 2 values"),
+        ({"log_sigma": [[0.0, 0.0], [0.0]]}, "of one size"),
+        ({"mu": [[0.0, None], [0.0, 0.0]]}, "mu is"),
         ({"scale": ["x"]}, "scale is"),
         ({"memory_steps": None}, "memory_steps is None"),
     ],
@@ -184,6 +206,8 @@ def test_a_damaged_file_is_said_in_one_line(changes, said, run):
         surprise=(1.0, 2.0),
         fall=(0.1, 0.2),
         states=(20, 30),
+        mu=((0.0, 0.5), (1.0, -0.25)),
+        log_sigma=((0.0, -0.5), (-1.0, -0.25)),
         first_lowest=(-1.0,) * 3,
         first_highest=(1.0,) * 3,
     )

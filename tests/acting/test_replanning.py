@@ -12,13 +12,14 @@ import tiny
 import gac
 from gac.acting import agent as agents
 from gac.acting import replanning as module
-from gac.acting.calibration import Calibration
+from gac.acting.calibration import LIKE, Calibration
 from gac.acting.policy import Context, act, empty_context
 from gac.acting.watch import MEMORY_STEPS, act_and_expect, watch
 from gac.errors import UserError
 from gac.inference import solve
 
 BATCH = 6
+NOISE = tiny.MODEL.latent_tokens * tiny.MODEL.embed_dim
 
 
 @pytest.fixture
@@ -33,6 +34,8 @@ def agent(trained):
         surprise=usual,
         fall=usual,
         states=(1000,) * len(usual),
+        mu=((0.0,) * NOISE,) * len(usual),
+        log_sigma=((0.0,) * NOISE,) * len(usual),
         first_lowest=(-np.inf,) * tiny.OBSERVATION_DIM,
         first_highest=(np.inf,) * tiny.OBSERVATION_DIM,
     )
@@ -43,6 +46,12 @@ def agent(trained):
 @pytest.fixture
 def first(trained):
     return trained.episodes.observations[trained.episodes.starts[:BATCH]]
+
+
+def unsure_of(agent):
+    """The agent with a critic whose spread no promise exceeds."""
+    model = eqx.tree_at(lambda model: model.critic.sigma_y.log_value, agent.model, jnp.log(jnp.full(1, 50.0)))
+    return gac.Agent(model, agent.logged, agent.standardiser, agent.config, agent.facts)
 
 
 def walk(first, steps, jumps=(), size=1000.0):
@@ -107,6 +116,34 @@ def test_a_plan_is_not_judged_beyond_what_the_data_tell_of(agent, first):
     assert counts[-1].tolist() == [1, 0, 2, 0, 0, 0]
 
 
+def test_a_plan_is_judged_as_far_as_the_held_out_episodes_most_like_it(agent, first):
+    plan, early, late = agent.plan(first, gac.Prior()), MEMORY_STEPS + 2, 3 * MEMORY_STEPS
+    short = np.broadcast_to(np.asarray(plan.epsilon[0]).ravel(), (LIKE, NOISE))
+    long = np.broadcast_to(np.asarray(plan.epsilon[1]).ravel(), (20 - LIKE, NOISE))
+    agent.calibration = dataclasses.replace(
+        agent.calibration,
+        states=(2 * MEMORY_STEPS,) * LIKE + (1000,) * (20 - LIKE),
+        mu=tuple(map(tuple, np.concatenate([short, long]).tolist())),
+    )
+    jumps = [(late, 0), (late, 1)]
+    path = walk(first, late + 2, jumps)
+    policy = agent.policy(plan, gac.Trigger(0.5))
+    assert run(policy, path)[1][-1].tolist()[:2] == [0, 1]
+    policy.reset()
+    assert run(policy, walk(first, early + 2, [(early, 0)]))[1][-1].tolist()[:2] == [1, 0]
+
+
+def test_a_plan_that_is_kept_is_judged_no_further(agent, first):
+    """A new one, not taken, gives it no time."""
+    horizon, early = 4 * MEMORY_STEPS, MEMORY_STEPS + 2
+    unsure = unsure_of(agent)
+    unsure.calibration = dataclasses.replace(agent.calibration, states=(horizon,) * 20)
+    policy = unsure.policy(unsure.plan(first), gac.Trigger(0.05))
+    jumps = [(early, 0), (horizon - 2, 0), (early, 1), (horizon, 1)]
+    _, counts = run(policy, walk(first, horizon + 2, jumps))
+    assert counts[-1].tolist() == [2, 1, 0, 0, 0, 0]
+
+
 def test_every_n_steps_is_every_n_steps(agent, first):
     plan = agent.plan(first, gac.Prior())
     policy = agent.policy(plan, gac.Every(3))
@@ -146,12 +183,7 @@ def test_exploit_keeps_a_plan_unless_far_more_is_promised_and_other_queries_take
     plan = agent.plan(first, daring)
     mixed = plan.epsilon.at[0].set(agent.plan(first, gac.Target(-1e3)).epsilon[0])
     memory = agent.model.generator.remember(agent.model.prior(state, mixed)[1])
-    unsure = eqx.tree_at(
-        lambda model: model.critic.sigma_y.log_value, agent.model, jnp.log(jnp.full(1, 50.0))
-    )
-    policy = gac.Agent(unsure, agent.logged, agent.standardiser, agent.config, agent.facts).policy(
-        plan._replace(query=careful, epsilon=mixed, memory=memory), gac.Every(1)
-    )
+    policy = unsure_of(agent).policy(plan._replace(query=careful, epsilon=mixed, memory=memory), gac.Every(1))
     run(policy, np.stack([first, first]))
     np.testing.assert_array_equal(policy._epsilon, mixed)
     for query, kept in ((careful, True), (gac.Target(0.0), False)):
