@@ -150,9 +150,9 @@ class OnlineConfig:
     seed: int = 0
     """Seed of collecting and of evaluating; training goes on from the random state of the run."""
     minutes: float | None = None
-    """Minutes of updates per stage; 8 unless this or updates is given."""
+    """Minutes of updates per stage, instead of a number of them."""
     updates: int | None = None
-    """Updates per stage, instead of minutes."""
+    """Updates per stage; 120 unless this or minutes is given."""
     targets: str = "auto"
     """Rule of the returns to aim at: auto, fixed (quantile and delta_y stay as given) or y-star."""
     quantile: float = 0.8

@@ -5,6 +5,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,8 +46,8 @@ from gac.training.checkpoint import (
 from gac.training.offline import Trainer
 from gac.training.update import TrainState, init_state
 
-DEFAULT_MINUTES = 8.0
-"""Minutes of updates per stage: with collecting and evaluating, three stages take half an hour."""
+DEFAULT_UPDATES = 120
+"""Updates per stage: with five times as many the actor unlearns on its own episodes (docs/research.md)."""
 
 Report = Callable[[dict[str, Any], float], None]
 
@@ -318,13 +319,15 @@ class Online:
 
     def _run(self, trainer: Trainer, begun: Begun, report: Report) -> None:
         """Train what is left of the stage."""
-        updates = None if self.config.updates is None else begun.update + self.config.updates
-        minutes = DEFAULT_MINUTES if self.config.minutes is None else self.config.minutes
-        left = minutes - (trainer.progress.seconds - begun.seconds) / 60.0
-        if left <= 0.0 if updates is None else int(trainer.state.update) >= updates:
+        minutes, updates = self.config.minutes, self.config.updates
+        if minutes is None:
+            left, last = math.inf, begun.update + (updates or DEFAULT_UPDATES)
+        else:
+            left, last = minutes - (trainer.progress.seconds - begun.seconds) / 60.0, None
+        if left <= 0.0 if last is None else int(trainer.state.update) >= last:
             return
         try:
-            trainer.run(left, updates, report, begun.update)
+            trainer.run(left, last, report, begun.update)
         except (KeyboardInterrupt, UserError):
             trainer.save()
             raise

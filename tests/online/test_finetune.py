@@ -20,6 +20,7 @@ from staged import BATCH, ENV_ID, SETTINGS, STAGES
 import gac
 from gac import cli
 from gac.errors import UserError
+from gac.online import stages
 from gac.online.collected import Collected
 from gac.online.record import read_record
 from gac.online.start import starting_state
@@ -112,6 +113,14 @@ def test_a_run_of_stages_acts_by_itself_and_its_records_add_up(whole, trained):
     ]
     assert updates == sorted(set(updates))
     assert {15, 18} <= set(updates)
+
+
+def test_unless_told_a_stage_has_a_number_of_updates(trained, stages_env, tmp_path, monkeypatch):
+    monkeypatch.setattr(stages, "DEFAULT_UPDATES", 2)
+    settings = SETTINGS | {"stages": 1, "updates": None}
+    gac.finetune(trained.agent, trained.episodes, ENV_ID, out=tmp_path / "run", **settings)
+    record = read_record(tmp_path / "run" / "stage-1.json")
+    assert record.last_update - record.first_update == 2
 
 
 def test_its_trigger_is_calibrated_on_what_was_held_out_offline(whole, trained):
