@@ -167,10 +167,11 @@ def read_calibration(folder: Path, model: GAC) -> Calibration | None:
         return None
     plans = calibration.mu, calibration.log_sigma
     counts = [len(each) for each in (calibration.surprise, calibration.fall, calibration.states, *plans)]
-    if not counts[0] or len(set(counts)) > 1 or len({len(row) for rows in plans for row in rows}) > 1:
+    width = model.config.latent_tokens * model.config.embed_dim
+    if not counts[0] or len(set(counts)) > 1 or {len(row) for rows in plans for row in rows} != {width}:
         raise UserError(
             f"{path}: surprise, fall, states, mu and log_sigma have {', '.join(map(str, counts))} values, "
-            "expected one of each per held-out episode, the last two of one size; delete the file and "
+            f"expected one of each per held-out episode, the last two rows of {width}; delete the file and "
             "calibrate again"
         )
     return calibration

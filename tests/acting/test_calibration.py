@@ -190,8 +190,9 @@ def test_held_out_episodes_calibrate_a_run_once_and_for_all(run, trained):
     [
         ({"surprise": [1.0]}, "1, 2, 2, 2, 2 values"),
         ({"states": [20]}, "2, 2, 1, 2, 2 values"),
-        ({"mu": [[0.0, 0.0]]}, "2, 2, 2, 1, 2 values"),
-        ({"log_sigma": [[0.0, 0.0], [0.0]]}, "of one size"),
+        ({"mu": [[0.0] * NOISE]}, "2, 2, 2, 1, 2 values"),
+        ({"log_sigma": [[0.0] * NOISE, [0.0]]}, f"rows of {NOISE}"),
+        ({"mu": [[0.0]] * 2, "log_sigma": [[0.0]] * 2}, f"rows of {NOISE}"),
         ({"mu": [[0.0, None], [0.0, 0.0]]}, "mu is"),
         ({"scale": ["x"]}, "scale is"),
         ({"memory_steps": None}, "memory_steps is None"),
@@ -206,8 +207,8 @@ def test_a_damaged_file_is_said_in_one_line(changes, said, run):
         surprise=(1.0, 2.0),
         fall=(0.1, 0.2),
         states=(20, 30),
-        mu=((0.0, 0.5), (1.0, -0.25)),
-        log_sigma=((0.0, -0.5), (-1.0, -0.25)),
+        mu=((0.5,) * NOISE, (-0.25,) * NOISE),
+        log_sigma=((-0.5,) * NOISE, (-1.0,) * NOISE),
         first_lowest=(-1.0,) * 3,
         first_highest=(1.0,) * 3,
     )
