@@ -225,14 +225,6 @@ def test_help_needs_no_jax():
     assert done.stdout.splitlines()[-1] == "False", done.stderr
 
 
-def test_the_version_is_one_and_the_same_everywhere(capsys):
-    assert cli.main(["--version"]) == 0
-    assert capsys.readouterr().out == f"gac {gac.__version__}\n"
-    root = Path(__file__).parents[1]
-    assert f"\nversion: {gac.__version__}\n" in (root / "CITATION.cff").read_text(encoding="utf-8")
-    assert f"\nVersion {gac.__version__}" in (root / "README.md").read_text(encoding="utf-8")
-
-
 # --- Ctrl-C
 
 

@@ -93,8 +93,9 @@ def calibrate(agent: Agent, data: Episodes, seed: int = 0) -> Calibration:
 
 
 def _flat(values: Float[Array, "batch n_z dim"]) -> tuple[tuple[float, ...], ...]:
-    """A row for each of the batch."""
-    return tuple(map(tuple, np.asarray(values).reshape(len(values), -1).tolist()))
+    """A row for each of the batch, to four digits behind the point: enough to tell plans apart."""
+    rows = np.asarray(values, np.float64).round(4).reshape(len(values), -1)
+    return tuple(map(tuple, rows.tolist()))
 
 
 def posterior(agent: Agent, data: DeviceEpisodes, *, given_return: bool = True, seed: int = 0) -> Phi:

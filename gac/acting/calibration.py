@@ -113,13 +113,18 @@ class Calibration:
         unusual without being wrong. Nor is any plan judged beyond where so few held-out episodes go that they
         cannot tell the rate, for rates that `threshold` accepts.
         """
-        states, mu, log_sigma = (np.asarray(each) for each in (self.states, self.mu, self.log_sigma))
+        (mu, log_sigma), states = self._plans, np.asarray(self.states)
         needed = max(1, math.ceil(1.0 / trigger.rate - 1e-9) - 1)
         apart = (epsilon.reshape(-1, 1, mu.shape[1]) - mu) / np.exp(log_sigma)
         log_q = -np.sum(0.5 * np.square(apart) + log_sigma, axis=2)
         like = states[np.argsort(-log_q, axis=1)[:, :LIKE]].max(axis=1)
         judged: Int[ndarray, "batch"] = np.minimum(like, np.sort(states)[-needed])
         return judged
+
+    @functools.cached_property
+    def _plans(self) -> Float[ndarray, "2 heldout noise"]:
+        """Means and logarithms of the standard deviations of the held-out episodes' plans."""
+        return np.array([self.mu, self.log_sigma])
 
     def save(self, folder: Path) -> None:
         """Write calibration.json, a line for each field."""

@@ -78,8 +78,8 @@ class ReplanningPolicy:
                     "gac.calibrate(agent, data) with the data that the run was trained on"
                 )
             self._threshold = calibration.threshold(replan)
-            self._first_until = calibration.horizon(replan, np.asarray(epsilon))
             self._scale = jnp.asarray(calibration.scale, jnp.float32)
+        self._first_left = self._span(np.asarray(epsilon))
         self.reset()
 
     def reset(self) -> None:
@@ -87,9 +87,7 @@ class ReplanningPolicy:
         batch, obs = self._shape
         self._context, (self._memory, self._epsilon) = self._empty, self._first
         self._watch = Watch.new(batch, obs)
-        self._age, self._step = np.zeros(batch, np.int64), 0
-        if isinstance(self._replan, Trigger):
-            self._until = self._first_until.copy()
+        self._left = self._first_left.copy()
         self.replans: Int[ndarray, "batch"] = np.zeros(batch, np.int64)
         """Times that a new plan was inferred for each row."""
         self.replan_seconds = 0.0
@@ -115,8 +113,7 @@ class ReplanningPolicy:
         due = self._due(state) & (True if active is None else np.asarray(active, bool))
         if due.any():
             self._plan_anew(np.flatnonzero(due), state)
-        self._age += 1
-        self._step += 1
+        self._left -= 1
         if isinstance(self._replan, Trigger):
             self._context, action, expected = act_and_expect(
                 self._model.generator, self._standardiser, self._memory, self._context, state
@@ -131,13 +128,13 @@ class ReplanningPolicy:
     def _due(self, state: Float[Array, "batch obs"]) -> Bool[ndarray, "batch"]:
         """The rows that need a new plan; the trigger takes in the state."""
         if isinstance(self._replan, Every):
-            return self._age >= self._replan.steps
+            return self._left <= 0
         assert self._calibration is not None  # checked when made
         self._before = self._watch
         self._watch = watch(self._model, self._epsilon, self._scale, self._watch, state)
         average, seen = np.asarray(self._watch.average), np.asarray(self._watch.seen)
         unusual = self._calibration.score(average, self._replan.signal) > self._threshold
-        known = judged(seen, self.replans) & (self._step < self._until)
+        known = judged(seen, self.replans) & (self._left > 0)
         due: Bool[ndarray, "batch"] = unusual & known
         return due & self._calibration.may_begin(np.asarray(state)) if due.any() else due
 
@@ -149,7 +146,6 @@ class ReplanningPolicy:
                 "observation holds NaN or infinity where a new plan is due; expected finite numbers"
             )
         self.replans[rows] += 1
-        self._age[rows] = 0
         for start in range(0, len(rows), self._group):
             some = rows[start : start + self._group]
             # Rows that fill the group up are its first one again: the same plan, put in the same place.
@@ -157,13 +153,13 @@ class ReplanningPolicy:
             plans, at = (self._epsilon, self._memory), jnp.asarray(group)
             here = _take(state, at)
             fresh = self._infer(here, group, self.replans[group])
-            taken = np.ones(len(some), bool)
+            begins = np.ones(len(some), bool)
             if self._choosy:
                 fresh, more = _promising_more(self._model, here, fresh, _take(plans, at))
-                taken = np.asarray(more)[: len(some)]
+                if isinstance(self._replan, Trigger):
+                    begins = np.asarray(more)[: len(some)]
             self._epsilon, self._memory = _put(plans, at, fresh)
-            if isinstance(self._replan, Trigger):
-                self._judge_from_here(some[taken])
+            self._left[some[begins]] = self._span(np.asarray(fresh[0])[: len(some)][begins])
         if isinstance(self._replan, Trigger):
             new = np.zeros(self._shape[0], bool)
             new[rows] = True
@@ -174,12 +170,12 @@ class ReplanningPolicy:
         jax.block_until_ready((self._memory, self._watch))  # type: ignore[no-untyped-call]
         self.replan_seconds += time.perf_counter() - began
 
-    def _judge_from_here(self, rows: Int[ndarray, "taken"]) -> None:
-        """Plans that begin now are judged as far as the data tell of their like; who is kept, as before."""
-        assert isinstance(self._replan, Trigger)  # or nothing is judged
+    def _span(self, epsilon: Float[ndarray, "plans n_z dim"]) -> Int[ndarray, "plans"]:
+        """Steps after which plans that begin now are replaced or, at a trigger, no longer judged."""
+        if isinstance(self._replan, Every):
+            return np.full(len(epsilon), self._replan.steps)
         assert self._calibration is not None  # checked when made
-        plans = np.asarray(self._epsilon)[rows]
-        self._until[rows] = self._step + self._calibration.horizon(self._replan, plans)
+        return self._calibration.horizon(self._replan, epsilon)
 
 
 @JitSmall

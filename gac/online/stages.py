@@ -324,7 +324,7 @@ class Online:
             left, last = math.inf, begun.update + (updates or DEFAULT_UPDATES)
         else:
             left, last = minutes - (trainer.progress.seconds - begun.seconds) / 60.0, None
-        if left <= 0.0 if last is None else int(trainer.state.update) >= last:
+        if left <= 0.0 or (last is not None and int(trainer.state.update) >= last):
             return
         try:
             trainer.run(left, last, report, begun.update)
