@@ -161,6 +161,8 @@ class OnlineConfig:
     """Added to a drawn return, in standard deviations of the data's returns; auto begins here."""
     y_star: float | None = None
     """The one return to aim at under y-star, raw and undiscounted."""
+    near: str = "logged"
+    """What plans of collecting are held near: logged, a plan of a good episode, or prior, as in the paper."""
     return_power: float = 2.0
     """Share of an episode in what is learned: its rank by return, 0 to 1, to this power; 0 for all alike."""
     new_share: float = 0.25
@@ -179,6 +181,8 @@ class OnlineConfig:
                 raise UserError(f"{name} is {getattr(self, name)}, expected {value} or more")
         if self.targets not in TARGET_RULES:
             raise UserError(f"targets is {self.targets!r}, expected one of {', '.join(TARGET_RULES)}")
+        if self.near not in NEAR:
+            raise UserError(f"near is {self.near!r}, expected one of {', '.join(NEAR)}")
         if self.y_star is not None and not math.isfinite(self.y_star):
             raise UserError(f"y_star is {self.y_star}, expected a finite return")
         if self.targets != "y-star" and self.y_star is not None:
@@ -208,6 +212,8 @@ class OnlineConfig:
 
 
 TARGET_RULES = ("auto", "fixed", "y-star")
+NEAR = ("prior", "logged")
+"""What a plan that aims at a return may be held near."""
 
 
 def _strict(cls: type, raw: Any, where: str) -> Any:

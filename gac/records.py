@@ -17,7 +17,7 @@ from gac.config import OnlineConfig
 from gac.data.episodes import Episodes
 from gac.errors import UserError
 
-ONLINE_SCHEMA = 1
+ONLINE_SCHEMA = 2
 """Schema of online.json."""
 
 

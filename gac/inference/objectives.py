@@ -67,10 +67,19 @@ def return_objective(
     model: GAC,
     s0: Float[Array, "batch obs"],
     y_plus: Float[Array, "batch"],
+    hold: Phi,
     pairs: int,
     keys: Key[Array, "batch"],
 ) -> Objective:
-    r"""$E_q[\log p_\gamma(y^+ | z_y)] - KL(q \| N(0, I))$, Eq. (3); `y_plus` standardised."""
+    r"""$E_q[\log p_\gamma(y^+ | z_y)] - KL(q \| r)$; with the prior N(0, I) as r this is Eq. (3).
+
+    Args:
+        s0: current states, standardised.
+        y_plus: return to be explained by each plan, standardised.
+        hold: r, one Gaussian for each state.
+        pairs: mirrored pairs of draws, new at every step.
+        keys: of each row's draws, so that no row depends on another.
+    """
     batch = s0.shape[0]
     s0_draws, y_draws = jnp.tile(s0, (2 * pairs, 1)), jnp.tile(y_plus, 2 * pairs)
 
@@ -78,6 +87,6 @@ def return_objective(
         z_y, _ = model.prior(s0_draws, draw(phi, pairs, at_step(keys, step)))
         log_p_y = mean_over_draws(model.critic.log_prob(y_draws, z_y), batch)
         y = mean_over_draws(model.critic.mean(z_y), batch)
-        return log_p_y - jnp.sum(phi.kl(), axis=-1), y
+        return log_p_y - jnp.sum(phi.kl_to(hold), axis=-1), y
 
     return objective

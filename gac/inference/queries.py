@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from gac.config import NEAR
 from gac.errors import UserError
 
 
@@ -55,12 +56,18 @@ class Target:
 
     Args:
         y_star: the return; a tuple gives each first observation of a batch one of its own.
+        near: what plans are held near: `prior`, as Eq. (3) has it, or `logged`, one of the plans that the
+            agent keeps, drawn by how well what it returns explains y*. These are of the best episodes, so
+            no plan is found there for a low return.
     """
 
     name: ClassVar[str] = "target"
     y_star: float | tuple[float, ...]
+    near: str = "prior"
 
     def __post_init__(self) -> None:
+        if self.near not in NEAR:
+            raise UserError(f"near is {self.near!r}, expected one of {', '.join(NEAR)}")
         returns = self.y_star if isinstance(self.y_star, tuple) else (self.y_star,)
         if not all(map(math.isfinite, returns)):
             raise UserError("y_star holds NaN or infinity, expected finite returns")

@@ -14,7 +14,7 @@ from gac.compilation import JitSmall
 from gac.inference.loop import Info, Objective, infer
 from gac.inference.objectives import exploit_objective, return_objective
 from gac.inference.queries import Exploit, Explore, Prior, Query, Target
-from gac.inference.trust_region import Logged, trust_region
+from gac.inference.trust_region import Logged, region_of_return, trust_region
 from gac.model.joint import GAC, Phi
 
 # Differs from the paper (1000 steps): with the rate below, twice as many steps gain a thousandth of a
@@ -44,7 +44,7 @@ def solve(
 
     Args:
         s0: current states, standardised.
-        logged: plans of logged episodes; exploit stays near the best of them.
+        logged: plans of logged episodes; exploit stays near the best of them, a target near one if told so.
         returns: those of the data, standardised; explore draws from them, exploit is capped at the best.
         target: y* of a target query for each plan, standardised; no other reads it.
         keys: of the draws of each plan.
@@ -53,9 +53,10 @@ def solve(
         epsilon, the q that it comes from and the diagnostics (both None for the prior).
     """
     infer_keys, aim_keys, draw_keys = _split(keys, 3)
+    hold = Phi.at_prior(s0.shape[0], model.config)
     match query:
         case Prior():
-            return _sample(Phi.at_prior(s0.shape[0], model.config), draw_keys), None, None
+            return _sample(hold, draw_keys), None, None
         case Exploit(kl_weight=kl_weight):
             ceiling = jnp.asarray(returns.max())
             phi, info = _exploit(model, s0, logged, jnp.float32(kl_weight), ceiling, infer_keys)
@@ -63,9 +64,11 @@ def solve(
         case Explore(quantile=quantile, delta_y=delta_y):
             better = returns[returns >= np.quantile(returns, quantile)]
             y_plus = _choose(jnp.asarray(better), aim_keys) + delta_y
-        case Target():
+        case Target(near=near):
             y_plus = jnp.asarray(target)
-    phi, info = _reach(model, s0, y_plus, infer_keys)
+            if near == "logged":
+                hold = _near_logged(model, s0, logged, y_plus, aim_keys)
+    phi, info = _reach(model, s0, y_plus, hold, infer_keys)
     return _sample(phi, draw_keys), phi, info
 
 
@@ -135,10 +138,16 @@ def _exploit(
     return found
 
 
+_near_logged = JitSmall(region_of_return)
+
+
 @JitSmall
 def _reach(
-    model: GAC, s0: Float[Array, "batch obs"], y_plus: Float[Array, "batch"], keys: Key[Array, "batch"]
+    model: GAC,
+    s0: Float[Array, "batch obs"],
+    y_plus: Float[Array, "batch"],
+    hold: Phi,
+    keys: Key[Array, "batch"],
 ) -> tuple[Phi, Info]:
-    """Plans that explain the return y_plus (standardised)."""
-    start = Phi.at_prior(s0.shape[0], model.config)
-    return _ascend(return_objective(model, s0, y_plus, PAIRS, keys), start)
+    """Plans that explain the return y_plus (standardised), held near others."""
+    return _ascend(return_objective(model, s0, y_plus, hold, PAIRS, keys), hold)

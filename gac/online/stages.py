@@ -185,7 +185,8 @@ class Online:
         )
         unit, rng = float(self.agent.standardiser.return_std), np.random.default_rng(int(words[0]))
         y_plus = aiming.draw(self.targets, returns, share, unit, len(first), rng)
-        plan = self.agent.plan(first, Target(tuple(y_plus.tolist())), seed=int(words[1]))
+        query = Target(tuple(y_plus.tolist()), self.config.near)
+        plan = self.agent.plan(first, query, seed=int(words[1]))
         assert plan.phi is not None  # a target query has one; for the type checker
         s0 = jnp.asarray(self.agent.standardiser.standardise_observation(first))
         _, spread = predictive(self.agent.model, s0, plan.phi, jax.random.key(int(words[2])))

@@ -86,25 +86,34 @@ def draw(
     return y + targets.delta_y * unit
 
 
+def slack(outcome: Outcome) -> Float[ndarray, "known"]:
+    r"""$y - (y^+ - u)$ of each aim, u the critic's uncertainty: 0 or more where it was reached; raw."""
+    known = np.isfinite(outcome.y_plus)
+    over: ndarray = (outcome.returns - outcome.y_plus + outcome.spread)[known]
+    return over
+
+
 def reached(outcome: Outcome) -> float:
     r"""Share of the aims that were reached: $y \ge y^+ - u$, u the critic's uncertainty.
 
     One half is added to reached and missed alike (Laplace's rule with half weights), so that a handful
     of episodes moves little, and none nothing.
     """
-    known = np.isfinite(outcome.y_plus)
-    hit = (outcome.returns >= outcome.y_plus - outcome.spread)[known]
+    hit = slack(outcome) >= 0.0
     return float((hit.sum() + 0.5) / (len(hit) + 1.0))
 
 
 def moved(targets: Targets, outcome: Outcome, unit: float) -> Targets:
     r"""The rule for the next stage; only `auto` moves.
 
-    $$\delta_y \leftarrow \max(0,\ \delta_y + \bar u\,(r - \tfrac12))$$
+    $$\delta_y \leftarrow \max(0,\ \delta_y + d), \qquad
+        d = \bar u\,(r - \tfrac12) \ \text{ within } \pm |\mathrm{median}(y - (y^+ - u))|$$
 
     with r the share of aims that were `reached` and $\bar u$ the mean of the critic's uncertainty. A step
     is at most half of $\bar u$, up if all aims were reached, down if none was: the returns that aims are
-    drawn from rise with the buffer as well. It rests where half are, hence
+    drawn from rise with the buffer as well. And it is at most what would have had half of these aims
+    reached: where all that is achieved is alike, r jumps from one to none within a small part of
+    $\bar u$, and longer steps would jump over that place for ever. It rests where half are, hence
     where an aim lies one $\bar u$ above the median of what it achieves: ahead of the data, and no further
     than the critic takes for possible. An uncertain critic takes longer steps, and is allowed to miss by
     more. At $\delta_y = 0$ aims are returns that the buffer holds; there is no way further down.
@@ -114,10 +123,12 @@ def moved(targets: Targets, outcome: Outcome, unit: float) -> Targets:
         outcome: what came of it.
         unit: standard deviation of the data's returns, raw.
     """
-    spread = outcome.spread[np.isfinite(outcome.y_plus)]
-    if targets.rule != "auto" or not len(spread):
+    over = slack(outcome)
+    if targets.rule != "auto" or not len(over):
         return targets
-    step = float(spread.mean()) / unit * (reached(outcome) - 0.5)
+    most = abs(float(np.median(over)))
+    spread = float(outcome.spread[np.isfinite(outcome.y_plus)].mean())
+    step = float(np.clip(spread * (reached(outcome) - 0.5), -most, most)) / unit
     return replace(targets, delta_y=max(0.0, targets.delta_y + step))
 
 

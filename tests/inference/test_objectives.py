@@ -107,7 +107,7 @@ def test_exploit_gains_nothing_beyond_the_ceiling(model, q, s0, region, kl_to_re
 def test_every_row_and_step_has_draws_of_its_own_whatever_the_batch(model, q, s0, region):
     for objective in (
         lambda s0, region, keys: exploit_objective(model, s0, region, 0.003, jnp.asarray(1e6), 2, keys),
-        lambda s0, region, keys: return_objective(model, s0, jnp.zeros(len(s0)), 2, keys),
+        lambda s0, region, keys: return_objective(model, s0, jnp.zeros(len(s0)), region, 2, keys),
     ):
         values = [np.asarray(objective(s0, region, KEYS)(q, jnp.asarray(step))[0]) for step in (5, 5, 6)]
         np.testing.assert_array_equal(values[0], values[1])
@@ -120,10 +120,14 @@ def test_every_row_and_step_has_draws_of_its_own_whatever_the_batch(model, q, s0
         np.testing.assert_allclose(alone, values[0][2:], rtol=1e-4)
 
 
-def test_the_return_objective_is_eq_3(model, q, s0, kl, sampled_returns):
+def test_the_return_objective_is_eq_3_held_near_the_prior_or_elsewhere(
+    model, q, s0, kl, region, kl_to_region, sampled_returns
+):
     y_plus = np.asarray([-1.0, 0.0, 2.0])
     log_p_y = -0.5 * (((y_plus - sampled_returns) / SIGMA_Y) ** 2 + np.log(2 * np.pi * SIGMA_Y**2))
-    value, watched = return_objective(model, s0, jnp.asarray(y_plus, jnp.float32), 1000, KEYS)(q, STEP)
-    off = np.abs(np.asarray(value) - (log_p_y.mean(axis=0) - kl))
-    assert (off < 6 * standard_error(log_p_y)).all()
-    assert (np.abs(watched - sampled_returns.mean(axis=0)) < 6 * standard_error(sampled_returns)).all()
+    aims = jnp.asarray(y_plus, jnp.float32)
+    for hold, nats in ((Phi.at_prior(BATCH, tiny.MODEL), kl), (region, kl_to_region)):
+        value, watched = return_objective(model, s0, aims, hold, 1000, KEYS)(q, STEP)
+        off = np.abs(np.asarray(value) - (log_p_y.mean(axis=0) - nats))
+        assert (off < 6 * standard_error(log_p_y)).all()
+        assert (np.abs(watched - sampled_returns.mean(axis=0)) < 6 * standard_error(sampled_returns)).all()

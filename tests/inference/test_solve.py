@@ -136,6 +136,21 @@ def test_target_goes_where_it_is_sent(ask):
     assert high[-1] > low[-1] + 0.2
 
 
+def test_a_target_near_a_logged_plan_begins_there_and_goes_on(trained, data_returns):
+    agent, first = trained.agent, trained.episodes.observations[:1]
+    s0 = jnp.asarray(agent.standardiser.standardise_observation(first))
+    shape = (1, *agent.logged.phi.mu.shape[1:])
+    logged = Logged(Phi(jnp.full(shape, 3.0), jnp.full(shape, -2.0)), jnp.zeros(1))
+    before = float(agent.model.predicted_return(s0, logged.phi.mu)[0])
+    for more in (-0.5, 0.5):
+        aim = np.array([before + more], np.float32)
+        query = Target(0.0, near="logged")
+        epsilon, phi, _ = solve(agent.model, s0, query, logged, data_returns, aim, KEYS[:1])
+        assert float(jnp.abs(epsilon - logged.phi.mu).max()) < 1.5
+        moved = float(agent.model.predicted_return(s0, phi.mu)[0]) - before
+        assert 0.0 < moved / more < 1.0, "Eq. (3) goes towards the aim, and the hold keeps it back"
+
+
 def test_explore_aims_above_the_quantile_of_the_returns(ask, data_returns, monkeypatch):
     aims = []
     real = module._reach
@@ -175,7 +190,9 @@ def test_each_row_goes_to_its_own_target_and_other_targets_compile_nothing(train
 
 
 @pytest.mark.parametrize(
-    "query", [Exploit(kl_weight=0.01), Explore(), Target(0.0), Prior()], ids=lambda q: q.name
+    "query",
+    [Exploit(kl_weight=0.01), Explore(), Target(0.0), Target(0.0, near="logged"), Prior()],
+    ids=lambda query: getattr(query, "near", query.name),
 )
 def test_a_row_depends_on_no_other(query, trained, data_returns):
     agent, episodes = trained.agent, trained.episodes
@@ -193,7 +210,9 @@ def test_a_row_depends_on_no_other(query, trained, data_returns):
 
 
 @pytest.mark.parametrize(
-    "query", [Exploit(kl_weight=0.01), Explore(), Target(0.0), Prior()], ids=lambda q: q.name
+    "query",
+    [Exploit(kl_weight=0.01), Explore(), Target(0.0), Target(0.0, near="logged"), Prior()],
+    ids=lambda query: getattr(query, "near", query.name),
 )
 def test_a_seed_repeats_a_query(query, ask):
     np.testing.assert_array_equal(ask(query, seed=3)[0], ask(query, seed=3)[0])
@@ -211,6 +230,11 @@ def test_a_return_to_aim_at_is_finite(value):
     for query in (lambda: Target(value), lambda: Target((1.0, value)), lambda: Explore(delta_y=value)):
         with pytest.raises(UserError, match="finite"):
             query()
+
+
+def test_a_target_near_what_there_is_none_of_is_refused():
+    with pytest.raises(UserError, match="near is 'posterior', expected one of prior, logged"):
+        Target(1.0, near="posterior")
 
 
 @pytest.mark.parametrize("kl_weight", [-0.1, 0.0, float("nan")])

@@ -1,4 +1,4 @@
-"""Exploit's region: the logged plan that returns most from a state and those nearest to it."""
+"""Regions: the logged plan that returns most from a state, or about what is asked for, and the nearest."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny
 
-from gac.inference.trust_region import REGION, Logged, nearest_of, trust_region
+from gac.inference.trust_region import REGION, Logged, nearest_of, region_of_return, trust_region
 from gac.model.joint import GAC, Phi
 
 LOGGED = 20 * REGION
@@ -96,3 +96,27 @@ def test_a_promise_that_the_like_of_a_plan_did_not_keep_does_not_count(model, lo
         .all(axis=(1, 2))
         .any()
     )
+
+
+def test_a_return_is_looked_for_around_the_plans_that_explain_it(model, s0):
+    """Four plans far apart, of returns 0, 1, 1 and 3: the draws are those of the posterior over plans."""
+    places = jnp.array([-3.0, -1.0, 1.0, 3.0])
+    shape = (4, tiny.MODEL.latent_tokens, tiny.MODEL.embed_dim)
+    phi = Phi(jnp.broadcast_to(places[:, None, None], shape), jnp.full(shape, -2.0))
+    promised = model.predicted_return(jnp.tile(s0[:1], (4, 1)), phi.mu)
+    returned = jnp.array([0.0, 1.0, 1.0, 3.0])
+    count, y_plus = 2000, 1.2
+    state, keys = jnp.tile(s0[:1], (count, 1)), jax.random.split(jax.random.key(5), count)
+    region = region_of_return(model, state, Logged(phi, returned - promised), jnp.full(count, y_plus), keys)
+    drawn = np.asarray(region.mu).mean(axis=(1, 2))
+    np.testing.assert_allclose(region.mu, drawn[:, None, None] * np.ones((1, *shape[1:])), atol=1e-5)
+    likelihood = np.exp(-0.5 * ((y_plus - np.asarray(returned)) / tiny.MODEL.sigma_y) ** 2)
+    for place, share in zip(np.asarray(places), likelihood / likelihood.sum(), strict=True):
+        found = np.isclose(drawn, place, atol=1e-4).mean()
+        assert abs(found - share) < 4 * np.sqrt(share * (1 - share) / count) + 1e-9
+
+
+def test_a_return_beyond_all_plans_is_looked_for_around_one_of_the_best(model, logged, s0):
+    keys = jax.random.split(jax.random.key(6), len(s0))
+    far = region_of_return(model, s0, logged, jnp.full(len(s0), 1e4), keys)
+    np.testing.assert_allclose(far.mu, trust_region(model, s0, logged).mu, atol=1e-5)

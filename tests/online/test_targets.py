@@ -48,6 +48,19 @@ def test_it_rests_where_half_of_the_aims_are_reached():
     assert moved(AUTO, Outcome(y_plus, returns, np.full(100, 30.0)), UNIT).delta_y == AUTO.delta_y
 
 
+def test_it_does_not_jump_over_what_is_within_reach():
+    """All that is achieved lies within a hair: aims come to rest one u above it, and stay."""
+    rule, base, ceiling, spread, deltas = AUTO, 500.0, 550.0, 20.0, []
+    for _ in range(12):
+        y_plus = np.full(100, base + rule.delta_y * UNIT)
+        returns = ceiling + np.linspace(-0.5, 0.5, 100)
+        rule = moved(rule, Outcome(y_plus, returns, np.full(100, spread)), UNIT)
+        deltas.append(rule.delta_y)
+    assert deltas[0] - AUTO.delta_y == pytest.approx(0.2, rel=0.02)
+    assert base + deltas[-1] * UNIT == pytest.approx(ceiling + spread, abs=1.0)
+    assert max(deltas) * UNIT <= ceiling + spread - base + 1.0
+
+
 def test_a_loop_with_a_ceiling_settles_one_uncertainty_above_what_is_achieved():
     """An agent that achieves what it aims at up to a ceiling, with noise: aims end near its reach."""
     rng, rule, base, ceiling, spread = np.random.default_rng(0), AUTO, 500.0, 650.0, 20.0
