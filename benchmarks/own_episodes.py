@@ -92,6 +92,8 @@ def main(
         json_file: where to write the record.
     """
     offline, record = load_data(data), []
+    settings = {"run": run.name, "data": Path(data).name, "tuned": tuned.name, "updates": updates}
+    settings |= {"good": good, "episodes": episodes, "seed": seed}
     for way in ways:
         agent = gac.load(run) if way == "no-update" else learned(run, offline, tuned, way, updates, good)
         queries: list[tuple[str, Query]] = [("exploit", gac.Exploit()), ("prior", gac.Prior())]
@@ -109,10 +111,8 @@ def main(
             }
             record.append(line)
             print(" ".join(f"{v:.2f}" if isinstance(v, float) else v for v in line.values()), flush=True)
-    if json_file is not None:
-        settings = {"run": run.name, "data": Path(data).name, "tuned": tuned.name, "updates": updates}
-        settings |= {"good": good, "episodes": episodes, "seed": seed}
-        write_text(json_file, json.dumps(settings | {"results": record}, indent=1) + "\n")
+        if json_file is not None:
+            write_text(json_file, json.dumps(settings | {"results": record}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

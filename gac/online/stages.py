@@ -47,7 +47,7 @@ from gac.training.offline import Trainer
 from gac.training.update import TrainState, init_state
 
 DEFAULT_UPDATES = 120
-"""Updates per stage: with five times as many the actor unlearns on its own episodes (docs/research.md)."""
+"""Updates per stage: with five times as many a good run got worse (docs/research.md)."""
 
 Report = Callable[[dict[str, Any], float], None]
 
@@ -185,6 +185,7 @@ class Online:
         )
         unit, rng = float(self.agent.standardiser.return_std), np.random.default_rng(int(words[0]))
         y_plus = aiming.draw(self.targets, returns, share, unit, len(first), rng)
+        # Differs from the paper: unless near is prior, plans are held near logged ones, not near N(0, I).
         query = Target(tuple(y_plus.tolist()), self.config.near)
         plan = self.agent.plan(first, query, seed=int(words[1]))
         assert plan.phi is not None  # a target query has one; for the type checker
