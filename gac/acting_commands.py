@@ -21,6 +21,7 @@ def evaluate(
     episodes: int = 100,
     env_id: EnvId = None,
     target: Number = None,
+    near: Literal["prior", "logged"] = "prior",
     seed: int = 0,
     replan: Annotated[str, arg(metavar="never|every:N|trigger[:RATE[:SIGNAL]]")] = "never",
     disturb: Annotated[str | None, arg(metavar="push:SPEED|noise:STD")] = None,
@@ -38,6 +39,8 @@ def evaluate(
         env_id: Gymnasium id of the environment; the data set's unless given.
         target: The return y* of the target query, raw and undiscounted; the paper's where it has one, else
             the best return of the data for --query all.
+        near: What the plans of the target query are held near: the prior, as in the paper, or a logged plan,
+            as fine-tuning collects; these are of good episodes, so no plan is found there for a low return.
         seed: Seed of the environments, of the queries and of what disturbs.
         replan: When to plan anew within an episode: never, every N steps, or at the trigger, with RATE false
             alarms per episode (0.05) and SIGNAL surprise, fall or either (the default).
@@ -50,6 +53,8 @@ def evaluate(
         raise UserError(f"--episodes is {episodes}, expected 1 or more")
     if target is not None and query not in ("target", "all"):
         raise UserError(f"--target {target:g} goes with --query target or all, not {query}; leave it out")
+    if near != "prior" and query not in ("target", "all"):
+        raise UserError(f"--near {near} goes with --query target or all, not {query}; leave it out")
     from gac.acting.replan import Trigger, parse_replan
 
     when = parse_replan(replan)
@@ -69,7 +74,7 @@ def evaluate(
     aim = usual_target(name) if target is None else target
     if aim is None and query == "all":
         aim = max(agent.facts.returns)
-    queries = {each: make_query(each, aim) for each in (QUERIES if query == "all" else (query,))}
+    queries = {each: make_query(each, aim, near) for each in (QUERIES if query == "all" else (query,))}
     if isinstance(when, Trigger):
         calibrated(run, agent, data)
     records = []
@@ -159,8 +164,8 @@ def usual_target(env_id: str) -> float | None:
     return TARGETS.get(env_id.split("-")[0].lower())
 
 
-def make_query(name: str, target: float | None) -> Any:
-    """The query object of a name; `target` is the return y*, raw and undiscounted."""
+def make_query(name: str, target: float | None, near: str) -> Any:
+    """The query object of a name; `target` is the return y*, raw and undiscounted, `near` as of `Target`."""
     import gac
 
     if name == "target":
@@ -168,7 +173,7 @@ def make_query(name: str, target: float | None) -> Any:
             raise UserError(
                 "--query target needs the return to aim at; give --target Y, raw, such as --target 3600"
             )
-        return gac.Target(target)
+        return gac.Target(target, near)
     return {"exploit": gac.Exploit, "explore": gac.Explore, "prior": gac.Prior}[name]()
 
 

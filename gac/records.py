@@ -94,11 +94,13 @@ class Evaluation:
     ms_per_step: float | None = None
     """Milliseconds of the policy, replanning included, per environment step."""
     kl_weight: float | None = None
-    """Hold of an exploit query; like the two below, None for other queries and in older records."""
+    """Hold of an exploit query; like the three below, None for other queries and in older records."""
     quantile: float | None = None
     """Of the returns that an explore query drew its aims above."""
     delta_y: float | None = None
     """What it added to them, in standard deviations of the data's returns."""
+    near: str | None = None
+    """What the plans of a target query were held near, prior or logged."""
 
     def to_json(self) -> str:
         """The record as JSON text."""
@@ -256,6 +258,7 @@ def read_evaluation(text: str, where: str, stem: str | None = None) -> Evaluatio
         replans=tuple(map(int, fields.numbers("replans"))) if "replans" in fields.raw else (),
         replan_seconds=fields.number("replan_seconds") if "replan_seconds" in fields.raw else 0.0,
         ms_per_step=fields.maybe_number("ms_per_step"),
+        near=None if fields.raw.get("near") is None else fields.words("near"),
         **{name: fields.maybe_number(name) for name in ("kl_weight", "quantile", "delta_y")},
     )
     if record.replans and len(record.replans) != len(record.returns):

@@ -286,6 +286,8 @@ def test_all_asks_the_four_queries(run, tmp_path):
         f"eval-{each}.json" for each in acting_commands.QUERIES
     }
     assert run.asked[2] == gac.Target(1200.0)
+    assert cli.main([*words, "--near", "logged"]) == 0
+    assert run.asked[6] == gac.Target(1200.0, near="logged")
 
 
 def test_where_no_target_is_usual_all_take_the_best_return_of_the_data(run):
@@ -297,6 +299,7 @@ def test_where_no_target_is_usual_all_take_the_best_return_of_the_data(run):
 def test_a_target_without_a_known_scale_must_be_given(capsys, run):
     assert "--target" in refused(capsys, "evaluate", run.folder, "--query", "target", "--env-id", "Ant-v5")
     assert "--target" in refused(capsys, "evaluate", run.folder, "--query", "prior", "--target", 3)
+    assert "--near" in refused(capsys, "evaluate", run.folder, "--near", "logged")
     assert "--episodes" in refused(capsys, "evaluate", run.folder, "--episodes", 0)
     assert not run.asked
 

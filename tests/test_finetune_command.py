@@ -12,8 +12,10 @@ from one_line import refused
 import gac
 from gac import cli
 from gac.config import OnlineConfig
+from gac.records import ONLINE_SCHEMA
 
-NUMBERS = [field for field in dataclasses.fields(OnlineConfig) if field.name not in ("targets", "y_star")]
+WORDS = {"targets", "y_star", "near"}
+NUMBERS = [field for field in dataclasses.fields(OnlineConfig) if field.name not in WORDS]
 
 
 @pytest.fixture
@@ -60,10 +62,17 @@ def test_y_star_is_the_papers_where_it_has_one(calls, tmp_path, capsys):
     assert "y-star" in refused(capsys, *words[:-1], "fixed", "--y-star", "12")
 
 
+def test_what_plans_are_held_near_is_a_word(calls, capsys, tmp_path):
+    words = ["finetune", "run", "--out", str(tmp_path / "out")]
+    assert cli.main([*words, "--near", "prior"]) == 0
+    assert calls.made[-1].config == OnlineConfig(near="prior")
+    assert "near" in refused(capsys, *words, "--near", "7")
+
+
 def test_resume_begins_from_the_settings_of_the_folder(calls, tmp_path):
     saved = OnlineConfig(episodes=40, updates=9, targets="fixed")
     (tmp_path / "online.json").write_text(
-        json.dumps({"schema_version": 1, "config": dataclasses.asdict(saved)})
+        json.dumps({"schema_version": ONLINE_SCHEMA, "config": dataclasses.asdict(saved)})
     )
     words = ["finetune", "run", "--out", str(tmp_path), "--resume"]
     assert cli.main(words) == 0

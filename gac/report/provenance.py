@@ -7,6 +7,7 @@ from typing import Any
 
 from gac import presets
 from gac.config import Config, OnlineConfig
+from gac.inference.queries import Target
 from gac.records import Evaluation
 from gac.report.runs import Run
 
@@ -21,7 +22,8 @@ def commands(run: Run) -> list[str]:
     for record in (*run.queries, *run.variants):
         words = f"gac evaluate {out} --query {shlex.quote(record.query)} --episodes {len(record.returns)}"
         y_star = "Y" if record.y_star is None else f"{record.y_star:g}"
-        target = f" --target {y_star}" if record.query == "target" else ""
+        near = "" if record.near in (None, Target.near) else f" --near {shlex.quote(record.near)}"
+        target = f" --target {y_star}{near}" if record.query == "target" else ""
         replan = "" if record.replan == "never" else f" --replan {shlex.quote(record.replan)}"
         disturb = "" if record.disturb is None else f" --disturb {shlex.quote(record.disturb)}"
         env_id = shlex.quote(record.env_id)

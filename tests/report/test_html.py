@@ -9,6 +9,7 @@ from pages import Page
 
 from gac.config import OnlineConfig
 from gac.errors import UserError
+from gac.records import ONLINE_SCHEMA
 from gac.report import read_run, render, write_report
 from gac.report.provenance import commands
 
@@ -117,14 +118,17 @@ def test_commands_carry_what_differs_from_the_preset(tmp_path):
     assert train.startswith(f"gac train hopper-medium-replay --out '{run}' --preset fast --seed 0")
     assert train.endswith("--updates 20")
     assert target.endswith("--seed 0 --target 3600")
+    logged = {"target": evaluation("target", y_star=3600.0, near="logged")}
+    target = commands(read_run(write_run(tmp_path / "logged", logged, metrics(20))))[1]
+    assert target.endswith("--seed 0 --target 3600 --near logged")
     other = write_run(tmp_path / "other", {}, metrics(20), config=second_config())
     assert {"--seed 1", "--context 4"} <= set(re.findall(r"--\S+ \S+", commands(read_run(other))[0]))
 
 
 def test_a_fine_tuned_run_names_the_command_that_tuned_it(tmp_path):
     run = write_run(tmp_path / "tuned", {}, metrics(20))
-    settings = dataclasses.asdict(OnlineConfig(stages=2))
-    began = {"schema_version": 1, "run": "runs/my hopper", "env_id": "Hopper-v5", "config": settings}
+    settings = {"config": dataclasses.asdict(OnlineConfig(stages=2)), "schema_version": ONLINE_SCHEMA}
+    began = settings | {"run": "runs/my hopper", "env_id": "Hopper-v5"}
     (run / "online.json").write_text(json.dumps(began))
     command = "gac finetune 'runs/my hopper' --out " + f"{run} --data hopper-medium-replay --env-id Hopper-v5"
     assert commands(read_run(run)) == [command + " --stages 2"]
