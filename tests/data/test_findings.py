@@ -188,6 +188,18 @@ def test_squeezed_actions_are_found():
     assert found.what.startswith("Action dimension 1 uses little of its range")
 
 
+@pytest.mark.parametrize(
+    ("env_id", "met", "warned"),
+    [("maze2d-medium-v1", 0.3, True), ("maze2d-medium-v1", 0.5, False), ("A-v0", 0.3, False)],
+)
+def test_windows_of_a_maze_that_seldom_meet_the_target_should_be_cut_otherwise(env_id, met, warned):
+    data = healthy()
+    one_length(data)
+    data["returns"] = np.where(np.arange(300) < met * 300, data["returns"], 0.0)
+    advice = [each.do for each in said(data | {"env_id": env_id}) if "never meet the target" in each.what]
+    assert ["cut=hold" in each for each in advice] == [True] * warned
+
+
 def test_the_gravest_come_first():
     data = healthy(count=15)
     drop_final(data)
