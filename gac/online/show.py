@@ -8,16 +8,19 @@ from rich.table import Table
 from gac.online.folder import existing
 from gac.online.record import StageRecord, read_record, record_path
 
+HEADINGS = ("stage", "delta_y", "aims", "reached", "collected", "exploit", "score", "minutes")
+
 
 def stages_table(run: Path) -> Table:
     """What each stage aimed at, achieved and is worth; returns are raw."""
-    table = Table("stage", "delta_y", "aims", "reached", "collected", "exploit", "score", "minutes")
+    table = Table(*HEADINGS)
     for record in map(read_record, existing(run, record_path)):
-        table.add_row(*_cells(record))
+        table.add_row(*stage_cells(record))
     return table
 
 
-def _cells(record: StageRecord) -> list[str]:
+def stage_cells(record: StageRecord) -> list[str]:
+    """What the table says of a stage, under `HEADINGS`."""
     cells = [str(record.stage), "", "", "", ""]
     if (found := record.collection) is not None:
         aims = [y for y in found.y_plus if y is not None]

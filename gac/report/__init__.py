@@ -17,6 +17,7 @@ from gac.report.runs import (
     read_metrics,
     read_run,
 )
+from gac.report.stages import stage_returns
 from gac.report.style import DARK, LIGHT, Theme
 from gac.report.tables import query_table, query_table_html
 from gac.report.variants import variants_table
@@ -41,6 +42,7 @@ __all__ = [
     "readme_figure",
     "render",
     "return_distributions",
+    "stage_returns",
     "training_health",
     "variants_table",
     "write_report",

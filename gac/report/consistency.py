@@ -1,7 +1,6 @@
 """The sweep of commanded returns: figures and tables of what the actor achieved and the critic recognised."""
 
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +12,7 @@ from rich.table import Table
 
 from gac.records import Consistency
 from gac.report.drawing import HALF, Span, density, make_figure, nothing, span_of
+from gac.report.page import table
 from gac.report.runs import Run
 from gac.report.style import DATA, LIGHT, Theme, colour
 from gac.report.tables import NOTHING
@@ -152,9 +152,8 @@ def consistency_table(record: Consistency) -> Table:
 def consistency_table_html(run: Run) -> str:
     """The sweep as an HTML fragment: a row per command."""
     assert run.consistency is not None  # only runs with a sweep are asked
-    return _table(
-        ("commanded", "predicted", "achieved"), [cells[:3] for cells in _command_rows(run.consistency)]
-    )
+    rows = [cells[:3] for cells in _command_rows(run.consistency)]
+    return table(("commanded", "predicted", "achieved"), rows, "swept")
 
 
 def critic_table_html(run: Run) -> str:
@@ -164,21 +163,7 @@ def critic_table_html(run: Run) -> str:
     for usual, _, words in _KINDS:
         y, estimate, std = run.consistency.judged(usual=usual)
         rows.append((words, str(len(y)), *(_errors(y, estimate, std) if len(y) else (NOTHING,) * 4)))
-    return _table(("", "episodes", "bias", "RMSE", "correlation", "within 2 std"), rows)
-
-
-def _table(headings: Sequence[str], rows: Sequence[tuple[str, ...]]) -> str:
-    head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in headings)
-    body = "".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
-        + "</tr>"
-        for row in rows
-    )
-    return (
-        f'<div class="scroll"><table class="swept"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
+    return table(("", "episodes", "bias", "RMSE", "correlation", "within 2 std"), rows, "swept")
 
 
 def _command_rows(record: Consistency) -> list[tuple[str, ...]]:

@@ -31,6 +31,7 @@ from gac.report.figures import (
 from gac.report.page import definitions, page, picture, refuse_folder, wrap
 from gac.report.provenance import commands, flatten, notes
 from gac.report.runs import Run, labels, read_run
+from gac.report.stages import stage_returns, stages_span, stages_table_html
 from gac.report.style import Theme
 from gac.report.tables import NOTHING, mean_std, plans_table_html, query_table_html
 from gac.report.variants import variants_table_html
@@ -63,6 +64,11 @@ CAPTIONS = {
         "Consistency of the critic",
         "p(y | τ) of the same trajectories, with the plan inferred from the trajectory alone, against what "
         "they earned; a point per episode. Commands beyond the 95th percentile of the data are set apart.",
+    ),
+    "stages": (
+        "Stages of fine-tuning",
+        "Returns that each stage aimed at, what its plans achieved, and exploit after it: a point per "
+        "episode, bars from the 10th to the 90th percentile, a marker at the mean.",
     ),
     "objective": (
         "The objective",
@@ -107,6 +113,7 @@ def render(runs: Sequence[Run]) -> str:
         f"<section><h2>Behaviour</h2>{_behaviour(runs, names)}</section>",
         _variants(runs, names),
         _consistency(runs, names),
+        _stages(runs, names),
         f"<section><h2>Training</h2>{_training(runs)}</section>",
         f"<section><h2>Notes</h2>{_columns(runs, names, 'notes', _notes)}</section>",
         f"<section><h2>Provenance</h2>{_columns(runs, names, 'provenance', _provenance)}"
@@ -195,6 +202,25 @@ def _consistency(runs: Sequence[Run], labelled: Sequence[str]) -> str:
         for run, name in swept
     )
     return f'<section><h2>Consistency</h2><div class="figures compared">{pictures}</div></section>'
+
+
+def _stages(runs: Sequence[Run], labelled: Sequence[str]) -> str:
+    """The figures of the fine-tuned runs; they share the axis of returns."""
+    tuned = [(run, name) for run, name in zip(runs, labelled, strict=True) if run.stages]
+    if not tuned:
+        return ""
+    span = stages_span([run for run, _ in tuned])
+    pictures = "".join(
+        picture(
+            "stages",
+            CAPTIONS["stages"],
+            functools.partial(stage_returns, run, span=span),
+            name if len(runs) > 1 else None,
+            stages_table_html(run),
+        )
+        for run, name in tuned
+    )
+    return f'<section><h2>Fine-tuning</h2><div class="figures compared">{pictures}</div></section>'
 
 
 def _training(runs: Sequence[Run]) -> str:

@@ -12,6 +12,8 @@ from jaxtyping import Float
 
 from gac.config import Config, OnlineConfig
 from gac.errors import UserError
+from gac.online.folder import existing
+from gac.online.record import StageRecord, read_record, record_path
 from gac.records import (
     Consistency,
     DataFacts,
@@ -65,6 +67,8 @@ class Run:
     consistency: Consistency | None = None
     finetuning: tuple[Mapping[str, Any], OnlineConfig] | None = None
     """online.json, of a run that was fine-tuned in stages: what it began with, and its settings."""
+    stages: tuple[StageRecord, ...] = ()
+    """The stages of a fine-tuned run that are done; stage 0 is what it began from."""
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -96,6 +100,7 @@ def read_run(path: Path) -> Run:
         variants=tuple(record for record in records if not record.plain),
         consistency=read_consistency(swept) if swept.exists() else None,
         finetuning=read_online(path) if (path / "online.json").exists() else None,
+        stages=tuple(map(read_record, existing(path, record_path))),
     )
 
 
