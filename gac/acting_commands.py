@@ -21,7 +21,7 @@ def evaluate(
     episodes: int = 100,
     env_id: EnvId = None,
     target: Number = None,
-    near: Literal["prior", "logged"] = "prior",
+    near: Literal["prior", "logged", "both"] = "prior",
     seed: int = 0,
     replan: Annotated[str, arg(metavar="never|every:N|trigger[:RATE[:SIGNAL]]")] = "never",
     disturb: Annotated[str | None, arg(metavar="push:SPEED|noise:STD")] = None,
@@ -39,8 +39,9 @@ def evaluate(
         env_id: Gymnasium id of the environment; the data set's unless given.
         target: The return y* of the target query, raw and undiscounted; the paper's where it has one, else
             the best return of the data for --query all.
-        near: What the plans of the target query are held near: the prior, as in the paper, or a logged plan,
-            as fine-tuning collects; these are of good episodes, so no plan is found there for a low return.
+        near: What the plans of the target query are held near: the prior, as in the paper; logged, one of the
+            logged plans (they are of good episodes: none is found for a low return); or both, for each plan
+            one of the two, by the toss of a coin.
         seed: Seed of the environments, of the queries and of what disturbs.
         replan: When to plan anew within an episode: never, every N steps, or at the trigger, with RATE false
             alarms per episode (0.05) and SIGNAL surprise, fall or either (the default).

@@ -161,8 +161,9 @@ class OnlineConfig:
     """Added to a drawn return, in standard deviations of the data's returns; auto begins here."""
     y_star: float | None = None
     """The one return to aim at under y-star, raw and undiscounted."""
-    near: str = "logged"
-    """What plans of collecting are held near: logged, a plan of a good episode, or prior, as in the paper."""
+    near: str = "both"
+    """What plans of collecting are held near: logged, a plan of a good episode, prior, as in the paper, or
+    both, each plan one of the two by the toss of a coin."""
     return_power: float = 2.0
     """Share of an episode in what is learned: its rank by return, 0 to 1, to this power; 0 for all alike."""
     new_share: float = 0.25
@@ -212,7 +213,7 @@ class OnlineConfig:
 
 
 TARGET_RULES = ("auto", "fixed", "y-star")
-NEAR = ("prior", "logged")
+NEAR = ("prior", "logged", "both")
 """What a plan that aims at a return may be held near."""
 
 

@@ -57,8 +57,9 @@ class Target:
     Args:
         y_star: the return; a tuple gives each first observation of a batch one of its own.
         near: what plans are held near: `prior`, as Eq. (3) has it, or `logged`, one of the plans that the
-            agent keeps, drawn by how well what it returns explains y*. These are of the best episodes, so
-            no plan is found there for a low return.
+            agent keeps, drawn by how well what it returns explains y*; `both`: for each plan one of these, by
+            the toss of a coin. The logged plans are of the best episodes, so none is found near them for a
+            low return.
     """
 
     name: ClassVar[str] = "target"

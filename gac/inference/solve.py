@@ -66,8 +66,9 @@ def solve(
             y_plus = _choose(jnp.asarray(better), aim_keys) + delta_y
         case Target(near=near):
             y_plus = jnp.asarray(target)
-            if near == "logged":
-                hold = _near_logged(model, s0, logged, y_plus, aim_keys)
+            if near != "prior":
+                of_logged = _near_logged(model, s0, logged, y_plus, aim_keys)
+                hold = of_logged if near == "logged" else either(_toss(aim_keys), of_logged, hold)
     phi, info = _reach(model, s0, y_plus, hold, infer_keys)
     return _sample(phi, draw_keys), phi, info
 
@@ -82,6 +83,12 @@ def _split(keys: Key[Array, "batch"], number: int) -> Key[Array, "number batch"]
 def _choose(values: Float[Array, "values"], keys: Key[Array, "batch"]) -> Float[Array, "batch"]:
     """One of the values for each row, all alike likely."""
     return jax.vmap(lambda key: jax.random.choice(key, values))(keys)
+
+
+@jax.jit
+def _toss(keys: Key[Array, "batch"]) -> Bool[Array, "batch"]:
+    """A fair coin for each row; the keys may be used for other draws as well."""
+    return jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, 7)))(keys)
 
 
 @jax.jit

@@ -16,6 +16,14 @@ from gac.model.joint import Phi
 
 BATCH = 3
 KEYS = jax.random.split(jax.random.key(0), BATCH)
+QUERIES = [
+    Exploit(kl_weight=0.01),
+    Explore(),
+    Target(0.0),
+    Target(0.0, near="logged"),
+    Target(0.0, near="both"),
+    Prior(),
+]
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +159,22 @@ def test_a_target_near_a_logged_plan_begins_there_and_goes_on(trained, data_retu
         assert 0.0 < moved / more < 1.0, "Eq. (3) goes towards the aim, and the hold keeps it back"
 
 
+def test_a_target_near_both_is_near_one_or_the_other_by_a_coin(trained, data_returns):
+    agent, count = trained.agent, 12
+    first = agent.standardiser.standardise_observation(trained.episodes.observations[:1])
+    s0, aims = jnp.tile(jnp.asarray(first), (count, 1)), np.ones(count, np.float32)
+    keys = jax.random.split(jax.random.key(5), count)
+
+    def solved(near):
+        query = Target(1.0, near=near)
+        return np.asarray(solve(agent.model, s0, query, agent.logged, data_returns, aims, keys)[0])
+
+    prior, logged, both = (solved(near).reshape(count, -1) for near in ("prior", "logged", "both"))
+    from_logged, from_prior = (np.abs(both - one).max(axis=1) < 1e-3 for one in (logged, prior))
+    np.testing.assert_array_equal(from_logged, ~from_prior)
+    assert 2 <= from_logged.sum() <= 10
+
+
 def test_explore_aims_above_the_quantile_of_the_returns(ask, data_returns, monkeypatch):
     aims = []
     real = module._reach
@@ -189,11 +213,7 @@ def test_each_row_goes_to_its_own_target_and_other_targets_compile_nothing(train
     assert module._reach.compiled._cache_size() == compiled
 
 
-@pytest.mark.parametrize(
-    "query",
-    [Exploit(kl_weight=0.01), Explore(), Target(0.0), Target(0.0, near="logged"), Prior()],
-    ids=lambda query: getattr(query, "near", query.name),
-)
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: getattr(query, "near", query.name))
 def test_a_row_depends_on_no_other(query, trained, data_returns):
     agent, episodes = trained.agent, trained.episodes
     first = agent.standardiser.standardise_observation(episodes.observations[episodes.starts[:BATCH]])
@@ -209,11 +229,7 @@ def test_a_row_depends_on_no_other(query, trained, data_returns):
     assert np.abs(together[0] - together[1]).max() > 0.1
 
 
-@pytest.mark.parametrize(
-    "query",
-    [Exploit(kl_weight=0.01), Explore(), Target(0.0), Target(0.0, near="logged"), Prior()],
-    ids=lambda query: getattr(query, "near", query.name),
-)
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: getattr(query, "near", query.name))
 def test_a_seed_repeats_a_query(query, ask):
     np.testing.assert_array_equal(ask(query, seed=3)[0], ask(query, seed=3)[0])
     assert not np.array_equal(ask(query, seed=3)[0], ask(query, seed=4)[0])
@@ -233,7 +249,7 @@ def test_a_return_to_aim_at_is_finite(value):
 
 
 def test_a_target_near_what_there_is_none_of_is_refused():
-    with pytest.raises(UserError, match="near is 'posterior', expected one of prior, logged"):
+    with pytest.raises(UserError, match="near is 'posterior', expected one of prior, logged, both"):
         Target(1.0, near="posterior")
 
 

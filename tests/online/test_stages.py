@@ -79,7 +79,7 @@ def test_plans_do_not_change_until_the_stage_is_over(trained, tmp_path):
     assert not np.array_equal(resumed.plans(FIRST)[0].epsilon, plan.epsilon)
 
 
-@pytest.mark.parametrize("near", ["logged", "prior"])
+@pytest.mark.parametrize("near", ["logged", "prior", "both"])
 def test_plans_are_held_where_the_settings_say(near, trained, tmp_path):
     config = dataclasses.replace(CONFIG, near=near)
     online = gac.Online(trained.agent, trained.episodes, tmp_path / "run", config, env_id=ENV_ID)
@@ -119,7 +119,7 @@ def test_settings_that_cannot_work_are_refused_by_name():
         ({"quantile": 1.0}, "quantile"),
         ({"new_share": 1.0}, "new_share"),
         ({"return_power": -1.0}, "return_power"),
-        ({"near": "region"}, "near is 'region', expected one of prior, logged"),
+        ({"near": "region"}, "near is 'region', expected one of prior, logged, both"),
         ({"minutes": 1.0, "updates": 3}, "one of them"),
         ({"minutes": 0.0}, "minutes"),
         ({"updates": 0}, "updates"),
