@@ -91,14 +91,17 @@ def _returned(model: GAC, state: Float[Array, "obs"], logged: Logged) -> Float[A
     r"""What each logged plan returns from a state, standardised.
 
     That is what it promises there, $\mu_\gamma(z_y(s_0, \bar\epsilon_i))$, corrected by its residual, which
-    `gac.training.logged` explains.
+    `gac.training.logged` explains, by no more than $\sigma_\gamma$ upwards. Where the like of a plan returned
+    far more than it promises from their first states, it is not the behaviour that made them return it, and
+    from elsewhere it would be chosen for what it does not do.
 
     The posteriors must be those of tau alone, $q(\epsilon | \tau)$: the prediction is then the generative
     critic's, $p(y | \tau)$. Given its return too, a posterior explains a lucky episode by a plan that
     promises luck, and the luckiest episodes of a middling behaviour rank above a better one.
     """
     states = jnp.broadcast_to(state[None], (logged.phi.mu.shape[0], *state.shape))
-    return model.predicted_return(states, logged.phi.mu) + logged.residual
+    residual = jnp.minimum(logged.residual, model.critic.sigma_y())
+    return model.predicted_return(states, logged.phi.mu) + residual
 
 
 def _around(plans: Phi, place: Int[Array, ""]) -> Phi:

@@ -61,7 +61,7 @@ def test_of_few_plans_the_region_is_of_a_quarter_of_them(model, logged, s0):
     # One in four of twelve is of the behaviour that returns most.
     places = jnp.repeat(jnp.array([-2.0, 0.0, 2.0, 4.0]), 3)[:, None, None]
     mu = jnp.broadcast_to(places, (12, *logged.phi.mu.shape[1:]))
-    returned = jnp.where(places[:, 0, 0] == 2.0, 100.0, 0.0)
+    returned = jnp.where(places[:, 0, 0] == 2.0, 0.0, -100.0)
     region = trust_region(model, s0, Logged(Phi(mu, jnp.full_like(mu, -1.0)), returned))
     np.testing.assert_allclose(region.mu, 2.0, atol=1e-5)
 
@@ -98,14 +98,30 @@ def test_a_promise_that_the_like_of_a_plan_did_not_keep_does_not_count(model, lo
     )
 
 
+def test_what_the_like_of_a_plan_returned_adds_sigma_y_at_most(model, s0):
+    shape = (2, tiny.MODEL.latent_tokens, tiny.MODEL.embed_dim)
+    mu = jnp.stack([jnp.full(shape[1:], -2.0), jnp.full(shape[1:], 2.0)])
+    promised = model.predicted_return(jnp.tile(s0[:1], (2, 1)), mu)
+    more, less = int(jnp.argmax(promised)), int(jnp.argmin(promised))
+    gap, sigma_y = float(promised[more] - promised[less]), tiny.MODEL.sigma_y
+    for of_more, of_less, chosen in (
+        (0.0, gap + 0.1, less),
+        (sigma_y - 0.5 * gap, 5.0, more),
+        (sigma_y - 1.5 * gap, 5.0, less),
+    ):
+        residual = jnp.zeros(2).at[more].set(of_more).at[less].set(of_less)
+        region = trust_region(model, s0[:1], Logged(Phi(mu, jnp.full(shape, -1.0)), residual))
+        np.testing.assert_allclose(region.mu[0], mu[chosen], atol=1e-5)
+
+
 def test_a_return_is_looked_for_around_the_plans_that_explain_it(model, s0):
-    """Four plans far apart, of returns 0, 1, 1 and 3: the draws are those of the posterior over plans."""
+    """Four plans far apart, of returns -20, -19, -19 and -17: draws are of the posterior over plans."""
     places = jnp.array([-3.0, -1.0, 1.0, 3.0])
     shape = (4, tiny.MODEL.latent_tokens, tiny.MODEL.embed_dim)
     phi = Phi(jnp.broadcast_to(places[:, None, None], shape), jnp.full(shape, -2.0))
     promised = model.predicted_return(jnp.tile(s0[:1], (4, 1)), phi.mu)
-    returned = jnp.array([0.0, 1.0, 1.0, 3.0])
-    count, y_plus = 2000, 1.2
+    returned = jnp.array([0.0, 1.0, 1.0, 3.0]) - 20.0
+    count, y_plus = 2000, 1.2 - 20.0
     state, keys = jnp.tile(s0[:1], (count, 1)), jax.random.split(jax.random.key(5), count)
     region = region_of_return(model, state, Logged(phi, returned - promised), jnp.full(count, y_plus), keys)
     drawn = np.asarray(region.mu).mean(axis=(1, 2))
