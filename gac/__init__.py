@@ -93,8 +93,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "presets":
-        return importlib.import_module("gac.presets")
+    if name in ("data", "envs", "presets"):
+        return importlib.import_module(f"gac.{name}")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'gac' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME_OF[name]), name)

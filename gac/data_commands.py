@@ -92,8 +92,15 @@ def data_inspect(data: DataName, /, *, seed: int = 0, json: FileName = None, htm
     from gac.console import activity
     from gac.data import describe, findings, load_data
     from gac.data.environment import action_bounds
+    from gac.data.load import without_cut
     from gac.data.words import data_json, print_data
 
+    if json is not None and html is not None and json.resolve() == html.resolve():
+        raise UserError(f"--json and --html are both {json}; give two names")
+    source = Path(without_cut(data)[0]).resolve()
+    for flag, out in (("--json", json), ("--html", html)):
+        if out is not None and out.resolve() == source:
+            raise UserError(f"{flag} {out} is the data itself; give another name")
     with activity(f"reading {data}"):
         episodes = load_data(data, seed=seed)
         facts = describe(episodes, action_bounds(episodes.env_id))

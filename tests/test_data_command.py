@@ -31,6 +31,18 @@ def test_inspect_refuses_in_one_line(capsys, tmp_path):
     assert "--html" in refused(capsys, "data", "inspect", "hopper-medium", "--html")
 
 
+def test_inspect_overwrites_neither_the_data_nor_its_own_output(capsys, tmp_path):
+    path = tmp_path / "data.hdf5"
+    gac.data.write_d4rl(tiny.make_episodes(20), path)
+    before = path.read_bytes()
+    for flag in ("--json", "--html"):
+        assert "is the data itself" in refused(capsys, "data", "inspect", path, flag, path)
+    both = ("--json", tmp_path / "same", "--html", tmp_path / "same")
+    assert "give two names" in refused(capsys, "data", "inspect", path, *both)
+    assert path.read_bytes() == before
+    assert not (tmp_path / "same").exists()
+
+
 def test_make_takes_the_cut_of_a_maze(capsys, monkeypatch):
     asked = []
 

@@ -104,11 +104,14 @@ def flat_act(tree: Any) -> Flat:
     return JitSmall(acting)
 
 
-def batch_of(observation: Any, shape: tuple[int, int], single: bool) -> Float[ndarray, "batch obs"]:
+def batch_of(
+    observation: Any, shape: tuple[int, int], single: bool, active: Any = None
+) -> Float[ndarray, "batch obs"]:
     """An observation, or a batch of them, as a batch; a compiled program takes in NumPy's arrays fastest.
 
     Raises:
-        UserError: an observation of another shape.
+        UserError: an observation of another shape, or NaN or infinity in an active row, whose context would
+            go on holding it.
     """
     current = np.asarray(observation, np.float32)
     current = current[None] if single else current
@@ -117,6 +120,8 @@ def batch_of(observation: Any, shape: tuple[int, int], single: bool) -> Float[nd
             f"observation has shape {np.shape(observation)}, expected {shape[1:] if single else shape}, "
             "as at planning"
         )
+    if not np.isfinite(current if active is None else current[np.asarray(active, bool)]).all():
+        raise UserError("observation holds NaN or infinity; expected finite numbers, as the last ones were")
     return current
 
 
@@ -183,14 +188,14 @@ class Policy:
 
         Args:
             observation: `(obs,)` for a single plan, else `(batch, obs)`, raw.
-            active: which rows still act, as a policy that replans wants to know; here it changes nothing.
+            active: which rows still act, all unless given; what the others observe need not be finite.
 
         Returns:
             Actions of the same leading shape, raw, within the range that the data showed.
 
         Raises:
-            UserError: an observation of another shape.
+            UserError: an observation of another shape, or one not finite; the context stays as it was.
         """
-        given = batch_of(observation, self._shape, self._single)
+        given = batch_of(observation, self._shape, self._single, active)
         self._context, action = self._act(self._leaves, self._context, given)
         return awaited(action, self._single)

@@ -106,9 +106,9 @@ class ReplanningPolicy:
             Actions of the same leading shape, raw, within the range that the data showed.
 
         Raises:
-            UserError: an observation of another shape, or one that is not finite where a plan is due.
+            UserError: an observation of another shape, or one not finite; the context stays as it was.
         """
-        given = jnp.asarray(batch_of(observation, self._shape, self._single))
+        given = jnp.asarray(batch_of(observation, self._shape, self._single, active))
         state = self._standardiser.standardise_observation(given)
         due = self._due(state) & (True if active is None else np.asarray(active, bool))
         if due.any():
@@ -141,10 +141,6 @@ class ReplanningPolicy:
     def _plan_anew(self, rows: Int[ndarray, "due"], state: Float[Array, "batch obs"]) -> None:
         """Infer plans for the rows, a padded group after the other, and begin with those that are taken."""
         began = time.perf_counter()
-        if not np.isfinite(np.asarray(state)[rows]).all():
-            raise UserError(
-                "observation holds NaN or infinity where a new plan is due; expected finite numbers"
-            )
         self.replans[rows] += 1
         for start in range(0, len(rows), self._group):
             some = rows[start : start + self._group]

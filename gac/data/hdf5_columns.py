@@ -75,7 +75,9 @@ def reading(path: Path) -> Iterator[None]:
     """What the HDF5 library objects to, as one line about the file."""
     try:
         yield
-    except (OSError, RuntimeError) as error:
+    except UserError:
+        raise
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path} is no HDF5 file, or a damaged one ({reason(error)}), expected D4RL's layout; "
             "fetch or make it again"
@@ -157,16 +159,20 @@ def map_floats(dataset: h5py.Dataset, path: Path) -> Float32[ndarray, "..."]:
 def not_mappable(file: h5py.File) -> str | None:
     """What keeps the steps of a file from being mapped: the first such data set, in words."""
     for key in STEPS:
-        if key in file and not _is_mappable(file[key], file.userblock_size):
+        if key in file and not _is_mappable(file[key], file.filename, file.userblock_size):
             dataset = file[key]
             packed = dataset.compression or ("chunked" if dataset.chunks else "contiguous")
+            if dataset.file.filename != file.filename:
+                packed = "in another file,"
             return f"{key} is {packed} {dataset.dtype}"
     return None
 
 
-def _is_mappable(dataset: h5py.Dataset, userblock: int) -> bool:
+def _is_mappable(dataset: h5py.Dataset, filename: str, userblock: int) -> bool:
+    # A link may lead to a data set of another file, where this one has other bytes.
+    own = dataset.file.filename == filename
     lies_flat = dataset.chunks is None and dataset.id.get_offset() is not None and userblock == 0
-    return lies_flat and dataset.dtype == np.float32
+    return own and lies_flat and dataset.dtype == np.float32
 
 
 def _check_columns(file: h5py.File, path: Path, required: tuple[str, ...]) -> None:

@@ -64,7 +64,7 @@ class Rollout:
             raise UserError("an environment began with an observation that is not finite; mend it")
         while self.active.any():
             began = time.perf_counter()
-            action = policy(observation)
+            action = policy(observation, self.active)
             policy_seconds += time.perf_counter() - began
             steps = crew.step(action, self.active)
             self._check(steps.reward, steps.observation)

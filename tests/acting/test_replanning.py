@@ -327,3 +327,25 @@ def test_a_trigger_needs_a_calibration_that_can_tell_its_rate(agent, trained, fi
         agent.policy(plan, gac.Trigger(0.01))
     assert dataclasses.astuple(gac.Trigger()) == (0.05, "either")
     assert isinstance(agent.policy(plan, gac.Trigger(0.05))._context, Context)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("replan", [None, gac.Every(2)])
+def test_one_bad_reading_is_refused_and_the_episode_goes_on_as_if_it_had_not_been(agent, bad, replan):
+    first = np.zeros(agent.observation_dim, np.float32)
+    plan = agent.plan(first)
+    policy, other = (agent.policy(plan) if replan is None else agent.policy(plan, replan) for _ in range(2))
+    np.testing.assert_array_equal(policy(first), other(first))
+    with pytest.raises(UserError, match="NaN or infinity"):
+        policy(np.full_like(first, bad))
+    np.testing.assert_array_equal(policy(first + 0.1), other(first + 0.1))
+
+
+def test_what_rows_observe_whose_episode_is_over_need_not_be_finite(agent):
+    first = np.zeros((2, agent.observation_dim), np.float32)
+    policy = agent.policy(agent.plan(first))
+    over = first.copy()
+    over[1] = np.nan
+    assert np.isfinite(policy(over, np.array([True, False]))[0]).all()
+    with pytest.raises(UserError, match="NaN or infinity"):
+        policy(over)

@@ -220,6 +220,17 @@ def test_a_truncated_file_is_refused_wherever_it_is_cut(tmp_path):
         assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("link", [h5py.SoftLink("/nothing"), h5py.ExternalLink("nowhere.hdf5", "/x")])
+def test_a_link_to_nothing_is_refused(tmp_path, link):
+    write_d4rl(make((20, 30)), tmp_path / "data.hdf5")
+    with h5py.File(tmp_path / "data.hdf5", "a") as file:
+        del file["rewards"]
+        file["rewards"] = link
+    with pytest.raises(UserError, match="damaged") as raised:
+        read_d4rl(tmp_path / "data.hdf5")
+    assert "\n" not in str(raised.value)
+
+
 def test_a_damaged_block_is_refused(tmp_path):
     path = tmp_path / "data.hdf5"
     write_d4rl(make((400, 300)), path)

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -108,3 +111,9 @@ def test_an_unknown_name_is_answered(name, message):
 def test_the_list_names_what_can_be_loaded():
     assert list(list_data()) == list(recipes.RECIPES)
     assert all(about and "\n" not in about for about in list_data().values())
+
+
+def test_the_data_and_the_environments_come_with_the_package():
+    code = "import gac; print(gac.data.read_d4rl.__name__, gac.envs.maze_map.__name__)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["read_d4rl", "maze_map"]

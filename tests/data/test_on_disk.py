@@ -165,6 +165,18 @@ def test_a_userblock_shifts_the_file_and_is_not_mapped(tmp_path):
     assert "cannot stay on disk" in refusal(tmp_path / "y.hdf5", on_disk=True)
 
 
+def test_steps_that_lie_in_another_file_are_read_from_there_or_not_mapped(tmp_path):
+    write_d4rl(with_rewards(), tmp_path / "data.hdf5", contiguous=True)
+    with h5py.File(tmp_path / "data.hdf5") as file, h5py.File(tmp_path / "links.hdf5", "w") as links:
+        links.attrs["env_id"] = "Hopper-v5"
+        for key in file:
+            links[key] = h5py.ExternalLink("data.hdf5", f"/{key}")
+    with pytest.raises(UserError, match="observations is in another file"):
+        load_data(str(tmp_path / "links.hdf5"), on_disk=True)
+    own, linked = (load_data(str(tmp_path / name), on_disk=False) for name in ("data.hdf5", "links.hdf5"))
+    np.testing.assert_array_equal(own.observations, linked.observations)
+
+
 def test_a_conversion_that_fails_leaves_nothing(tmp_path):
     path, flat = tmp_path / "x.hdf5", tmp_path / "flat.hdf5"
     write_d4rl(with_rewards(), path)
