@@ -4,7 +4,7 @@ import mmap
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float32, Float64, Int32, Int64
 from numpy import ndarray
 
 BLOCK_BYTES = 2**24
@@ -70,19 +70,33 @@ def first_not_finite(array: ndarray) -> tuple[int, ...] | None:
     return None
 
 
-def totals(
+def sums_of_runs(
     values: Float32[ndarray, "rows"],
-    ends: Int64[ndarray, "ends"],
+    lengths: Int32[ndarray, "runs"],
     of: Callable[[ndarray], ndarray],
-) -> Float64[ndarray, "ends"]:
-    """Sums of `of(values[:end])`, in float64 and in order, for ends that never fall."""
-    sums, before, total = np.zeros(len(ends)), 0, 0.0
+) -> Float64[ndarray, "runs"]:
+    """The sum of `of(values)` over each of the runs that follow each other, in float64 and by itself.
+
+    No run feels the others: as the difference of two running totals, each would carry the rounding of all
+    before it, and their NaN. A run without rows sums to 0, one past the last row ends there.
+    """
+    ends = np.minimum(np.cumsum(lengths, dtype=np.int64), len(values))
+    starts = np.concatenate([[0], ends])[:-1]
+    held = np.flatnonzero(starts < ends)  # `reduceat` would give an empty run the value at its start.
+    starts, ends, sums = starts[held], ends[held], np.zeros(len(held))
+    before = 0
     for block in blocks(values):
-        running = np.cumsum(np.concatenate([[total], of(block)]), dtype=np.float64)
-        inside = slice(*np.searchsorted(ends, (before, before + len(block)), side="right"))
-        sums[inside] = running[ends[inside] - before]
-        before, total = before + len(block), float(running[-1])
-    return sums
+        first = np.searchsorted(ends, before, side="right")
+        after = np.searchsorted(starts, before + len(block))
+        if first < after:
+            inside = of(block[: ends[after - 1] - before])
+            places = np.maximum(starts[first:after] - before, 0)
+            with np.errstate(invalid="ignore"):  # Infinities of both signs; whoever asked names them.
+                sums[first:after] += np.add.reduceat(inside, places, dtype=np.float64)
+        before += len(block)
+    every = np.zeros(len(lengths))
+    every[held] = sums
+    return every
 
 
 def moments(

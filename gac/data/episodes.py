@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
 from numpy import ndarray
 
-from gac.data.blocks import blocks, first_not_finite, joined, totals
+from gac.data.blocks import blocks, first_not_finite, joined, sums_of_runs
 from gac.errors import UserError
 
 SHORTEST = 2
@@ -224,13 +224,8 @@ def episode_returns(
         raise UserError(
             f"{name} has neither rewards nor returns, expected one of them; give returns, one per episode"
         )
-    return _reward_sums(rewards, lengths).astype(np.float32)
-
-
-def _reward_sums(rewards: ndarray, lengths: ndarray, sizes: bool = False) -> ndarray:
-    """float64 sums, of sizes on request; differences of totals, as `reduceat` misreads empty episodes."""
-    ends = np.minimum(np.cumsum(lengths, dtype=np.int64), len(rewards))
-    return np.diff(totals(rewards, np.concatenate([[0], ends]), np.abs if sizes else np.asarray))
+    with np.errstate(over="ignore"):
+        return sums_of_runs(rewards, lengths, np.asarray).astype(np.float32)
 
 
 def _numbers(values: Any, rank: int, what: str, name: str) -> ndarray:
@@ -363,8 +358,8 @@ def _check_values(e: Episodes) -> None:
         raise UserError(f"episode {i} of {e.name} is neither terminated nor truncated; set one of them")
     if e.rewards is None:
         return
-    sums = _reward_sums(e.rewards, e.lengths)
-    scale = np.maximum(1.0, _reward_sums(e.rewards, e.lengths, sizes=True))
+    sums = sums_of_runs(e.rewards, e.lengths, np.asarray)
+    scale = np.maximum(1.0, sums_of_runs(e.rewards, e.lengths, np.abs))
     wrong = np.abs(sums - e.returns) > _RETURN_TOLERANCE * scale
     if wrong.any():
         i = int(np.argmax(wrong))

@@ -14,7 +14,7 @@ from gac.data.blocks import (
     moments,
     release,
     row_blocks,
-    totals,
+    sums_of_runs,
 )
 
 ROWS = st.integers(1, 40)
@@ -64,15 +64,27 @@ def test_moments_of_one_block_are_numpys_to_the_bit():
     np.testing.assert_array_equal(std, array.std(axis=0, dtype=np.float64))
 
 
-@given(rows=ROWS, block=BLOCK_ROWS, data=st.data())
-def test_totals_are_cumulative_sums_to_the_bit(rows, block, data):
-    values = noise(rows, 1)[:, 0]
-    ends = np.sort(np.asarray(data.draw(st.lists(st.integers(0, rows), max_size=9)), np.int64))
+@given(lengths=st.lists(st.integers(0, 9), min_size=1, max_size=9), rest=st.integers(-5, 5), block=BLOCK_ROWS)
+def test_every_run_is_summed_by_itself(lengths, rest, block):
+    values = noise(max(0, sum(lengths) + rest), 1)[:, 0]
     with pytest.MonkeyPatch.context() as monkeypatch:
-        in_blocks(monkeypatch, values, block)
-        found = totals(values, ends, np.abs)
-    whole = np.concatenate([[0.0], np.cumsum(np.abs(values), dtype=np.float64)])
-    np.testing.assert_array_equal(found, whole[ends])
+        monkeypatch.setattr(module, "BLOCK_BYTES", block * values.itemsize)
+        found = sums_of_runs(values, np.asarray(lengths, np.int32), np.negative)
+    starts = np.cumsum(lengths) - lengths
+    alone = [-values[i : i + n].sum(dtype=np.float64) for i, n in zip(starts, lengths, strict=True)]
+    np.testing.assert_allclose(found, alone, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
+@pytest.mark.parametrize("block", [1, 2, 5, 100])
+def test_what_is_wrong_with_one_run_stays_there(monkeypatch, bad, block):
+    values, lengths = noise(30, 1)[:, 0], np.asarray([7, 0, 3, 20], np.int32)
+    in_blocks(monkeypatch, values, block)
+    before = sums_of_runs(values, lengths, np.asarray)
+    values[8] = bad
+    after = sums_of_runs(values, lengths, np.asarray)
+    np.testing.assert_array_equal(after[[0, 1, 3]], before[[0, 1, 3]])
+    assert after[2] > 1e20 or not np.isfinite(after[2])
 
 
 @given(rows=ROWS, block=BLOCK_ROWS, data=st.data())

@@ -183,3 +183,24 @@ def test_a_mistake_is_named_in_one_line(mistake):
 def test_an_empty_selection_is_refused():
     with pytest.raises(UserError, match="no episode"):
         Episodes.from_arrays(**arrays()).select([])
+
+
+def test_a_huge_reward_leaves_the_returns_of_the_episodes_after_it_alone():
+    source = arrays((3, 2, 4))
+    expected = Episodes.from_arrays(**source).returns[[0, 2]]
+    source["rewards"][1][0] = 3e16
+    np.testing.assert_array_equal(Episodes.from_arrays(**source).returns[[0, 2]], expected)
+
+
+def test_a_reward_that_is_not_finite_is_counted_in_its_episode_alone():
+    source = arrays((3, 2, 4))
+    source["rewards"][1][0] = np.nan
+    with pytest.raises(UserError, match=r"of 2 in 1 episodes \(1 in rewards, 1 in returns\)"):
+        Episodes.from_arrays(**source)
+
+
+def test_a_sum_of_rewards_beyond_float32_is_refused():
+    source = arrays((3, 2, 4))
+    source["rewards"][1][:] = 3e38
+    with pytest.raises(UserError, match="episode 1 of arrays has returns inf"):
+        Episodes.from_arrays(**source)
