@@ -17,6 +17,7 @@ from gac.acting.replan import Never, Replan
 from gac.acting.replanning import ReplanningPolicy
 from gac.compilation import float32_products
 from gac.config import Config
+from gac.data.blocks import LARGEST, usable
 from gac.data.standardise import Standardiser
 from gac.errors import UserError
 from gac.files import read_metadata, read_tree, write_text, write_tree
@@ -105,7 +106,7 @@ class Agent:
             seed: of the draws of the query; row i has those of `seed + i`, whatever else is in the batch.
 
         Raises:
-            UserError: an observation of another size, or one that is not finite; a `Target` with
+            UserError: an observation of another size, or one not finite or beyond 1e19; a `Target` with
                 another number of returns than observations.
         """
         first = np.asarray(observation, np.float32)
@@ -115,8 +116,10 @@ class Agent:
             raise UserError(
                 f"observation has shape {np.shape(observation)}, expected (..., {self.observation_dim})"
             )
-        if not np.isfinite(first).all():
-            raise UserError("observation holds NaN or infinity; expected finite numbers")
+        if not usable(first).all():
+            raise UserError(
+                f"observation holds NaN or infinity or more than {LARGEST:g}; expected smaller numbers"
+            )
         s0 = jnp.asarray(self.standardiser.standardise_observation(first))
         query = query or Exploit()
         returns, target = self._units_of(query, len(first))

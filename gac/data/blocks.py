@@ -4,12 +4,14 @@ import mmap
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int32, Int64
+from jaxtyping import Bool, Float32, Float64, Int32, Int64
 from numpy import ndarray
 
 BLOCK_BYTES = 2**24
 """Size of a block: large enough that reading is sequential, small beside any memory."""
 RUNS_AT_ONCE = 16
+LARGEST = 1e19
+"""Size up to which a number is data: of larger ones float32 cannot hold the square."""
 
 
 def row_blocks(rows: int, row_bytes: int) -> Iterator[slice]:
@@ -58,13 +60,19 @@ def release(array: ndarray) -> None:
         owner.madvise(mmap.MADV_DONTNEED)
 
 
-def first_not_finite(array: ndarray) -> tuple[int, ...] | None:
-    """Place of the first NaN or infinity."""
+def usable(array: ndarray) -> Bool[ndarray, "..."]:
+    """Which values are finite and at most `LARGEST` in size."""
+    within: ndarray = np.abs(array) <= LARGEST  # Never true of NaN.
+    return within
+
+
+def first_unusable(array: ndarray) -> tuple[int, ...] | None:
+    """Place of the first value that is not `usable`."""
     before = 0
     for block in blocks(array):
-        finite = np.isfinite(block)
-        if not finite.all():
-            row, *rest = (int(i) for i in np.argwhere(~finite)[0])
+        good = usable(block)
+        if not good.all():
+            row, *rest = (int(i) for i in np.argwhere(~good)[0])
             return (before + row, *rest)
         before += len(block)
     return None

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
 from numpy import ndarray
 
-from gac.data.blocks import blocks, first_not_finite, joined, sums_of_runs
+from gac.data.blocks import LARGEST, blocks, first_unusable, joined, sums_of_runs, usable
 from gac.errors import UserError
 
 SHORTEST = 2
@@ -93,8 +93,8 @@ class Episodes:
 
         Raises:
             UserError: no episodes, one shorter than two steps, lengths or widths that do not match, values
-                that are not finite real numbers, neither rewards nor returns or the two at odds, an
-                episode that is neither terminated nor truncated.
+                that are not real numbers of at most 1e19 in size, neither rewards nor returns or the two at
+                odds, an episode that is neither terminated nor truncated.
         """
         count = len(observations)
         _check_count("actions", len(actions), count, name)
@@ -229,7 +229,7 @@ def episode_returns(
 
 
 def _numbers(values: Any, rank: int, what: str, name: str) -> ndarray:
-    """A float32 array of the rank; non-finite values are left for `_check_values` to name."""
+    """A float32 array of the rank; what is not finite is left for `_check_values` to name."""
     try:
         array = np.asarray(values)
     except (TypeError, ValueError):
@@ -338,10 +338,10 @@ def _check_layout(e: Episodes) -> None:
 
 
 def _check_values(e: Episodes) -> None:
-    """Finite numbers, an end to every episode, returns that are the sums of the rewards."""
+    """Numbers to compute with, an end to every episode, returns that are the sums of the rewards."""
     for key in _VALUES:
         array = getattr(e, key)
-        place = None if array is None else first_not_finite(array)
+        place = None if array is None else first_unusable(array)
         if place is None:
             continue
         i, where = place[0], ""
@@ -349,8 +349,8 @@ def _check_values(e: Episodes) -> None:
             i = int(np.searchsorted(e.starts, place[0], side="right")) - 1
             where = f", step {place[0] - e.starts[i]}"
         raise UserError(
-            f"episode {i} of {e.name} has {key} {array[place]}{where}, {_not_finite(e)}, "
-            "expected finite float32; drop such episodes"
+            f"episode {i} of {e.name} has {key} {array[place]:g}{where}, {_unusable(e)}, "
+            f"expected finite float32 of at most {LARGEST:g} in size; drop such episodes"
         )
     endless = ~(e.terminated | e.truncated)
     if endless.any():
@@ -369,13 +369,13 @@ def _check_values(e: Episodes) -> None:
         )
 
 
-def _not_finite(e: Episodes) -> str:
-    """How many values are not finite, in how many episodes and in which arrays."""
+def _unusable(e: Episodes) -> str:
+    """How many values are not usable, in how many episodes and in which arrays."""
     counts, holders = Counter[str](), set[int]()
     for key in _VALUES:
         array, before = getattr(e, key), 0
         for block in [] if array is None else blocks(array):
-            rows = before + np.argwhere(~np.isfinite(block))[:, 0]
+            rows = before + np.argwhere(~usable(block))[:, 0]
             of_step = len(array) == e.num_steps
             counts[key] += len(rows)
             holders.update(np.searchsorted(e.starts, rows, side="right") - 1 if of_step else rows)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy import ndarray
 
+from gac.data.blocks import LARGEST, usable
 from gac.data.columns import SUFFIXES, Labels, Source, open_table
 from gac.data.episodes import SHORTEST, Episodes, episode_returns
 from gac.errors import UserError
@@ -188,13 +189,12 @@ def _check_lengths(source: Source, ids: Labels, lengths: ndarray) -> None:
 
 def _check_finite(source: Source, columns: dict[str, ndarray]) -> None:
     for name, column in columns.items():
-        with np.errstate(over="ignore"):
-            wrong = ~np.isfinite(column.astype(np.float32))
+        wrong = ~usable(column)
         if wrong.any():
             row = int(np.argmax(wrong))
             raise UserError(
-                f"{source.path} {source.place(row)}: {name} is {column[row]:g}, expected a finite float32; "
-                "fill it in or drop the episode"
+                f"{source.path} {source.place(row)}: {name} is {column[row]:g}, expected a finite "
+                f"float32 of at most {LARGEST:g} in size; fill it in or drop the episode"
             )
 
 

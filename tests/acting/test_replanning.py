@@ -329,7 +329,7 @@ def test_a_trigger_needs_a_calibration_that_can_tell_its_rate(agent, trained, fi
     assert isinstance(agent.policy(plan, gac.Trigger(0.05))._context, Context)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 3e38])
 @pytest.mark.parametrize("replan", [None, gac.Every(2)])
 def test_one_bad_reading_is_refused_and_the_episode_goes_on_as_if_it_had_not_been(agent, bad, replan):
     first = np.zeros(agent.observation_dim, np.float32)
@@ -338,6 +338,8 @@ def test_one_bad_reading_is_refused_and_the_episode_goes_on_as_if_it_had_not_bee
     np.testing.assert_array_equal(policy(first), other(first))
     with pytest.raises(UserError, match="NaN or infinity"):
         policy(np.full_like(first, bad))
+    with pytest.raises(UserError, match="NaN or infinity"):
+        agent.plan(np.full_like(first, bad))
     np.testing.assert_array_equal(policy(first + 0.1), other(first + 0.1))
 
 
@@ -347,5 +349,6 @@ def test_what_rows_observe_whose_episode_is_over_need_not_be_finite(agent):
     over = first.copy()
     over[1] = np.nan
     assert np.isfinite(policy(over, np.array([True, False]))[0]).all()
+    policy(over, np.array([False, False]))
     with pytest.raises(UserError, match="NaN or infinity"):
         policy(over)

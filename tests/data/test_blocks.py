@@ -9,7 +9,7 @@ from gac.data import blocks as module
 from gac.data.blocks import (
     blocks,
     extremes,
-    first_not_finite,
+    first_unusable,
     joined,
     moments,
     release,
@@ -88,15 +88,15 @@ def test_what_is_wrong_with_one_run_stays_there(monkeypatch, bad, block):
 
 
 @given(rows=ROWS, block=BLOCK_ROWS, data=st.data())
-def test_the_first_value_that_is_not_finite_is_found(rows, block, data):
+def test_the_first_value_that_is_not_finite_or_too_large_is_found(rows, block, data):
     array = noise(rows)
     with pytest.MonkeyPatch.context() as monkeypatch:
         in_blocks(monkeypatch, array, block)
-        assert first_not_finite(array) is None
+        assert first_unusable(array) is None
         places = data.draw(st.lists(st.tuples(st.integers(0, rows - 1), st.integers(0, 2)), min_size=1))
         for place in places:
-            array[place] = data.draw(st.sampled_from([np.nan, np.inf]))
-        assert first_not_finite(array) == min(places)
+            array[place] = data.draw(st.sampled_from([np.nan, np.inf, -1.1e19]))
+        assert first_unusable(array) == min(places)
 
 
 def test_a_mapped_array_is_the_same_after_its_pages_are_given_back(tmp_path):

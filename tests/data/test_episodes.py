@@ -135,6 +135,18 @@ MISTAKES = {
     ),
     "float32 overflow": (_at("actions", 0, lambda x: _with(x, (0, 1), 1e300)), "episode 0.*actions inf"),
     "nan reward": (_at("rewards", 1, lambda x: _with(x, 0, np.nan)), "episode 1.*rewards nan"),
+    "an observation too large to square": (
+        _at("observations", 1, lambda x: _with(x, (1, 0), -1e38)),
+        "episode 1.*observations -1.*e\\+38, step 1.*at most 1e\\+19",
+    ),
+    "a final observation too large to square": (
+        _at("observations", 1, lambda x: _with(x, (2, 0), 1e38)),
+        "episode 1.*final_observations 1.*e\\+38.*at most 1e\\+19",
+    ),
+    "an action too large to square": (
+        _at("actions", 0, lambda x: _with(x, (0, 1), 3e38)),
+        "episode 0.*actions 3e\\+38, step 0",
+    ),
     "nan return": (lambda s: s.update(rewards=None, returns=[0.0, np.nan]), "episode 1.*returns nan"),
     "too few observations": (
         _at("observations", 1, lambda x: x[:-2]),
@@ -199,8 +211,8 @@ def test_a_reward_that_is_not_finite_is_counted_in_its_episode_alone():
         Episodes.from_arrays(**source)
 
 
-def test_a_sum_of_rewards_beyond_float32_is_refused():
+def test_a_sum_of_rewards_that_is_too_large_is_refused():
     source = arrays((3, 2, 4))
-    source["rewards"][1][:] = 3e38
-    with pytest.raises(UserError, match="episode 1 of arrays has returns inf"):
+    source["rewards"][1][:] = 8e18
+    with pytest.raises(UserError, match=r"episode 1 of arrays has returns 1\.6.*e\+19"):
         Episodes.from_arrays(**source)
