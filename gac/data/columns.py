@@ -173,7 +173,7 @@ class ParquetTable(Source):
         self._arrow = pyarrow
         with self._whole():
             self._file = pyarrow.parquet.ParquetFile(path)
-        self.names = tuple(self._file.schema_arrow.names)
+            self.names = tuple(self._file.schema_arrow.names)
 
     def read(
         self, numbers: Sequence[str], labels: Sequence[str]
@@ -181,17 +181,17 @@ class ParquetTable(Source):
         """The columns, none of which may have a hole."""
         with self._whole():
             table = self._file.read(columns=[*numbers, *labels])
-        for name in (*numbers, *labels):
-            if table[name].null_count:
-                row = int(np.argmax(table[name].is_null().to_numpy(zero_copy_only=False)))
-                raise UserError(
-                    f"{self.path} {self.place(row)}: {name} is empty, expected a value; fill it in or drop "
-                    "the episode"
-                )
-        return (
-            {name: self._numbers(table[name], name) for name in numbers},
-            {name: _labels(map(str, table[name].to_pylist())) for name in labels},
-        )
+            for name in (*numbers, *labels):
+                if table[name].null_count:
+                    row = int(np.argmax(table[name].is_null().to_numpy(zero_copy_only=False)))
+                    raise UserError(
+                        f"{self.path} {self.place(row)}: {name} is empty, expected a value; fill it in "
+                        "or drop the episode"
+                    )
+            return (
+                {name: self._numbers(table[name], name) for name in numbers},
+                {name: _labels(map(str, table[name].to_pylist())) for name in labels},
+            )
 
     def place(self, row: int) -> str:
         return f"row {row + 1}"
@@ -205,9 +205,12 @@ class ParquetTable(Source):
 
     @contextmanager
     def _whole(self) -> Iterator[None]:
+        """What pyarrow objects to, as one line; of a damaged file it decodes any bytes as text."""
         try:
             yield
-        except (self._arrow.ArrowException, OSError) as error:
+        except UserError:
+            raise
+        except (self._arrow.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
             reason = str(error).split("\n")[0]
             raise UserError(
                 f"{self.path} is no Parquet file, or a damaged one ({reason}); write it again"

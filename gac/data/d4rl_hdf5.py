@@ -12,10 +12,11 @@ from numpy import ndarray
 
 from gac.data import d4rl_maze
 from gac.data.d4rl_catalogue import by_file
-from gac.data.episodes import SHORTEST, Episodes, episode_returns
+from gac.data.episodes import SHORTEST, Episodes, check_count, episode_returns
 from gac.data.hdf5_columns import (
     FLAGS,
     FLOATS,
+    PER_EPISODE,
     STEPS,
     Ends,
     Unfailing,
@@ -91,6 +92,9 @@ def read_d4rl(
 def _episodes(file: h5py.File, path: Path, name: str, env_id: str | None, on_disk: bool) -> Episodes:
     """The episodes that the flags mark."""
     ends = read_ends(file, path)
+    for key in PER_EPISODE:
+        if key in file:
+            check_count(key, len(file[key]), len(ends.rows), name)
     if ends.left_out:
         warnings.warn(
             f"{name}: the last {ends.left_out} steps are an unfinished episode and are left out", stacklevel=3

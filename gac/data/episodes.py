@@ -97,7 +97,7 @@ class Episodes:
                 odds, an episode that is neither terminated nor truncated.
         """
         count = len(observations)
-        _check_count("actions", len(actions), count, name)
+        check_count("actions", len(actions), count, name)
         if count == 0:
             raise UserError(f"{name} has no episodes, expected one or more; give observations and actions")
         states = [_numbers(x, 2, f"observations[{i}]", name) for i, x in enumerate(observations)]
@@ -106,7 +106,7 @@ class Episodes:
         has_final = _has_final([len(s) for s in states], lengths, name)
         flat_rewards = None
         if rewards is not None:
-            _check_count("rewards", len(rewards), count, name)
+            check_count("rewards", len(rewards), count, name)
             flat_rewards = _join_rewards(rewards, lengths, name)
         if terminated is not None and truncated is None:
             truncated = ~_flags(terminated, "terminated", count, name)
@@ -218,7 +218,7 @@ def episode_returns(
     """
     if returns is not None:
         y = _numbers(returns, 1, "returns", name)
-        _check_count("returns", len(y), len(lengths), name)
+        check_count("returns", len(y), len(lengths), name)
         return y
     if rewards is None:
         raise UserError(
@@ -252,11 +252,12 @@ def _flags(values: Any, what: str, count: int, name: str) -> ndarray:
     if array.dtype != np.bool_ or array.ndim != 1:
         found = f"dtype {array.dtype} and shape {array.shape}"
         raise UserError(f"{what} of {name} has {found}, expected one bool per episode; convert it")
-    _check_count(what, len(array), count, name)
+    check_count(what, len(array), count, name)
     return array
 
 
-def _check_count(what: str, found: int, expected: int, name: str) -> None:
+def check_count(what: str, found: int, expected: int, name: str) -> None:
+    """Refuse what has not one entry per episode."""
     if found != expected:
         raise UserError(
             f"{what} of {name} has {found} entries, expected {expected}, one per episode; add or drop some"

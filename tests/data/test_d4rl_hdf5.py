@@ -154,6 +154,15 @@ def test_episodes_of_one_step_in_d4rls_own_files_are_left_out_with_a_warning(tmp
     assert len(episodes.final_observations) == 1
 
 
+@pytest.mark.parametrize("columns", [{"returns": np.ones(3)}, {"final_observations": np.ones((3, 4))}])
+def test_what_is_not_one_per_episode_is_refused_before_those_of_one_step_are_left_out(tmp_path, columns):
+    path = raw(tmp_path / "hopper_random-v2.hdf5", terminals=np.array([1, 0, 1, 1, 0], bool), **columns)
+    with pytest.raises(
+        UserError, match=f"{next(iter(columns))} of .* 3 entries, expected 4, one per episode"
+    ):
+        read_d4rl(path)
+
+
 MISTAKES = {
     "no terminals": ({"terminals": None}, "has no terminals .it has: actions, observations"),
     "no timeouts": ({"timeouts": None}, "has no timeouts"),

@@ -236,6 +236,16 @@ def test_bad_parquet_is_named(tmp_path):
     assert "damaged" in refused(path)
 
 
+@pytest.mark.parametrize("text", [b"pressure", b"first run"])
+def test_parquet_whose_text_was_damaged_is_named(tmp_path, text):
+    table = pyarrow.table(changed(run=["first run"] * 5, time=None))
+    pyarrow.parquet.write_table(table, tmp_path / "log.parquet", compression="none")
+    whole = (tmp_path / "log.parquet").read_bytes()
+    assert text in whole
+    (tmp_path / "log.parquet").write_bytes(whole.replace(text, b"\xff" + text[1:]))
+    assert "damaged" in refused(tmp_path / "log.parquet", step=None)
+
+
 def test_a_wrong_choice_of_columns_is_named(tmp_path):
     path = write_csv(tmp_path / "log.csv", LOG)
     assert "no columns observation_… or obs_…" in refused(path, observations=None)
