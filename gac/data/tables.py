@@ -71,9 +71,9 @@ def read_table(
         env_id: The Gymnasium id of the environment, if there is one.
 
     Raises:
-        UserError: no such file or a damaged one, a missing column, a cell that is no finite number, an
-            episode whose rows are apart, out of order or fewer than two, a score that changes within an
-            episode or is missing, or what `Episodes` refuses.
+        UserError: no such file or a damaged one, a missing column, a cell that is no finite number or
+            names no episode, an episode whose rows are apart, out of order or fewer than two, a score that
+            changes within an episode or is missing, or what `Episodes` refuses.
     """
     source = open_table(Path(path))
     roles = _Roles(
@@ -91,6 +91,7 @@ def read_table(
     flags = (roles.terminated,) if roles.terminated else ()
     columns, labels = source.read(list(dict.fromkeys(numbers)), [roles.episode, *flags])
     ids = labels[roles.episode]
+    _check_named(source, roles.episode, ids)
     starts = _starts(source, ids)
     lengths = np.diff(starts, append=len(ids.codes)).astype(np.int32)
     _check_lengths(source, ids, lengths)
@@ -178,6 +179,15 @@ def _starts(source: Source, ids: Labels) -> ndarray:
     return np.flatnonzero(change)
 
 
+def _check_named(source: Source, name: str, ids: Labels) -> None:
+    blank = np.array([not each.strip() for each in ids.names], bool)[ids.codes]
+    if blank.any():
+        raise UserError(
+            f"{source.path} {source.place(int(np.argmax(blank)))}: {name} is empty, expected the name of an "
+            "episode; fill it in or drop the row"
+        )
+
+
 def _check_lengths(source: Source, ids: Labels, lengths: ndarray) -> None:
     if (lengths < SHORTEST).any():
         i = int(np.argmax(lengths < SHORTEST))
@@ -230,6 +240,7 @@ def _scores_of_file(path: Path, episode: str, score: str, ids: Labels) -> ndarra
     columns, labels = source.read([score], [episode])
     _check_finite(source, columns)
     known = labels[episode]
+    _check_named(source, episode, known)
     if len(known.names) < len(known.codes):
         row = int(np.argmax(np.bincount(known.codes)[known.codes] > 1))
         raise UserError(

@@ -145,6 +145,9 @@ def test_scores_from_a_second_file(tmp_path):
     path = write_csv(tmp_path / "log.csv", changed(**{"yield": None}))
     scores = write_parquet(tmp_path / "s.parquet", {"run": ["c", "b", "a"], "yield": [9.0, 2.5, 1.5]})
     np.testing.assert_array_equal(read_table(path, **ROLES, scores=scores).returns, [1.5, 2.5])
+    write_parquet(scores, {"run": ["a", "", "b"], "yield": [9.0, 2.5, 1.5]})
+    with pytest.raises(UserError, match="row 2: run is empty"):
+        read_table(path, **ROLES, scores=scores)
     one = write_csv(tmp_path / "one.csv", {"run": ["a"], "yield": [1.0]})
     assert "no score of episode 'b'" in refused(path, scores=one)
     twice = write_csv(tmp_path / "twice.csv", {"run": ["a", "b", "b"], "yield": [1.0, 2.0, 2.0]})
@@ -176,6 +179,8 @@ def test_rewards_make_the_return_and_must_agree_with_a_score(tmp_path):
         ),
         ({"yield": [7.5, 7.5, -2.0, -2.0, -2.5]}, "{4}: yield is -2.5 after -2 in the same episode"),
         ({"run": ["a", "b", "b", "b", "a"]}, "{4}: episode 'a' begins again"),
+        ({"run": ["a", "a", "", "", "b"]}, "{2}: run is empty, expected the name of an episode"),
+        ({"run": ["a", "a", "b", "b", " "]}, "{4}: run is empty, expected the name of an episode"),
         ({"time": [0, 1, 0, 2, 2]}, "{4}: time is 2 after 2"),
         ({"run": ["a", "a", "b", "b", "c"]}, "episode 'c' has 1 row"),
         ({"terminated": [0, 1, 1, 0, 1]}, "{2}: terminated is 1 before the last row"),
