@@ -7,7 +7,8 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,24 @@ def refusal(error: Exception) -> str | None:
     return f"{where}: {REFUSALS[found_number]}" if where else REFUSALS[found_number]
 
 
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Warnings for a person as one line each, without a place in the source, which tells them nothing."""
+    usual = warnings.formatwarning
+
+    def plain(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> str:
+        if not issubclass(category, UserWarning):
+            return usual(message, category, *place, **more)
+        return f"gac: warning: {' '.join(str(message).split())}\n"
+
+    warnings.formatwarning = plain
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
+
+
+@_plain_warnings()
 def main(args: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code: 0, 2 for a user's mistake, 130 for Ctrl-C."""
     try:
