@@ -1,13 +1,18 @@
 """`gac data inspect` and `gac data convert`."""
 
 import json
+import shlex
 
+import numpy as np
+import pytest
 import tiny
+from maze_file import write_maze
 from one_line import refused
 
 import gac
 from gac import cli
 from gac.data import write_d4rl
+from gac.errors import UserError
 from gac.report import data_page
 
 
@@ -55,6 +60,20 @@ def test_make_takes_the_cut_of_a_maze(capsys, monkeypatch):
     assert asked == [("maze2d-umaze:cut=subgoal", 3)]
     assert "expected one of" in refused(capsys, "data", "make", "maze2d-umaze:cut=never")
     assert "is no recipe" in refused(capsys, "data", "make", "maze2d-none:cut=subgoal")
+
+
+@pytest.mark.parametrize("cut", ["", ":cut=hold", ":cut=subgoal"])
+def test_the_advice_for_a_maze_that_cannot_stay_on_disk_works_and_keeps_its_cut(tmp_path, cut):
+    (tmp_path / "my mazes").mkdir()
+    data = f"{write_maze(tmp_path / 'my mazes' / 'maze2d-umaze-sparse-v1.hdf5')}{cut}"
+    with pytest.raises(UserError, match="cannot stay on disk") as raised:
+        gac.load_data(data, on_disk=True)
+    written = tmp_path / "new.hdf5"
+    command = str(raised.value).split("gac ")[-1].replace("NEW.hdf5", shlex.quote(str(written)))
+    assert cli.main(shlex.split(command)) == 0
+    expected, found = gac.load_data(data), gac.load_data(written, on_disk=True)
+    np.testing.assert_array_equal(found.lengths, expected.lengths)
+    np.testing.assert_array_equal(found.returns, expected.returns)
 
 
 def test_convert_reads_a_table_by_the_columns_that_are_named(capsys, tmp_path):

@@ -1,6 +1,7 @@
 """D4RL's flat HDF5 layout: one row per step, with flags where episodes end."""
 
 import os
+import shlex
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -79,7 +80,7 @@ def read_d4rl(
     called = name or str(path)
     with open_d4rl(path) as (file, kind):
         if kind.is_maze:
-            _check_maze_in_memory(path, on_disk)
+            _check_maze_in_memory(path, cut, on_disk)
             return d4rl_maze.episodes(_maze_columns(file, path), cut or DEFAULT_CUT, kind.env_id, called)
         if cut is not None:
             raise UserError(
@@ -143,11 +144,12 @@ def _maze_columns(file: h5py.File, path: Path) -> dict[str, ndarray]:
     return columns
 
 
-def _check_maze_in_memory(path: Path, on_disk: bool | None) -> None:
+def _check_maze_in_memory(path: Path, cut: str | None, on_disk: bool | None) -> None:
     if on_disk:
+        source = shlex.quote(f"{path}:cut={cut}" if cut else f"{path}")
         raise UserError(
             f"{path} is one endless run, which is cut in memory and cannot stay on disk; "
-            f"write its episodes with gac data convert {path} NEW.hdf5 --contiguous"
+            f"write its episodes with gac data convert {source} NEW.hdf5 --contiguous"
         )
 
 
@@ -166,7 +168,7 @@ def _stays_on_disk(file: h5py.File, path: Path, asked: bool | None) -> bool:
         trouble = f"needs {gigabytes(needed)} of memory, {gigabytes(available)} are available"
     raise UserError(
         f"{path} {trouble}; its {obstacle}, expected contiguous float32 to leave it on disk; "
-        f"write it again with gac data convert {path} NEW.hdf5 --contiguous"
+        f"write it again with gac data convert {shlex.quote(str(path))} NEW.hdf5 --contiguous"
     )
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import os
+import shlex
 from pathlib import Path
 
 from gac.data import d4rl_catalogue, recipes
@@ -115,7 +116,7 @@ def _check_in_memory(name: str, on_disk: bool | None) -> None:
     if on_disk:
         raise UserError(
             f"{name} is no HDF5 file and cannot stay on disk; "
-            f"write one with gac data convert {name} FILE.hdf5 --contiguous"
+            f"write one with gac data convert {shlex.quote(name)} FILE.hdf5 --contiguous"
         )
 
 
