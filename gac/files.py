@@ -1,6 +1,7 @@
 """Files that are whole or not there: atomic writes, arrays as safetensors, strict reading."""
 
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,12 @@ def whole_file(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        with open(partial, "wb") as file:
+            mode = os.fstat(file.fileno()).st_mode
         yield partial
+        # safetensors puts a file of its own there, which its owner alone may read whatever the umask says.
+        if partial.stat().st_mode != mode:
+            partial.chmod(stat.S_IMODE(mode))
         with open(partial, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(partial, path)

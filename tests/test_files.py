@@ -22,6 +22,21 @@ def saved(tmp_path):
     return path
 
 
+@pytest.fixture
+def umask(request):
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a umask")
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o002, 0o077], indirect=True)
+def test_a_file_may_be_read_by_whom_the_umask_says(umask, tmp_path):
+    write_tree(tmp_path / "tree.safetensors", TREE, {})
+    write_text(tmp_path / "a.txt", "text")
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o666 & ~umask}
+
+
 def one_line(error):
     assert "\n" not in str(error.value)
     return str(error.value)
