@@ -38,11 +38,12 @@ class Standardiser(NamedTuple):
         returns = episodes.returns
         mean, std = moments(episodes.observations)
         low, high = extremes(episodes.actions)
+        middle = (low + high) / 2
         return cls(
             observation_mean=mean.astype(np.float32),
             observation_std=_scale(std),
-            action_middle=((low + high) / 2).astype(np.float32),
-            action_half_range=np.maximum((high - low) / 2, np.float32(_SMALLEST_STD)),
+            action_middle=middle,
+            action_half_range=_half_range(low, middle, high),
             return_mean=np.asarray(returns.mean(dtype=np.float64), np.float32),
             return_std=_scale(np.asarray(returns.std(dtype=np.float64))),
         )
@@ -56,7 +57,8 @@ class Standardiser(NamedTuple):
     def standardise_action(self, action: Values) -> Values:
         """`(..., act)` raw to [-1, 1]."""
         middle, half_range = _like(self.action_middle, action), _like(self.action_half_range, action)
-        scaled: Values = (action - middle) / half_range
+        # An action that never varies has no range to divide by.
+        scaled: Values = (action - middle) / half_range.clip(_SMALLEST_STD)
         return scaled
 
     def raw_action(self, action: Values) -> Values:
@@ -93,6 +95,14 @@ def warn_of_outlier(returns: Float[ndarray, "episodes"]) -> None:
 
 def _scale(std: ndarray) -> ndarray:
     return np.where(std < _SMALLEST_STD, 1.0, std).astype(np.float32)
+
+
+def _half_range(low: ndarray, middle: ndarray, high: ndarray) -> ndarray:
+    """The largest that leads beyond neither limit, not by rounding either; 0 where there is one value."""
+    room = np.minimum(high.astype(np.float64) - middle, middle - low.astype(np.float64))
+    nearest = np.minimum((high - low) / 2, room.astype(np.float32))
+    half: ndarray = np.where(nearest > room, np.nextafter(nearest, np.float32(0.0)), nearest)
+    return half
 
 
 def _like(statistic: ndarray | Array, x: Values) -> Values:

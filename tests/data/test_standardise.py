@@ -53,6 +53,20 @@ def test_raw_actions_never_leave_the_range_of_the_data():
     np.testing.assert_allclose(raw[0, 1], episodes.actions[:, 1].max(), rtol=1e-5)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_no_rounding_leads_out_of_the_range_of_the_data(compiled):
+    rng, dims = np.random.default_rng(0), 500
+    size, varies = 10.0 ** rng.integers(-3, 4, dims), rng.random(dims) < 0.8
+    low = (rng.uniform(-3.0, 3.0, dims) * size).astype(np.float32)
+    high = low + (rng.uniform(0.0, 2.0, dims) * varies).astype(np.float32)
+    ends = Episodes.from_arrays([np.zeros((2, 1))], [np.stack([low, high])], returns=[1.0])
+    standardiser = Standardiser.fit(ends)
+    scaled = np.linspace(-1.0, 1.0, 101, dtype=np.float32)[:, None].repeat(dims, axis=1)
+    raw = np.asarray((jax.jit if compiled else lambda f: f)(standardiser.raw_action)(scaled))
+    assert ((raw >= low) & (raw <= high)).all()
+    np.testing.assert_allclose(raw[[0, -1]], [low, high], rtol=1e-6, atol=1e-6)
+
+
 def test_constants_stay_finite_and_a_constant_action_stays_itself():
     still = Episodes.from_arrays([np.full((3, 2), 7.0)] * 4, [np.full((3, 2), 0.9)] * 4, returns=[5.0] * 4)
     standardiser = Standardiser.fit(still)
@@ -63,7 +77,7 @@ def test_constants_stay_finite_and_a_constant_action_stays_itself():
     ):
         assert (value == 0.0).all()
     # Anything else could lie beyond the environment's bounds.
-    np.testing.assert_allclose(standardiser.raw_action(np.asarray([[-1.0, 1.0]], np.float32)), 0.9, atol=1e-5)
+    assert (standardiser.raw_action(np.asarray([[-1.0, 1.0]], np.float32)) == np.float32(0.9)).all()
 
 
 @pytest.mark.parametrize("outlier", [1e6, -1e6])
