@@ -10,7 +10,7 @@ from typing import Any
 
 from gac.errors import UserError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MOST_HELDOUT = 64
 """Trajectories that training holds out at most."""
 
@@ -31,6 +31,8 @@ class ModelConfig:
     """Layers of the generator p_beta."""
     context: int = 2
     """Steps M of history that the generator sees."""
+    actor_width: int = 256
+    """Width of the actor's two hidden layers, from a state and its token to an action; 0 for none."""
     sigma_a: float = 0.3
     """Standard deviation of actions: its fixed value, or its start when learned."""
     sigma_s: float = 0.3

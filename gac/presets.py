@@ -16,7 +16,14 @@ def paper() -> Config:
     return Config(
         preset="paper",
         model=ModelConfig(
-            embed_dim=192, latent_tokens=4, heads=4, decoder_layers=3, encoder_layers=4, context=4
+            embed_dim=192,
+            latent_tokens=4,
+            heads=4,
+            decoder_layers=3,
+            encoder_layers=4,
+            context=4,
+            # The paper names no layers between the decoder and the action.
+            actor_width=0,
         ),
         # Table 6: inner rate 0.2365, at most 100 steps, threshold 1e-4.
         posterior=PosteriorConfig(inner_steps=100, inner_lr=0.2365, inner_windows=16),

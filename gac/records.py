@@ -34,6 +34,12 @@ class DataFacts:
     lengths: tuple[int, ...]
     collected: int = 0
     """How many of the episodes, the last ones, were collected in fine-tuning; none of them is held out."""
+    first_lowest: tuple[float, ...] = ()
+    """Least of each dimension of the first observations, raw; like the two below, empty in older records."""
+    first_highest: tuple[float, ...] = ()
+    """Largest."""
+    first_std: tuple[float, ...] = ()
+    """Standard deviation."""
 
     def to_json(self) -> str:
         """The facts as JSON text."""
@@ -42,6 +48,7 @@ class DataFacts:
     @classmethod
     def of(cls, episodes: Episodes, collected: int = 0) -> "DataFacts":
         """The facts of a data set, or of a buffer whose last `collected` episodes are from fine-tuning."""
+        first = np.asarray(episodes.observations[episodes.starts], np.float64)
         return cls(
             episodes.name,
             episodes.env_id,
@@ -50,6 +57,9 @@ class DataFacts:
             tuple(episodes.returns.tolist()),
             tuple(episodes.lengths.tolist()),
             collected,
+            tuple(first.min(axis=0).tolist()),
+            tuple(first.max(axis=0).tolist()),
+            tuple(first.std(axis=0).tolist()),
         )
 
 
@@ -101,6 +111,8 @@ class Evaluation:
     """What it added to them, in standard deviations of the data's returns."""
     near: str | None = None
     """What the plans of a target query were held near, prior or logged."""
+    guidance: float | None = None
+    """Weight of the guidance that plans were acted out with; None in older records, which knew none."""
 
     def to_json(self) -> str:
         """The record as JSON text."""
@@ -219,6 +231,10 @@ def read_facts(path: Path) -> DataFacts:
         returns=fields.numbers("returns"),
         lengths=tuple(map(int, fields.numbers("lengths"))),
         collected=fields.whole("collected") if "collected" in fields.raw else 0,
+        **{
+            name: fields.numbers(name) if name in fields.raw else ()
+            for name in ("first_lowest", "first_highest", "first_std")
+        },
     )
     if not facts.returns or not len(facts.returns) == len(facts.lengths) == facts.episodes:
         raise UserError(
@@ -259,7 +275,7 @@ def read_evaluation(text: str, where: str, stem: str | None = None) -> Evaluatio
         replan_seconds=fields.number("replan_seconds") if "replan_seconds" in fields.raw else 0.0,
         ms_per_step=fields.maybe_number("ms_per_step"),
         near=None if fields.raw.get("near") is None else fields.words("near"),
-        **{name: fields.maybe_number(name) for name in ("kl_weight", "quantile", "delta_y")},
+        **{name: fields.maybe_number(name) for name in ("kl_weight", "quantile", "delta_y", "guidance")},
     )
     if record.replans and len(record.replans) != len(record.returns):
         raise UserError(

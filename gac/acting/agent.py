@@ -12,7 +12,8 @@ from jaxtyping import Array, Float, Int, Key, UInt32
 from numpy import ndarray
 
 from gac.acting.calibration import Calibration, read_calibration
-from gac.acting.policy import Policy
+from gac.acting.guidance import Guide, Guided
+from gac.acting.policy import Planned, Policy
 from gac.acting.replan import Never, Replan
 from gac.acting.replanning import ReplanningPolicy
 from gac.compilation import float32_products
@@ -29,7 +30,11 @@ from gac.model.generator import PlanMemory
 from gac.model.joint import GAC, Phi
 from gac.records import DataFacts, read_facts, read_text
 
-MODEL_SCHEMA = "3"
+MODEL_SCHEMA = "4"
+GUIDANCE = 1.0
+"""Weight of guidance where the data's episodes begin anywhere (docs/research.md)."""
+ANYWHERE = 0.5
+"""Spread of the first observations, as a share of that of all, from which on episodes begin anywhere."""
 
 
 class Plan(NamedTuple):
@@ -53,6 +58,8 @@ class Plan(NamedTuple):
     """What was asked; a new plan within the episode asks the same."""
     seeds: UInt32[ndarray, "batch"]
     """Of the draws of this plan and of such new ones, one per row."""
+    guidance: float
+    """Weight w of the guidance that it is acted out with."""
 
 
 class Agent:
@@ -129,7 +136,10 @@ class Agent:
         predicted, memory = _read_out(self.model, s0, epsilon)
         raw = self.standardiser.raw_return
         trace = raw(np.zeros(0, np.float32) if info is None else info.mean_trace())
-        return Plan(memory, raw(np.asarray(predicted)), epsilon, info, trace, single, phi, query, seeds)
+        weight = self.usual_guidance if query.guidance is None else query.guidance
+        return Plan(
+            memory, raw(np.asarray(predicted)), epsilon, info, trace, single, phi, query, seeds, weight
+        )
 
     def policy(self, plan: Plan, replan: Replan | None = None) -> Policy | ReplanningPolicy:
         """The policy p_beta(a_t | context, z_traj) of a plan, with an empty context.
@@ -142,10 +152,14 @@ class Agent:
         Raises:
             UserError: a trigger, and the agent is not calibrated, or not for so low a rate.
         """
+        guide = self._guide(plan.guidance)
         if replan is None or isinstance(replan, Never):
-            return Policy(
-                self.model.generator, self.standardiser, plan.memory, self.config.model.context, plan.single
+            acting = (
+                Planned(self.model.generator, self.standardiser, plan.memory)
+                if guide is None
+                else Guided(self.model, self.standardiser, plan.epsilon, guide)
             )
+            return Policy(acting, self.config.model.context, plan.single)
         returns, target = self._units_of(plan.query, len(plan.seeds))
 
         def infer(
@@ -165,7 +179,28 @@ class Agent:
             self.calibration,
             plan.single,
             choosy=isinstance(plan.query, Exploit),
+            guide=guide,
         )
+
+    @property
+    def usual_guidance(self) -> float:
+        """Guidance of a query that names none: GUIDANCE if the data's episodes begin anywhere, else 0.
+
+        They do if each dimension varies over first observations at least half as much as over all.
+        """
+        std, first = self.standardiser.observation_std, np.asarray(self.facts.first_std)
+        # A dimension that is the same in all the data has 1 for its standard deviation.
+        varies = (first > 0.0) | (std != 1.0) if len(first) else np.zeros(0, bool)
+        anywhere = varies.any() and (first[varies] >= ANYWHERE * std[varies]).all()
+        return GUIDANCE if anywhere else 0.0
+
+    def _guide(self, weight: float) -> Guide | None:
+        """What plans are guided by; None for no guidance."""
+        if weight == 0.0:
+            return None
+        span = (np.asarray(each, np.float32) for each in (self.facts.first_lowest, self.facts.first_highest))
+        lowest, highest = (self.standardiser.standardise_observation(each) for each in span)
+        return Guide.new(weight, self.config.model, jnp.asarray(lowest), jnp.asarray(highest))
 
     def _units_of(
         self, query: Query, count: int

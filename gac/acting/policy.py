@@ -3,7 +3,7 @@
 import functools
 import operator
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -63,27 +63,69 @@ def choose(
     return advance(context, states, valid, action), action
 
 
+class Planned(NamedTuple):
+    """Plans to act out as they are."""
+
+    generator: Generator
+    standardiser: Standardiser
+    memory: list[PlanMemory]
+
+    @property
+    def size(self) -> int:
+        """Number of plans."""
+        return len(self.memory[0].read)
+
+    def start(self, context: int) -> Context:
+        """Nothing seen yet."""
+        obs, act = len(self.standardiser.observation_mean), len(self.standardiser.action_middle)
+        return empty_context(self.size, context, obs, act)
+
+    def rows(self, some: slice) -> "Planned":
+        """Some of the plans."""
+        return self._replace(memory=jax.tree.map(operator.itemgetter(some), self.memory))
+
+    def choose(
+        self, context: Context, state: Float[Array, "batch obs"]
+    ) -> tuple[Context, Float[Array, "batch act"]]:
+        """`choose` for these plans."""
+        return choose(self.generator, self.memory, context, state)
+
+
+class Acting(Protocol):
+    """Plans and what they are acted out with, as arrays; `Planned`, or `gac.acting.guidance.Guided`."""
+
+    @property
+    def standardiser(self) -> Standardiser: ...
+
+    @property
+    def size(self) -> int: ...
+
+    def start(self, context: int) -> Any: ...
+
+    def rows(self, some: slice) -> "Acting": ...
+
+    def choose(
+        self, context: Any, state: Float[Array, "batch obs"]
+    ) -> tuple[Any, Float[Array, "batch act"]]: ...
+
+
 def act_traced(
-    generator: Generator,
-    standardiser: Standardiser,
-    memory: list[PlanMemory],
-    context: Context,
-    observation: Float[Array, "batch obs"],
-) -> tuple[Context, Float[Array, "batch act"]]:
-    """`choose` in raw units.
+    acting: Acting, context: Any, observation: Float[Array, "batch obs"]
+) -> tuple[Any, Float[Array, "batch act"]]:
+    """One decision in raw units.
 
     Returns:
         The next context and the actions, raw.
     """
-    state = standardiser.standardise_observation(observation)
-    context, action = choose(generator, memory, context, state)
-    return context, standardiser.raw_action(action)
+    state = acting.standardiser.standardise_observation(observation)
+    context, action = acting.choose(context, state)
+    return context, acting.standardiser.raw_action(action)
 
 
 act = JitSmall(act_traced)
 
 
-Flat = Callable[[list[Array], Context, Any], tuple[Context, Float[Array, "batch act"]]]
+Flat = Callable[[list[Array], Any, Any], tuple[Any, Float[Array, "batch act"]]]
 
 
 @functools.lru_cache(maxsize=16)
@@ -93,14 +135,13 @@ def flat_act(tree: Any) -> Flat:
     To take the model apart at every step would be a seventh of the time of a single decision.
 
     Args:
-        tree: structure of `(generator, standardiser, memory)`.
+        tree: structure of the `Acting`.
     """
 
     def acting(
-        leaves: list[Array], context: Context, observation: Float[Array, "batch obs"]
-    ) -> tuple[Context, Float[Array, "batch act"]]:
-        generator, standardiser, memory = jax.tree.unflatten(tree, leaves)
-        return act_traced(generator, standardiser, memory, context, observation)
+        leaves: list[Array], context: Any, observation: Float[Array, "batch obs"]
+    ) -> tuple[Any, Float[Array, "batch act"]]:
+        return act_traced(jax.tree.unflatten(tree, leaves), context, observation)
 
     return JitSmall(acting)
 
@@ -145,23 +186,20 @@ def awaited(action: Float[Array, "batch act"], single: bool) -> Float[ndarray, "
 
 
 class Policy:
-    """Acts for a batch of plans; holds their contexts. Made by `Agent.policy`."""
+    """Acts for a batch of plans; holds their contexts. Made by `Agent.policy`.
 
-    def __init__(
-        self,
-        generator: Generator,
-        standardiser: Standardiser,
-        memory: list[PlanMemory],
-        context: int,
-        single: bool,
-    ) -> None:
-        self._single = single
-        fixed = generator, jax.tree.map(jnp.asarray, standardiser), memory
-        self._leaves, self._tree = jax.tree.flatten(fixed)
+    Args:
+        acting: plans, and how they are acted out.
+        context: steps M that the generator sees.
+        single: whether one observation is given rather than a batch.
+    """
+
+    def __init__(self, acting: Acting, context: int, single: bool) -> None:
+        self._single, self._context_steps = single, context
+        self._leaves, self._tree = jax.tree.flatten(jax.tree.map(jnp.asarray, acting))
         self._act = flat_act(self._tree)
-        batch, obs, act_dim = memory[0].read.shape[0], *(len(standardiser[i]) for i in (0, 2))
-        self._shape = (batch, obs)
-        self._empty = empty_context(batch, context, obs, act_dim)
+        self._shape = (acting.size, len(acting.standardiser.observation_mean))
+        self._empty = acting.start(context)
         self.reset()
 
     @property
@@ -171,12 +209,10 @@ class Policy:
 
     def halves(self) -> "tuple[Policy, Policy]":
         """Policies of the first and of the second half of the plans, with empty contexts."""
-        generator, standardiser, memory = jax.tree.unflatten(self._tree, self._leaves)
-        context = self._empty.states.shape[1]
+        acting: Acting = jax.tree.unflatten(self._tree, self._leaves)
 
         def part(rows: slice) -> Policy:
-            some = jax.tree.map(operator.itemgetter(rows), memory)
-            return Policy(generator, standardiser, some, context, single=False)
+            return Policy(acting.rows(rows), self._context_steps, single=False)
 
         middle = self.batch // 2
         return part(slice(middle)), part(slice(middle, None))

@@ -11,7 +11,8 @@ from jaxtyping import Array, Bool, Float, Int
 from numpy import ndarray
 
 from gac.acting.calibration import Calibration
-from gac.acting.policy import act, awaited, batch_of, empty_context
+from gac.acting.guidance import Guide, Guided
+from gac.acting.policy import Planned, act, awaited, batch_of
 from gac.acting.replan import Every, Trigger
 from gac.acting.watch import Watch, act_and_expect, judged, watch
 from gac.compilation import JitSmall
@@ -46,6 +47,7 @@ class ReplanningPolicy:
         replan: when to plan anew.
         calibration: what held-out episodes showed; the trigger needs it.
         single: whether one observation is given rather than a batch.
+        guide: what plans are acted out with; as they are unless given.
         choosy: keep a plan unless the new one promises sigma_y more, as exploit does.
 
     Raises:
@@ -63,14 +65,14 @@ class ReplanningPolicy:
         calibration: Calibration | None,
         single: bool,
         choosy: bool,
+        guide: Guide | None = None,
     ) -> None:
-        self._choosy = choosy
+        self._choosy, self._guide = choosy, guide
         self._model, self._standardiser = model, jax.tree.map(jnp.asarray, standardiser)
         self._first, self._infer, self._single = (memory, epsilon), infer, single
         self._replan, self._calibration = replan, calibration
-        batch, obs, act_dim = len(epsilon), *(len(standardiser[i]) for i in (0, 2))
+        batch, obs = len(epsilon), len(standardiser.observation_mean)
         self._shape, self._group = (batch, obs), min(batch, GROUP)
-        self._empty = empty_context(batch, model.config.context, obs, act_dim)
         if isinstance(replan, Trigger):
             if calibration is None:
                 raise UserError(
@@ -80,6 +82,8 @@ class ReplanningPolicy:
             self._threshold = calibration.threshold(replan)
             self._scale = jnp.asarray(calibration.scale, jnp.float32)
         self._first_left = self._span(np.asarray(epsilon))
+        self._memory, self._epsilon = self._first
+        self._empty = self._acting().start(model.config.context)
         self.reset()
 
     def reset(self) -> None:
@@ -116,14 +120,18 @@ class ReplanningPolicy:
         self._left -= 1
         if isinstance(self._replan, Trigger):
             self._context, action, expected = act_and_expect(
-                self._model.generator, self._standardiser, self._memory, self._context, state
+                self._acting(), self._memory, self._context, state
             )
             self._watch = self._watch._replace(expected=expected)
         else:
-            self._context, action = act(
-                self._model.generator, self._standardiser, self._memory, self._context, given
-            )
+            self._context, action = act(self._acting(), self._context, given)
         return awaited(action, self._single)
+
+    def _acting(self) -> Planned | Guided:
+        """The present plans, as they are acted out."""
+        if self._guide is None:
+            return Planned(self._model.generator, self._standardiser, self._memory)
+        return Guided(self._model, self._standardiser, self._epsilon, self._guide)
 
     def _due(self, state: Float[Array, "batch obs"]) -> Bool[ndarray, "batch"]:
         """The rows that need a new plan; the trigger takes in the state."""

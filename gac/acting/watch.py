@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from gac.acting.policy import Context, choose
+from gac.acting.guidance import Guided, GuidedContext
+from gac.acting.policy import Context, Planned
 from gac.compilation import JitSmall
-from gac.data.standardise import Standardiser
 from gac.model.generator import Generator, PlanMemory
 from gac.model.joint import GAC
 
@@ -119,12 +119,19 @@ def expect(
 
 @JitSmall
 def act_and_expect(
-    generator: Generator,
-    standardiser: Standardiser,
+    acting: Planned | Guided,
     memory: list[PlanMemory],
-    context: Context,
+    context: Any,
     state: Float[Array, "batch obs"],
-) -> tuple[Context, Float[Array, "batch act"], Float[Array, "batch obs"]]:
-    """The next context, the actions (raw), and the states that should follow (standardised)."""
-    after, action = choose(generator, memory, context, state)
-    return after, standardiser.raw_action(action), expect(generator, memory, context, after, action)
+) -> tuple[Any, Float[Array, "batch act"], Float[Array, "batch obs"]]:
+    """The next context, the actions (raw), and the states that should follow (standardised).
+
+    What should follow is what the plan says as it was made, guided or not: so does the calibration.
+    """
+    after, action = acting.choose(context, state)
+    before, seen = (each.seen if isinstance(each, GuidedContext) else each for each in (context, after))
+    return (
+        after,
+        acting.standardiser.raw_action(action),
+        expect(acting.generator, memory, before, seen, action),
+    )

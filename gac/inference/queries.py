@@ -18,12 +18,17 @@ class Exploit:
     Args:
         kl_weight: standard deviations of return that a plan must gain for each nat it moves away
             from there. Free of units, so one value serves every data set.
+        guidance: how much more than in the data its plans tell in what is done; of every query that aims at
+            a return. 0: actions are p_beta's. Unless given, 1 where the data's episodes begin anywhere, as in
+            a maze, else 0 (`gac.acting.guidance`).
     """
 
     name: ClassVar[str] = "exploit"
     kl_weight: float = 0.2
+    guidance: float | None = None
 
     def __post_init__(self) -> None:
+        _check_guidance(self.guidance)
         if not 0.0 < self.kl_weight < math.inf:
             raise UserError(f"kl_weight is {self.kl_weight}, expected a finite number above 0; try 0.2")
 
@@ -35,6 +40,7 @@ class Explore:
     Args:
         quantile: y is drawn from the returns of the buffer above this quantile, in [0, 1).
         delta_y: added to y, in standard deviations of the offline data's returns.
+        guidance: as of `Exploit`.
     """
 
     # Differs from the paper: delta_y there is in units of its own per task (10 on Hopper); in
@@ -42,8 +48,10 @@ class Explore:
     name: ClassVar[str] = "explore"
     quantile: float = 0.8
     delta_y: float = 0.25
+    guidance: float | None = None
 
     def __post_init__(self) -> None:
+        _check_guidance(self.guidance)
         if not 0.0 <= self.quantile < 1.0:
             raise UserError(f"quantile is {self.quantile}, expected at least 0 and below 1; try 0.8")
         if not math.isfinite(self.delta_y):
@@ -60,13 +68,16 @@ class Target:
             agent keeps, drawn by how well what it returns explains y*; `both`: for each plan one of these, by
             the toss of a coin. The logged plans are of the best episodes, so none is found near them for a
             low return.
+        guidance: as of `Exploit`.
     """
 
     name: ClassVar[str] = "target"
     y_star: float | tuple[float, ...]
     near: str = "prior"
+    guidance: float | None = None
 
     def __post_init__(self) -> None:
+        _check_guidance(self.guidance)
         if self.near not in NEAR:
             raise UserError(f"near is {self.near!r}, expected one of {', '.join(NEAR)}")
         returns = self.y_star if isinstance(self.y_star, tuple) else (self.y_star,)
@@ -76,9 +87,15 @@ class Target:
 
 @dataclass(frozen=True)
 class Prior:
-    """epsilon ~ N(0, I): behaviour as in the data, nothing optimised."""
+    """epsilon ~ N(0, I): behaviour as in the data, nothing optimised, and acted out as it is."""
 
     name: ClassVar[str] = "prior"
+    guidance: ClassVar[float] = 0.0
+
+
+def _check_guidance(guidance: float | None) -> None:
+    if guidance is not None and not 0.0 <= guidance < math.inf:
+        raise UserError(f"guidance is {guidance}, expected a finite number, 0 or more; try 1")
 
 
 Query = Exploit | Explore | Target | Prior

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 
 from gac.config import ModelConfig
+from gac.model.actor import Actor
 from gac.model.gaussian import Sigma
 from gac.model.transformer import FeedForward, Linear, normalise, self_attention, split_heads
 
@@ -106,16 +107,18 @@ class Generator(eqx.Module):
     state_token: Linear
     action_token: Linear
     blocks: list[DecoderBlock]
-    head: Linear
+    actor: Actor
+    change: Linear
     sigma_a: Sigma
     sigma_s: Sigma
 
     def __init__(self, config: ModelConfig, observation_dim: int, action_dim: int, key: PRNGKeyArray) -> None:
         d, depth = config.embed_dim, config.decoder_layers
-        k1, k2, k3, *keys = jax.random.split(key, 3 + depth)
+        k1, k2, k3, k4, *keys = jax.random.split(key, 4 + depth)
         self.state_token, self.action_token = Linear(observation_dim, d, k1), Linear(action_dim, d, k2)
         self.blocks = [DecoderBlock(d, config.heads, depth, k) for k in keys]
-        self.head = Linear(d, action_dim + observation_dim, k3, 0.1)
+        self.actor = Actor(d, observation_dim, config.actor_width, action_dim, k4)
+        self.change = Linear(d, observation_dim, k3, 0.1)
         self.sigma_a = Sigma(action_dim, config.sigma_a, config.learn_sigma_a)
         self.sigma_s = Sigma(observation_dim, config.sigma_s, config.learn_sigma_s)
 
@@ -130,8 +133,8 @@ class Generator(eqx.Module):
         actions: Float[Array, "batch windows acted act"],
         valid: Bool[Array, "batch windows steps"],
         wanted: slice = ALL,
-    ) -> Float[Array, "batch windows wanted out"]:
-        """Head outputs of the wanted ones of the tokens `s_0, a_0, s_1, …`."""
+    ) -> Float[Array, "batch windows wanted dim"]:
+        """Of the tokens `s_0, a_0, s_1, …` the wanted ones, decoded and normalised."""
         acted = actions.shape[2]
         x = interleave(self.state_token(states), self.action_token(actions))
         seen = interleave(valid, valid[:, :, :acted])
@@ -139,7 +142,7 @@ class Generator(eqx.Module):
         for block, layer_memory in below:
             x = block(x, layer_memory, seen)
         x = last(x, last_memory, seen, wanted)
-        return self.head(normalise(x))
+        return normalise(x)
 
     def __call__(
         self,
@@ -156,9 +159,8 @@ class Generator(eqx.Module):
             actions: a_t, scaled to [-1, 1].
             valid: False for padding, which nothing attends to.
         """
-        action_dim = actions.shape[3]
-        out = self._decode(memory, states, actions, valid)
-        return out[:, :, 0::2, :action_dim], states + out[:, :, 1::2, action_dim:]
+        tokens = self._decode(memory, states, actions, valid)
+        return self.actor(tokens[:, :, 0::2], states), states + self.change(tokens[:, :, 1::2])
 
     def act(
         self,
@@ -174,6 +176,5 @@ class Generator(eqx.Module):
             actions: the M - 1 actions between them.
             valid: False for steps before the episode's first.
         """
-        out = self._decode(memory, states[:, None], actions[:, None], valid[:, None], LAST)
-        action_dim = self.sigma_a.log_value.shape[0]
-        return out[:, 0, 0, :action_dim]
+        token = self._decode(memory, states[:, None], actions[:, None], valid[:, None], LAST)
+        return self.actor(token[:, 0, 0], states[:, -1])
