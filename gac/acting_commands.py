@@ -22,6 +22,7 @@ def evaluate(
     env_id: EnvId = None,
     target: Number = None,
     near: Literal["prior", "logged", "both"] = "prior",
+    guidance: Number = None,
     seed: int = 0,
     replan: Annotated[str, arg(metavar="never|every:N|trigger[:RATE[:SIGNAL]]")] = "never",
     disturb: Annotated[str | None, arg(metavar="push:SPEED|noise:STD")] = None,
@@ -42,6 +43,8 @@ def evaluate(
         near: What the plans of the target query are held near: the prior, as in the paper; logged, one of the
             logged plans (they are of good episodes: none is found for a low return); or both, for each plan
             one of the two, by the toss of a coin.
+        guidance: How much more than in the data plans tell in what is done, for every query but prior: 0 for
+            actions as they were logged; 1 where the data's episodes begin anywhere, else 0, unless given.
         seed: Seed of the environments, of the queries and of what disturbs.
         replan: When to plan anew within an episode: never, every N steps, or at the trigger, with RATE false
             alarms per episode (0.05) and SIGNAL surprise, fall or either (the default).
@@ -56,6 +59,8 @@ def evaluate(
         raise UserError(f"--target {target:g} goes with --query target or all, not {query}; leave it out")
     if near != "prior" and query not in ("target", "all"):
         raise UserError(f"--near {near} goes with --query target or all, not {query}; leave it out")
+    if guidance is not None and query == "prior":
+        raise UserError("--guidance goes with a query that aims at a return, not prior; leave it out")
     from gac.acting.replan import Trigger, parse_replan
 
     when = parse_replan(replan)
@@ -75,7 +80,7 @@ def evaluate(
     aim = usual_target(name) if target is None else target
     if aim is None and query == "all":
         aim = max(agent.facts.returns)
-    queries = {each: make_query(each, aim, near) for each in (QUERIES if query == "all" else (query,))}
+    queries = {each: make_query(each, aim, near, guidance) for each in (QUERIES if query == "all" else (query,))}
     if isinstance(when, Trigger):
         calibrated(run, agent, data)
     records = []
@@ -165,8 +170,8 @@ def usual_target(env_id: str) -> float | None:
     return TARGETS.get(env_id.split("-")[0].lower())
 
 
-def make_query(name: str, target: float | None, near: str) -> Any:
-    """The query object of a name; `target` is the return y*, raw and undiscounted, `near` as of `Target`."""
+def make_query(name: str, target: float | None, near: str, guidance: float | None) -> Any:
+    """The query object of a name; `target` is the return y*, raw and undiscounted, the rest as of `Target`."""
     import gac
 
     if name == "target":
@@ -174,8 +179,10 @@ def make_query(name: str, target: float | None, near: str) -> Any:
             raise UserError(
                 "--query target needs the return to aim at; give --target Y, raw, such as --target 3600"
             )
-        return gac.Target(target, near)
-    return {"exploit": gac.Exploit, "explore": gac.Explore, "prior": gac.Prior}[name]()
+        return gac.Target(target, near, guidance)
+    if name == "prior":
+        return gac.Prior()
+    return {"exploit": gac.Exploit, "explore": gac.Explore}[name](guidance=guidance)
 
 
 def calibrated(run: Path, agent: Any, data: str | None) -> None:

@@ -12,7 +12,14 @@ READS_COMPILED = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1e9"}
 """For processes that are killed: should there be a cache of compiled programs, they leave no half of one."""
 UPDATES = 12
 MODEL = ModelConfig(
-    embed_dim=16, latent_tokens=2, heads=2, encoder_layers=1, decoder_layers=1, context=2, sigma_y=0.3
+    embed_dim=16,
+    latent_tokens=2,
+    heads=2,
+    encoder_layers=1,
+    decoder_layers=1,
+    context=2,
+    actor_width=16,
+    sigma_y=0.3,
 )
 CONFIG = Config(
     preset="tiny",
