@@ -39,7 +39,7 @@ class ModelConfig:
     """Standard deviation of next states, in standardised units: fixed value or start."""
     sigma_y: float = 0.6
     """Standard deviation of the return, in standardised units: fixed value or start."""
-    learn_sigma_a: bool = False
+    learn_sigma_a: bool = True
     """Learn sigma_a per action dimension."""
     learn_sigma_s: bool = False
     """Learn sigma_s per state dimension."""

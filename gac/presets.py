@@ -24,6 +24,7 @@ def paper() -> Config:
             context=4,
             # The paper names no layers between the decoder and the action.
             actor_width=0,
+            learn_sigma_a=False,
         ),
         # Table 6: inner rate 0.2365, at most 100 steps, threshold 1e-4.
         posterior=PosteriorConfig(inner_steps=100, inner_lr=0.2365, inner_windows=16),
