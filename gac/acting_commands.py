@@ -80,7 +80,9 @@ def evaluate(
     aim = usual_target(name) if target is None else target
     if aim is None and query == "all":
         aim = max(agent.facts.returns)
-    queries = {each: make_query(each, aim, near, guidance) for each in (QUERIES if query == "all" else (query,))}
+    queries = {
+        each: make_query(each, aim, near, guidance) for each in (QUERIES if query == "all" else (query,))
+    }
     if isinstance(when, Trigger):
         calibrated(run, agent, data)
     records = []

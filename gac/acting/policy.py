@@ -3,7 +3,7 @@
 import functools
 import operator
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -91,6 +91,7 @@ class Planned(NamedTuple):
         return choose(self.generator, self.memory, context, state)
 
 
+@runtime_checkable
 class Acting(Protocol):
     """Plans and what they are acted out with, as arrays; `Planned`, or `gac.acting.guidance.Guided`."""
 

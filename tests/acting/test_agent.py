@@ -113,14 +113,14 @@ def test_a_model_of_other_sizes_and_of_a_newer_gac_are_refused(folder):
     (folder / "config.json").write_text(other.to_json())
     assert "expected" in refusal(folder)
     text = json.loads(tiny.CONFIG.to_json())
-    (folder / "config.json").write_text(json.dumps(text | {"schema_version": 2}))
-    assert "schema_version 2" in refusal(folder)
+    (folder / "config.json").write_text(json.dumps(text | {"schema_version": 3}))
+    assert "schema_version 3" in refusal(folder)
     (folder / "config.json").write_text(tiny.CONFIG.to_json())
     assert Config.from_json((folder / "config.json").read_text()) == tiny.CONFIG
     like = {"x": np.zeros(1, np.float32)}
-    write_tree(folder / "model.safetensors", like, {"schema_version": "3"})
+    write_tree(folder / "model.safetensors", like, {"schema_version": "9"})
     assert read_tree(folder / "model.safetensors", like)["x"].shape == (1,)
-    assert "schema 3" in refusal(folder)
+    assert "schema 9" in refusal(folder)
 
 
 def test_every_plan_may_have_a_target_of_its_own(trained, first):

@@ -13,7 +13,7 @@ import gac
 from gac.acting import agent as agents
 from gac.acting import replanning as module
 from gac.acting.calibration import LIKE, Calibration
-from gac.acting.policy import Context, act, empty_context
+from gac.acting.policy import Context, Planned, act, empty_context
 from gac.acting.watch import MEMORY_STEPS, act_and_expect, watch
 from gac.errors import UserError
 from gac.inference import solve
@@ -84,13 +84,8 @@ def test_never_is_the_policy_of_one_plan_to_the_bit(agent, first):
     context = empty_context(BATCH, tiny.MODEL.context, *first.shape[1:], tiny.ACTION_DIM)
     expected = []
     for observation in path:
-        context, action = act(
-            agent.model.generator,
-            jax.tree.map(jnp.asarray, agent.standardiser),
-            plan.memory,
-            context,
-            jnp.asarray(observation),
-        )
+        acting = Planned(agent.model.generator, jax.tree.map(jnp.asarray, agent.standardiser), plan.memory)
+        context, action = act(acting, context, jnp.asarray(observation))
         expected.append(action)
     for replan in (None, gac.Never()):
         actions, counts = run(agent.policy(plan, replan), path)

@@ -1,0 +1,116 @@
+"""Guidance moves an action away from other plans', and reads plans from where an episode may begin."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+import gac
+from gac.acting.agent import GUIDANCE
+from gac.acting.guidance import OTHERS, Guide, choose_guided
+from gac.acting.guidance import GuidedContext as Context
+from gac.acting.policy import choose, empty_context
+from gac.errors import UserError
+
+BATCH = 3
+EVERYWHERE = jnp.full(tiny.OBSERVATION_DIM, 1e9)
+
+
+@pytest.fixture
+def state():
+    return jax.random.normal(jax.random.key(3), (BATCH, tiny.OBSERVATION_DIM))
+
+
+@pytest.fixture
+def epsilon():
+    return 2.0 * jax.random.normal(jax.random.key(4), (BATCH, *plan_shape()))
+
+
+def plan_shape():
+    return tiny.MODEL.latent_tokens, tiny.MODEL.embed_dim
+
+
+def nothing_seen(begin=0.0):
+    seen = empty_context(BATCH, tiny.MODEL.context, tiny.OBSERVATION_DIM, tiny.ACTION_DIM)
+    return Context(seen, jnp.full((BATCH, tiny.OBSERVATION_DIM), begin))
+
+
+def guide(weight, reach=EVERYWHERE):
+    return Guide.new(weight, tiny.MODEL, -reach, reach)
+
+
+def mean_of(model, noise, context, state, begin):
+    memory = model.generator.remember(model.prior(begin, noise)[1])
+    return choose(model.generator, memory, context.seen, state)[1]
+
+
+def test_the_action_is_the_formula(trained, state, epsilon):
+    model, context = trained.agent.model, nothing_seen()
+    own = mean_of(model, epsilon, context, state, state)
+    guided = guide(0.5)
+    others = [
+        mean_of(model, jnp.broadcast_to(one[None], epsilon.shape), context, state, state)
+        for one in guided.others
+    ]
+    assert len(others) == OTHERS
+    expected = own + 0.5 * (own - np.mean(others, axis=0))
+    assert np.abs(expected).max() < 1.0  # nothing is clipped
+    after, action = choose_guided(model, guided, epsilon, context, state)
+    np.testing.assert_allclose(action, expected, atol=1e-5)
+    assert np.abs(action - own).max() > 1e-3
+    np.testing.assert_array_equal(after.begin, state)
+    _, plain = choose_guided(model, guide(0.0), epsilon, context, state)
+    np.testing.assert_allclose(plain, own, atol=1e-5)
+
+
+def test_plans_are_read_from_the_last_state_at_which_an_episode_may_begin(trained, state, epsilon):
+    model, nowhere = trained.agent.model, -EVERYWHERE
+    after, _ = choose_guided(model, guide(1.0, nowhere), epsilon, nothing_seen(begin=7.0), state)
+    np.testing.assert_array_equal(after.begin, state)  # the first is where this one began
+    later, _ = choose_guided(model, guide(1.0, nowhere), epsilon, after, state + 1.0)
+    np.testing.assert_array_equal(later.begin, state)
+    later, _ = choose_guided(model, guide(1.0), epsilon, after, state + 1.0)
+    np.testing.assert_array_equal(later.begin, state + 1.0)
+
+
+def test_a_guided_policy_acts_alike_in_halves_and_under_a_trigger_that_is_not_due(trained):
+    agent, first = trained.agent, trained.episodes.observations[trained.episodes.starts[:4]]
+    plan = agent.plan(first, gac.Exploit(guidance=2.0))
+    whole = agent.policy(plan)
+    one, two = agent.policy(plan).halves()
+    every = agent.policy(plan, gac.Every(100))
+    plain = agent.policy(agent.plan(first, gac.Exploit(guidance=0.0)))
+    differs = False
+    for step in range(4):
+        seen = first + 0.1 * step
+        action = whole(seen)
+        np.testing.assert_allclose(action, np.concatenate([one(seen[:2]), two(seen[2:])]), atol=1e-5)
+        np.testing.assert_allclose(action, every(seen), atol=1e-5)
+        differs |= not np.allclose(action, plain(seen), atol=1e-3)
+    assert differs
+
+
+def test_plans_are_guided_where_the_data_begin_anywhere_unless_told(trained):
+    agent, first = trained.agent, trained.episodes.observations[0]
+    spread = tuple(agent.standardiser.observation_std.astype(float))
+
+    def usual(std):
+        facts = dataclasses.replace(agent.facts, first_std=std)
+        other = gac.Agent(agent.model, agent.logged, agent.standardiser, agent.config, facts)
+        return [
+            other.plan(first, query).guidance for query in (gac.Exploit(), gac.Target(110.0), gac.Prior())
+        ]
+
+    assert usual(spread) == [GUIDANCE, GUIDANCE, 0.0]
+    assert usual((0.3 * spread[0], *spread[1:])) == [0.0, 0.0, 0.0]
+    assert usual(()) == [0.0, 0.0, 0.0]
+    assert agent.plan(first, gac.Exploit(guidance=3.0)).guidance == 3.0
+
+
+def test_a_weight_that_is_none_is_refused():
+    for wrong in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(UserError, match="guidance is"):
+            gac.Exploit(guidance=wrong)
