@@ -173,7 +173,7 @@ def usual_target(env_id: str) -> float | None:
 
 
 def make_query(name: str, target: float | None, near: str, guidance: float | None) -> Any:
-    """The query object of a name; `target` is the return y*, raw and undiscounted, the rest as of `Target`."""
+    """The query object of a name; `target` is the return y*, raw; the rest as of `Target`."""
     import gac
 
     if name == "target":
