@@ -24,10 +24,12 @@ def commands(run: Run) -> list[str]:
         y_star = "Y" if record.y_star is None else f"{record.y_star:g}"
         near = "" if record.near in (None, Target.near) else f" --near {shlex.quote(record.near)}"
         target = f" --target {y_star}{near}" if record.query == "target" else ""
+        told = record.guidance is not None and record.query != "prior"
+        guidance = f" --guidance {record.guidance:g}" if told else ""
         replan = "" if record.replan == "never" else f" --replan {shlex.quote(record.replan)}"
         disturb = "" if record.disturb is None else f" --disturb {shlex.quote(record.disturb)}"
         env_id = shlex.quote(record.env_id)
-        lines.append(f"{words} --env-id {env_id} --seed {record.seed}{target}{replan}{disturb}")
+        lines.append(f"{words} --env-id {env_id} --seed {record.seed}{target}{guidance}{replan}{disturb}")
     if (swept := run.consistency) is not None:
         words = f"gac consistency {out} --values {len(swept.commanded)} --episodes {len(swept.returns[0])}"
         lines.append(f"{words} --env-id {shlex.quote(swept.env_id)} --seed {swept.seed}")

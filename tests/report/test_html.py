@@ -121,6 +121,10 @@ def test_commands_carry_what_differs_from_the_preset(tmp_path):
     logged = {"target": evaluation("target", y_star=3600.0, near="logged")}
     target = commands(read_run(write_run(tmp_path / "logged", logged, metrics(20))))[1]
     assert target.endswith("--seed 0 --target 3600 --near logged")
+    guided = {"exploit": evaluation("exploit", guidance=2.0), "prior": evaluation("prior", guidance=0.0)}
+    exploit, prior = commands(read_run(write_run(tmp_path / "guided", guided, metrics(20))))[1:]
+    assert exploit.endswith("--seed 0 --guidance 2")
+    assert prior.endswith("--seed 0")
     other = write_run(tmp_path / "other", {}, metrics(20), config=second_config())
     assert {"--seed 1", "--context 4"} <= set(re.findall(r"--\S+ \S+", commands(read_run(other))[0]))
 
