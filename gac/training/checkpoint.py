@@ -28,6 +28,7 @@ MAY_BE_ZERO = (
     "heldout_fraction",
     "averaging",
     "checkpoint_seconds",
+    "actor_width",
     "decay_steps",
     "return_tilt",
 )

@@ -212,7 +212,7 @@ def test_every_preset_can_train(preset):
 
 def test_zero_is_fine_where_it_means_off():
     off = {"free_bits": 0.0, "weight_decay": 0.0, "heldout_fraction": 0.0, "averaging": 0.0}
-    off |= {"decay_steps": 0, "return_tilt": 0.0}
+    off |= {"decay_steps": 0, "return_tilt": 0.0, "actor_width": 0}
     check_config(tiny.replace(tiny.CONFIG, **off), 10)
     with pytest.raises(UserError, match="episodes"):
         check_config(tiny.CONFIG, 3)
