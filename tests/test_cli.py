@@ -10,8 +10,6 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import h5py
-import numpy as np
 import pytest
 import tiny
 from one_line import refused
@@ -225,29 +223,6 @@ def test_help_needs_no_jax():
     code = "import sys; from gac.cli import main\ntry: main(['--help'])\nfinally: print('jax' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1] == "False", done.stderr
-
-
-WARNED = """
-import warnings; usual = warnings.formatwarning
-from gac.cli import main; assert warnings.formatwarning is usual
-assert main(["data", "inspect", "unfinished.hdf5"]) == 0; assert warnings.formatwarning is usual
-"""
-
-
-def test_what_the_library_warns_of_is_one_plain_line(tmp_path):
-    flags = {"terminals": [False] * 3 + [True] + [False] * 2, "timeouts": [False] * 6}
-    with h5py.File(tmp_path / "unfinished.hdf5", "w") as file:
-        for key, values in {
-            **flags,
-            "rewards": np.ones(6),
-            "observations": np.eye(6),
-            "actions": np.eye(6),
-        }.items():
-            file[key] = values
-    words = [sys.executable, "-c", WARNED]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
-    said = "gac: warning: unfinished.hdf5: the last 2 steps are an unfinished episode and are left out"
-    assert done.stderr.splitlines() == ["reading unfinished.hdf5", said]
 
 
 # --- Ctrl-C
