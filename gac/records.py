@@ -14,6 +14,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from gac.config import OnlineConfig
+from gac.data.blocks import joined
 from gac.data.episodes import Episodes
 from gac.errors import UserError
 
@@ -48,7 +49,8 @@ class DataFacts:
     @classmethod
     def of(cls, episodes: Episodes, collected: int = 0) -> "DataFacts":
         """The facts of a data set, or of a buffer whose last `collected` episodes are from fine-tuning."""
-        first = np.asarray(episodes.observations[episodes.starts], np.float64)
+        starts = np.asarray(episodes.starts)
+        first = joined(episodes.observations, starts, starts + 1).astype(np.float64)
         return cls(
             episodes.name,
             episodes.env_id,
