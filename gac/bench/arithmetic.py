@@ -45,8 +45,18 @@ def _generator_multiply_adds(c: ModelConfig, observation_dim: int, action_dim: i
     tokens = 2 * c.context
     read_plan = 2 * tokens * d * c.heads * n_z
     layer = tokens * 8 * d * d + _self_attention(c) + read_plan
-    window = c.context * width * d + c.decoder_layers * layer + tokens * d * width
+    embedding = c.context * width * d
+    change = c.context * d * observation_dim
+    window = (
+        embedding + c.decoder_layers * layer + change + c.context * _actor(c, observation_dim, action_dim)
+    )
     return remember + windows * window
+
+
+def _actor(c: ModelConfig, observation_dim: int, action_dim: int) -> int:
+    """Multiply-adds from one token to its action."""
+    hidden = (c.embed_dim + observation_dim + c.actor_width) * c.actor_width
+    return hidden + (c.actor_width or c.embed_dim) * action_dim
 
 
 def _self_attention(c: ModelConfig) -> int:
