@@ -166,6 +166,9 @@ class OnlineConfig:
     near: str = "both"
     """What plans of collecting are held near: logged, a plan of a good episode, prior, as in the paper, or
     both, each plan one of the two by the toss of a coin."""
+    guidance: float | None = None
+    """How much more than in the data plans tell in what is done, in collecting and in judging; unless given, 1
+    where the data's episodes begin anywhere, as in a maze, else 0."""
     return_power: float = 2.0
     """Share of an episode in what is learned: its rank by return, 0 to 1, to this power; 0 for all alike."""
     new_share: float = 0.25
@@ -188,6 +191,7 @@ class OnlineConfig:
             raise UserError(f"near is {self.near!r}, expected one of {', '.join(NEAR)}")
         if self.y_star is not None and not math.isfinite(self.y_star):
             raise UserError(f"y_star is {self.y_star}, expected a finite return")
+        check_guidance(self.guidance)
         if self.targets != "y-star" and self.y_star is not None:
             raise UserError(f"y_star is {self.y_star:g}, and goes with targets y-star, not {self.targets}")
         if self.minutes is not None and self.updates is not None:
@@ -217,6 +221,12 @@ class OnlineConfig:
 TARGET_RULES = ("auto", "fixed", "y-star")
 NEAR = ("prior", "logged", "both")
 """What a plan that aims at a return may be held near."""
+
+
+def check_guidance(guidance: float | None) -> None:
+    """Refuse a weight of guidance that is none."""
+    if guidance is not None and not 0.0 <= guidance < math.inf:
+        raise UserError(f"guidance is {guidance}, expected a finite number, 0 or more; try 1")
 
 
 def _strict(cls: type, raw: Any, where: str) -> Any:

@@ -18,7 +18,7 @@ from gac.data.blocks import joined
 from gac.data.episodes import Episodes
 from gac.errors import UserError
 
-ONLINE_SCHEMA = 2
+ONLINE_SCHEMA = 3
 """Schema of online.json."""
 
 

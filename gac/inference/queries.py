@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from gac.config import NEAR
+from gac.config import NEAR, check_guidance
 from gac.errors import UserError
 
 
@@ -28,7 +28,7 @@ class Exploit:
     guidance: float | None = None
 
     def __post_init__(self) -> None:
-        _check_guidance(self.guidance)
+        check_guidance(self.guidance)
         if not 0.0 < self.kl_weight < math.inf:
             raise UserError(f"kl_weight is {self.kl_weight}, expected a finite number above 0; try 0.2")
 
@@ -51,7 +51,7 @@ class Explore:
     guidance: float | None = None
 
     def __post_init__(self) -> None:
-        _check_guidance(self.guidance)
+        check_guidance(self.guidance)
         if not 0.0 <= self.quantile < 1.0:
             raise UserError(f"quantile is {self.quantile}, expected at least 0 and below 1; try 0.8")
         if not math.isfinite(self.delta_y):
@@ -77,7 +77,7 @@ class Target:
     guidance: float | None = None
 
     def __post_init__(self) -> None:
-        _check_guidance(self.guidance)
+        check_guidance(self.guidance)
         if self.near not in NEAR:
             raise UserError(f"near is {self.near!r}, expected one of {', '.join(NEAR)}")
         returns = self.y_star if isinstance(self.y_star, tuple) else (self.y_star,)
@@ -91,11 +91,6 @@ class Prior:
 
     name: ClassVar[str] = "prior"
     guidance: ClassVar[float] = 0.0
-
-
-def _check_guidance(guidance: float | None) -> None:
-    if guidance is not None and not 0.0 <= guidance < math.inf:
-        raise UserError(f"guidance is {guidance}, expected a finite number, 0 or more; try 1")
 
 
 Query = Exploit | Explore | Target | Prior

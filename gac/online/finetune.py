@@ -144,7 +144,7 @@ def _judged(online: Online, agent: Agent, crew: Crew, progress: Progress | None)
             agent,
             crew,
             str(online.env_id),
-            Exploit(),
+            Exploit(guidance=config.guidance),
             config.eval_episodes,
             config.seed,
             config.longest,

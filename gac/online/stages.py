@@ -186,7 +186,7 @@ class Online:
         unit, rng = float(self.agent.standardiser.return_std), np.random.default_rng(int(words[0]))
         y_plus = aiming.draw(self.targets, returns, share, unit, len(first), rng)
         # Differs from the paper: unless near is prior, plans may be held near logged ones, not near N(0, I).
-        query = Target(tuple(y_plus.tolist()), self.config.near)
+        query = Target(tuple(y_plus.tolist()), self.config.near, self.config.guidance)
         plan = self.agent.plan(first, query, seed=int(words[1]))
         assert plan.phi is not None  # a target query has one; for the type checker
         s0 = jnp.asarray(self.agent.standardiser.standardise_observation(first))

@@ -79,12 +79,13 @@ def test_plans_do_not_change_until_the_stage_is_over(trained, tmp_path):
     assert not np.array_equal(resumed.plans(FIRST)[0].epsilon, plan.epsilon)
 
 
-@pytest.mark.parametrize("near", ["logged", "prior", "both"])
-def test_plans_are_held_where_the_settings_say(near, trained, tmp_path):
-    config = dataclasses.replace(CONFIG, near=near)
+@pytest.mark.parametrize(("near", "guidance"), [("logged", None), ("prior", 0.0), ("both", 3.0)])
+def test_plans_are_held_and_guided_as_the_settings_say(near, guidance, trained, tmp_path):
+    config = dataclasses.replace(CONFIG, near=near, guidance=guidance)
     online = gac.Online(trained.agent, trained.episodes, tmp_path / "run", config, env_id=ENV_ID)
     plan, aims = online.plans(FIRST)
-    assert plan.query == gac.Target(tuple(aims.y_plus.tolist()), near)
+    assert plan.query == gac.Target(tuple(aims.y_plus.tolist()), near, guidance)
+    assert plan.guidance == (trained.agent.usual_guidance if guidance is None else guidance)
 
 
 def test_what_does_not_fit_is_refused(trained, tmp_path):
@@ -119,6 +120,7 @@ def test_settings_that_cannot_work_are_refused_by_name():
         ({"quantile": 1.0}, "quantile"),
         ({"new_share": 1.0}, "new_share"),
         ({"return_power": -1.0}, "return_power"),
+        ({"guidance": -1.0}, "guidance is -1.0"),
         ({"near": "region"}, "near is 'region', expected one of prior, logged, both"),
         ({"minutes": 1.0, "updates": 3}, "one of them"),
         ({"minutes": 0.0}, "minutes"),
