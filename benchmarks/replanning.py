@@ -34,9 +34,9 @@ NONE = "none"
 Record = dict[str, Any]
 
 
-def warm_up(agent: gac.Agent, replans: list[Replan], batch: int) -> None:
+def warm_up(agent: gac.Agent, query: gac.Exploit, replans: list[Replan], batch: int) -> None:
     """Compile what acting needs: planning and acting once in every way, and one new plan."""
-    plan = agent.plan(np.tile(agent.standardiser.observation_mean, (batch, 1)), gac.Exploit())
+    plan = agent.plan(np.tile(agent.standardiser.observation_mean, (batch, 1)), query)
     for replan in [*replans, Every(1)]:
         policy = agent.policy(plan, replan)
         for _ in range(2):
@@ -82,14 +82,20 @@ def mean_of(records: list[Record], key: str) -> float | None:
 
 
 def measure(
-    run: Path, replans: list[Replan], disturbs: list[str], episodes: int, seed: int, env_id: str | None
+    run: Path,
+    replans: list[Replan],
+    disturbs: list[str],
+    episodes: int,
+    seed: int,
+    query: gac.Exploit,
+    env_id: str | None,
 ) -> list[Record]:
     """Evaluate a run in every way under every disturbance."""
     agent = gac.load(run)
     name, records = environment_of(run, agent, env_id), []
     if any(isinstance(replan, gac.Trigger) for replan in replans):
         calibrated(run, agent, None)
-    warm_up(agent, replans, min(episodes, MOST_ENVIRONMENTS))
+    warm_up(agent, query, replans, min(episodes, MOST_ENVIRONMENTS))
     for words in disturbs:
         disturb = None if words == NONE else parse_disturbance(words)
         never: Record = {}
@@ -97,7 +103,7 @@ def measure(
             result = gac.evaluate(
                 agent,
                 name,
-                query=gac.Exploit(),
+                query=query,
                 episodes=episodes,
                 seed=seed,
                 replan=replan,
@@ -151,6 +157,7 @@ def main(
     disturb: tuple[str, ...] = (NONE, "push:1", "noise:0.3"),
     episodes: int = 100,
     seed: int = 1000,
+    guidance: float | None = None,
     env_id: str | None = None,
     json_file: Annotated[Path | None, arg(name="json")] = None,
 ) -> None:
@@ -162,6 +169,7 @@ def main(
         disturb: Disturbances; none for the environment as it is.
         episodes: Episodes of each run, way and disturbance.
         seed: Seed of the environments, the queries and the disturbances.
+        guidance: Weight of the guidance of every plan; 1 or 0 by the data unless given.
         env_id: Gymnasium id of the environment; the data set's unless given.
         json_file: Also write every episode and every figure here, anew after each run.
     """
@@ -171,7 +179,7 @@ def main(
     machine = {"machine": platform.machine(), "cores": len(os.sched_getaffinity(0))}
     records: list[Record] = []
     for run in runs:
-        records += measure(run, ways, list(disturb), episodes, seed, env_id)
+        records += measure(run, ways, list(disturb), episodes, seed, gac.Exploit(guidance=guidance), env_id)
         if json_file is not None:
             kept = [{key: value for key, value in one.items() if key != "never_returns"} for one in records]
             figures = {"machine": machine, "summary": tables(records), "evaluations": kept}
