@@ -32,7 +32,9 @@ from gac.records import DataFacts, read_facts, read_text
 
 MODEL_SCHEMA = "4"
 GUIDANCE = 1.0
-"""Weight of guidance where the data's episodes begin anywhere (docs/research.md)."""
+"""Weight of guidance where the data's episodes begin anywhere, all of one length (docs/research.md)."""
+GUIDANCE_ON_WAYS = 8.0
+"""The same where their lengths differ: the rest of an episode is then one of its own, and a plan its end."""
 ANYWHERE = 0.5
 """Spread of the first observations, as a share of that of all, from which on episodes begin anywhere."""
 
@@ -184,7 +186,7 @@ class Agent:
 
     @property
     def usual_guidance(self) -> float:
-        """Guidance of a query that names none: GUIDANCE if the data's episodes begin anywhere, else 0.
+        """Guidance of a query that names none: 0 unless the data's episodes begin anywhere.
 
         They do if each dimension varies over first observations at least half as much as over all.
         """
@@ -192,12 +194,20 @@ class Agent:
         # A dimension that is the same in all the data has 1 for its standard deviation.
         varies = (first > 0.0) | (std != 1.0) if len(first) else np.zeros(0, bool)
         anywhere = varies.any() and (first[varies] >= ANYWHERE * std[varies]).all()
-        return GUIDANCE if anywhere else 0.0
+        return (GUIDANCE_ON_WAYS if self._rests_are_episodes else GUIDANCE) if anywhere else 0.0
+
+    @property
+    def _rests_are_episodes(self) -> bool:
+        """Whether what is left of an episode may be one of the data's: if all are of one length, none is."""
+        return len(set(self.facts.lengths[: self.facts.episodes - self.facts.collected])) > 1
 
     def _guide(self, weight: float) -> Guide | None:
         """What plans are guided by; None for no guidance."""
         if weight == 0.0:
             return None
+        if not self._rests_are_episodes:
+            nowhere = jnp.full(self.observation_dim, jnp.inf)
+            return Guide.new(weight, self.config.model, nowhere, -nowhere)
         span = (np.asarray(each, np.float32) for each in (self.facts.first_lowest, self.facts.first_highest))
         lowest, highest = (self.standardiser.standardise_observation(each) for each in span)
         return Guide.new(weight, self.config.model, jnp.asarray(lowest), jnp.asarray(highest))

@@ -14,7 +14,8 @@ $$\bar a_\beta(z) + w \Big(\bar a_\beta(z) - \frac{1}{K} \sum_k \bar a_\beta(z_k
 
 s is the last state at which an episode may begin: where the data's first states are everywhere, each state.
 So what is left of an episode is taken as one of its own, under the same base noise, and a plan from far away
-does not outlive the way that it was made for.
+does not outlive the way that it was made for. Where all the data's episodes are of one length, what is left
+is shorter than any of them, and s stays the first state.
 
 Source: classifier-free guidance, J. Ho and T. Salimans, arXiv 2207.12598, there of a diffusion model's score.
 """

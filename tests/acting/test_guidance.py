@@ -9,7 +9,7 @@ import pytest
 import tiny
 
 import gac
-from gac.acting.agent import GUIDANCE
+from gac.acting.agent import GUIDANCE, GUIDANCE_ON_WAYS
 from gac.acting.guidance import OTHERS, Guide, choose_guided
 from gac.acting.guidance import GuidedContext as Context
 from gac.acting.policy import choose, empty_context
@@ -93,21 +93,45 @@ def test_a_guided_policy_acts_alike_in_halves_and_under_a_trigger_that_is_not_du
     assert differs
 
 
+def with_facts(agent, **facts):
+    facts = dataclasses.replace(agent.facts, **facts)
+    return gac.Agent(agent.model, agent.logged, agent.standardiser, agent.config, facts)
+
+
 def test_plans_are_guided_where_the_data_begin_anywhere_unless_told(trained):
     agent, first = trained.agent, trained.episodes.observations[0]
     spread = tuple(agent.standardiser.observation_std.astype(float))
+    count = agent.facts.episodes
 
-    def usual(std):
-        facts = dataclasses.replace(agent.facts, first_std=std)
-        other = gac.Agent(agent.model, agent.logged, agent.standardiser, agent.config, facts)
+    def usual(**facts):
+        other = with_facts(agent, **facts)
         return [
             other.plan(first, query).guidance for query in (gac.Exploit(), gac.Target(110.0), gac.Prior())
         ]
 
-    assert usual(spread) == [GUIDANCE, GUIDANCE, 0.0]
-    assert usual((0.3 * spread[0], *spread[1:])) == [0.0, 0.0, 0.0]
-    assert usual(()) == [0.0, 0.0, 0.0]
+    assert len(set(agent.facts.lengths)) > 1
+    assert usual(first_std=spread) == [GUIDANCE_ON_WAYS, GUIDANCE_ON_WAYS, 0.0]
+    assert usual(first_std=spread, lengths=(9,) * count) == [GUIDANCE, GUIDANCE, 0.0]
+    # Collected episodes say nothing of how the data were cut.
+    assert usual(first_std=spread, lengths=(9,) * (count - 2) + (4, 5), collected=2)[0] == GUIDANCE
+    assert usual(first_std=(0.3 * spread[0], *spread[1:])) == [0.0, 0.0, 0.0]
+    assert usual(first_std=()) == [0.0, 0.0, 0.0]
     assert agent.plan(first, gac.Exploit(guidance=3.0)).guidance == 3.0
+
+
+def test_a_plan_of_whole_episodes_of_one_length_is_read_from_the_first_state_alone(trained):
+    """What is left of such an episode is shorter than any of the data's, and none of its kind."""
+    agent, episodes = trained.agent, trained.episodes
+    first = episodes.observations[episodes.starts[:4]]
+    some, one = agent, with_facts(agent, lengths=(9,) * agent.facts.episodes)
+    policies = [a.policy(a.plan(first, gac.Exploit(guidance=1e-6))) for a in (some, one)]
+    plain = agent.policy(agent.plan(first, gac.Exploit(guidance=0.0)))
+    for step in range(2):
+        inside = 0.9 * first + 0.1 * first.mean(axis=0)
+        acted = [np.asarray(policy(inside if step else first)) for policy in policies]
+        expected = plain(inside if step else first)
+        np.testing.assert_allclose(acted[1], expected, atol=1e-4)
+    assert np.abs(acted[0] - expected).max() > 1e-3
 
 
 def test_a_weight_that_is_none_is_refused():
