@@ -188,8 +188,11 @@ class Agent:
     def usual_guidance(self) -> float:
         """Guidance of a query that names none: 0 unless the data's episodes begin anywhere.
 
-        They do if each dimension varies over first observations at least half as much as over all.
+        They do if each dimension varies over first observations at least half as much as over all. And 0
+        after fine-tuning: who has learned from guided episodes acts as they do.
         """
+        if self.facts.collected:
+            return 0.0
         std, first = self.standardiser.observation_std, np.asarray(self.facts.first_std)
         # A dimension that is the same in all the data has 1 for its standard deviation.
         varies = (first > 0.0) | (std != 1.0) if len(first) else np.zeros(0, bool)
