@@ -44,7 +44,8 @@ def evaluate(
             logged plans (they are of good episodes: none is found for a low return); or both, for each plan
             one of the two, by the toss of a coin.
         guidance: How much more than in the data plans tell in what is done, for every query but prior: 0 for
-            actions as they were logged; 1 where the data's episodes begin anywhere, else 0, unless given.
+            actions as they were logged. Unless given, where the data's episodes begin anywhere 1, 8 if their
+            lengths differ; else, and after fine-tuning, 0.
         seed: Seed of the environments, of the queries and of what disturbs.
         replan: When to plan anew within an episode: never, every N steps, or at the trigger, with RATE false
             alarms per episode (0.05) and SIGNAL surprise, fall or either (the default).

@@ -167,8 +167,8 @@ class OnlineConfig:
     """What plans of collecting are held near: logged, a plan of a good episode, prior, as in the paper, or
     both, each plan one of the two by the toss of a coin."""
     guidance: float | None = None
-    """How much more than in the data plans tell in what is done, in collecting and in judging; 1 where the
-    data's episodes begin anywhere, as in a maze, else 0, unless given."""
+    """How much more than in the data plans tell in what is done, whenever the stages act; unless given, as
+    `gac evaluate` has it: only before anything is learned, and only where episodes begin anywhere."""
     return_power: float = 2.0
     """Share of an episode in what is learned: its rank by return, 0 to 1, to this power; 0 for all alike."""
     new_share: float = 0.25

@@ -19,8 +19,8 @@ class Exploit:
         kl_weight: standard deviations of return that a plan must gain for each nat it moves away
             from there. Free of units, so one value serves every data set.
         guidance: how much more than in the data its plans tell in what is done; of every query that aims at
-            a return. 0: actions are p_beta's. Unless given, 1 where the data's episodes begin anywhere, as in
-            a maze, else 0 (`gac.acting.guidance`).
+            a return. 0: actions are p_beta's. Unless given, `Agent.usual_guidance`
+            (`gac.acting.guidance`).
     """
 
     name: ClassVar[str] = "exploit"
