@@ -31,7 +31,7 @@ FLAGS = [
 class Loaded(str):
     """Stands for the episodes of a name."""
 
-    on_disk, num_episodes, num_steps = False, 3, 60
+    on_disk, num_episodes, num_steps, env_id = False, 3, 60, None
 
 
 @pytest.fixture

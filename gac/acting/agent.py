@@ -30,7 +30,7 @@ from gac.model.generator import PlanMemory
 from gac.model.joint import GAC, Phi
 from gac.records import DataFacts, read_facts, read_text
 
-MODEL_SCHEMA = "4"
+MODEL_SCHEMA = "5"
 GUIDANCE = 1.0
 """Weight of guidance where the data's episodes begin anywhere, all of one length (docs/research.md)."""
 GUIDANCE_ON_WAYS = 8.0

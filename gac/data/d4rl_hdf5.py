@@ -90,6 +90,16 @@ def read_d4rl(
         return _episodes(file, path, called, kind.env_id, _stays_on_disk(file, path, on_disk))
 
 
+def has_ways(path: Path) -> bool:
+    """Whether a file holds an endless run and its sub-goals, so that it can be cut by each of them.
+
+    Raises:
+        UserError: what `read_d4rl` raises of a file.
+    """
+    with open_d4rl(path) as (file, kind):
+        return kind.is_maze and "timeouts" in file
+
+
 def _episodes(file: h5py.File, path: Path, name: str, env_id: str | None, on_disk: bool) -> Episodes:
     """The episodes that the flags mark."""
     ends = read_ends(file, path)

@@ -7,10 +7,11 @@ import shlex
 from pathlib import Path
 
 from gac.data import d4rl_catalogue, recipes
-from gac.data.d4rl_hdf5 import read_d4rl, write_d4rl
+from gac.data.d4rl_hdf5 import has_ways, read_d4rl, write_d4rl
 from gac.data.episodes import Episodes
 from gac.data.fetch import load_fetched
-from gac.data.mazes import CUTS
+from gac.data.maze_recipe import MAZE_RECIPES
+from gac.data.mazes import CUTS, seldom_met
 from gac.data.minari_sets import PREFIX, is_minari, read_minari, write_minari
 from gac.data.tables import is_table, read_table
 from gac.errors import UserError
@@ -68,6 +69,26 @@ def load_data(name_or_path: str | os.PathLike[str], seed: int = 0, on_disk: bool
     near = difflib.get_close_matches(text, [*recipes.RECIPES, *d4rl_catalogue.CATALOGUE], n=1)
     hint = f"did you mean {near[0]}?" if near else f"give one of {', '.join(recipes.RECIPES)}, or a file"
     raise UserError(f"{text!r} is neither a name of gac data list nor a file; {hint}")
+
+
+def ways_of(name_or_path: str | os.PathLike[str], windows: Episodes) -> str | None:
+    """The name of the same data cut by `hold`, where that is what to train on; None where it is not.
+
+    It is, if the name leaves open how the endless run of a maze is cut, and most of the windows of a horizon
+    never meet the target (`gac.data.mazes.seldom_met`).
+
+    Args:
+        name_or_path: As `load_data` takes it.
+        windows: What `load_data` made of it.
+    """
+    text, how = without_cut(os.fspath(name_or_path))
+    if how is not None or is_minari(text) or is_table(text) or not seldom_met(windows):
+        return None
+    if text not in MAZE_RECIPES:
+        d4rl = text.startswith(d4rl_catalogue.PREFIX) and not text.endswith(_SUFFIXES)
+        if not has_ways(_fetched(text) if d4rl else Path(text)):
+            return None
+    return f"{text}{_CUT}hold"
 
 
 def write_data(episodes: Episodes, name_or_path: str | os.PathLike[str], *, contiguous: bool = False) -> None:

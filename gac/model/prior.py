@@ -8,6 +8,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from gac.config import ModelConfig
 from gac.model.transformer import FeedForward, Linear, normalise, self_attention
 
+LONGEST = 8.0
+"""Root mean square of a token of base noise, beyond which only its direction is read."""
+
 
 class EncoderBlock(eqx.Module):
     """Pre-norm block with full (bidirectional) self-attention."""
@@ -48,6 +51,17 @@ class BaseNoise(eqx.Module):
         return flat.reshape(epsilon.shape)
 
 
+def bounded(token: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
+    """Tokens as they are up to a root mean square of LONGEST, longer ones cut to it.
+
+    The blocks normalise what they read, so that likelihood only counts how far codes lie apart beside their
+    length, and drives them outward for ever: beside tokens of 10^7 what the blocks add, s0 and the slots are
+    less than a float can tell, and the plan follows the noise alone (docs/research.md).
+    """
+    square = jnp.mean(token * token, axis=-1, keepdims=True)
+    return token * (LONGEST * jax.lax.rsqrt(jnp.maximum(square, LONGEST**2)))
+
+
 class Prior(eqx.Module):
     """Transformer encoder over `[token(s0), epsilon_1 … epsilon_nz]`."""
 
@@ -78,7 +92,8 @@ class Prior(eqx.Module):
             `(z_y, z_traj)`: the output at the place of s0, for the critic, and those at the
             places of epsilon, for the generator. They meet only here.
         """
-        x = jnp.concatenate([self.state_token(s0)[:, None], self.epsilon_token(self.base(epsilon))], axis=1)
+        noise = bounded(self.epsilon_token(self.base(epsilon)))
+        x = jnp.concatenate([self.state_token(s0)[:, None], noise], axis=1)
         x = x + self.slots
         for block in self.blocks:
             x = block(x)

@@ -11,6 +11,8 @@ from gac.data.blocks import row_blocks
 from gac.model.joint import Phi
 from gac.model.prior import BaseNoise
 
+LARGEST_BASE = 1e4
+"""Root mean square of u: of longer ones f_alpha only reads the direction (`gac.model.prior.bounded`)."""
 WHOLE_BYTES = 2**26
 """Size of a bank up to which the step is taken at once: that needs several times its memory."""
 
@@ -59,8 +61,7 @@ def refit_base(
         scale = jnp.sqrt(jnp.sum(share * (turned**2 + variance), axis=0))
         new_mu, new_log_sigma = turned / scale[None], 0.5 * jnp.log(variance) - jnp.log(scale)[None]
         matrix, offset = base.matrix @ (axes * scale[None]), base.offset + base.matrix @ centre
-        new_base = eqx.tree_at(lambda layer: (layer.matrix, layer.offset), base, (matrix, offset))
-        return new_base, Phi(new_mu.reshape(shape), new_log_sigma.reshape(shape))
+        return _layer(matrix, offset), Phi(new_mu.reshape(shape), new_log_sigma.reshape(shape))
 
 
 _refit_at_once = eqx.filter_jit(refit_base)
@@ -83,9 +84,17 @@ def refit_on_host(base: BaseNoise, bank: Phi, train_index: Int[ndarray, "train"]
         variance = np.exp(2.0 * log_sigma[rows]) @ (axes * axes)
         mu[rows] = (mu[rows] - centre) @ axes / scale
         log_sigma[rows] = 0.5 * np.log(variance) - np.log(scale)
-    matrix, offset = base.matrix @ (axes * scale), base.offset + base.matrix @ centre
-    moved: BaseNoise = eqx.tree_at(lambda layer: (layer.matrix, layer.offset), base, (matrix, offset))
-    return moved
+    return _layer(base.matrix @ (axes * scale), base.offset + base.matrix @ centre)
+
+
+def _layer(matrix: Float[Array, "latent latent"], offset: Float[Array, "latent"]) -> BaseNoise:
+    """The layer, u shortened to LARGEST_BASE, which f_alpha does not see, before floats overflow."""
+    size = len(offset)
+    longer = jnp.sqrt((jnp.sum(matrix**2) + jnp.sum(offset**2)) / size) / LARGEST_BASE
+    shorter = 1.0 / jnp.maximum(longer, 1.0)
+    arrays = matrix * shorter, offset * shorter
+    layer: BaseNoise = eqx.tree_at(lambda each: (each.matrix, each.offset), BaseNoise(size), arrays)
+    return layer
 
 
 def _aggregated(mu: ndarray, log_sigma: ndarray, train_index: ndarray) -> tuple[ndarray, ndarray, ndarray]:

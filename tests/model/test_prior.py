@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tiny
 
-from gac.model.prior import BaseNoise, Prior
+from gac.model.prior import LONGEST, BaseNoise, Prior, bounded
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +50,28 @@ def test_the_base_noise_is_affine_and_takes_no_gradient(inputs):
     gradient = jax.grad(lambda own: jnp.sum(own(epsilon) ** 2))(layer)
     assert not any(jnp.any(leaf) for leaf in jax.tree.leaves(gradient))
     np.testing.assert_array_equal(BaseNoise(32)(epsilon), epsilon)
+
+
+def stretched(prior, factor):
+    matrix = factor * prior.base.matrix
+    return eqx.tree_at(lambda each: each.base.matrix, prior, matrix)
+
+
+def test_tokens_are_as_they_are_up_to_a_length_and_cut_beyond(inputs):
+    token = inputs[1]
+    np.testing.assert_array_equal(bounded(token), token)
+    long = bounded(100.0 * LONGEST * token)
+    rms = jnp.sqrt(jnp.mean(long**2, axis=-1))
+    np.testing.assert_allclose(rms, LONGEST, rtol=1e-5)
+    np.testing.assert_allclose(
+        long / rms[..., None], token / jnp.sqrt(jnp.mean(token**2, -1))[..., None], atol=1e-5
+    )
+
+
+def test_noise_of_any_length_leaves_room_for_the_state(prior, inputs):
+    s0, epsilon = inputs
+    long, longer = stretched(prior, 1e4), stretched(prior, 1e8)
+    for one, other in zip(long(s0, epsilon), longer(s0, epsilon), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+    moved = jnp.abs(longer(s0 + 1.0, epsilon)[1] - longer(s0, epsilon)[1]).max(axis=-1)
+    assert bool((moved > 1e-3).all())

@@ -5,10 +5,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 
 from gac.model.joint import Phi
-from gac.model.prior import BaseNoise
-from gac.training.refit import refit_base
+from gac.model.prior import BaseNoise, Prior
+from gac.training.refit import LARGEST_BASE, refit_base
 
 EPISODES, SHAPE, LATENT = 60, (2, 4), 8
 TRAIN = jnp.arange(0, EPISODES, 2, dtype=jnp.int32)
@@ -89,3 +90,26 @@ def test_products_of_training_may_be_rounded_but_not_those_of_a_refit(before):
     assert "dot_general" in refit
     assert rounded not in refit
     assert rounded in layer
+
+
+def test_codes_that_drift_apart_for_ever_do_not_overflow():
+    size = tiny.MODEL.latent_tokens * tiny.MODEL.embed_dim
+    shape = (EPISODES, tiny.MODEL.latent_tokens, tiny.MODEL.embed_dim)
+    prior = Prior(tiny.MODEL, tiny.OBSERVATION_DIM, jax.random.key(0))
+    widths = jnp.full(shape, -3.0)
+    bank = Phi(jax.random.normal(jax.random.key(1), shape), widths)
+    every = jnp.arange(EPISODES, dtype=jnp.int32)
+    s0 = jax.random.normal(jax.random.key(2), (EPISODES, tiny.OBSERVATION_DIM))
+    layer, refit = prior.base, jax.jit(refit_base)
+    for _ in range(60):
+        layer, bank = refit(layer, Phi(10.0 * bank.mu, widths), every)
+    rms = float(jnp.sqrt((jnp.sum(layer.matrix**2) + jnp.sum(layer.offset**2)) / size))
+    assert 0.9 * LARGEST_BASE < rms <= 1.001 * LARGEST_BASE
+    apart = Phi(10.0 * bank.mu, widths)
+    shortened, again = refit(layer, apart, every)
+    read = [
+        eqx.tree_at(lambda each: each.base, prior, base)(s0, epsilon)
+        for base, epsilon in ((layer, apart.mu), (shortened, again.mu))
+    ]
+    for one, other in zip(*read, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
