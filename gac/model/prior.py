@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from gac.config import ModelConfig
 from gac.model.transformer import FeedForward, Linear, normalise, self_attention
 
-LONGEST = 8.0
+LONGEST = 1e3
 """Root mean square of a token of base noise, beyond which only its direction is read."""
 
 
@@ -55,8 +55,8 @@ def bounded(token: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
     """Tokens as they are up to a root mean square of LONGEST, longer ones cut to it.
 
     The blocks normalise what they read, so that likelihood only counts how far codes lie apart beside their
-    length, and drives them outward for ever: beside tokens of 10^7 what the blocks add, s0 and the slots are
-    less than a float can tell, and the plan follows the noise alone (docs/research.md).
+    length, and drives them outward for ever: beside tokens of 10^8 what the blocks add is less than a float
+    can tell, and in the end the model collapses (docs/research.md).
     """
     square = jnp.mean(token * token, axis=-1, keepdims=True)
     return token * (LONGEST * jax.lax.rsqrt(jnp.maximum(square, LONGEST**2)))

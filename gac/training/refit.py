@@ -11,7 +11,7 @@ from gac.data.blocks import row_blocks
 from gac.model.joint import Phi
 from gac.model.prior import BaseNoise
 
-LARGEST_BASE = 1e4
+LARGEST_BASE = 1e6
 """Root mean square of u: of longer ones f_alpha only reads the direction (`gac.model.prior.bounded`)."""
 WHOLE_BYTES = 2**26
 """Size of a bank up to which the step is taken at once: that needs several times its memory."""
