@@ -19,7 +19,7 @@ from gac.files import read_metadata, read_tree, write_text, write_tree
 from gac.records import read_text
 from gac.training.update import TrainState
 
-STATE_SCHEMA = "1"
+STATE_SCHEMA = "2"
 LEAST_EPISODES = 4
 MAY_BE_ZERO = (
     "inner_tol",
