@@ -31,7 +31,7 @@ FLAGS = [
 class Loaded(str):
     """Stands for the episodes of a name."""
 
-    on_disk, num_episodes, num_steps, env_id = False, 3, 60, None
+    on_disk, num_episodes, num_steps = False, 3, 60
 
 
 @pytest.fixture
@@ -48,6 +48,7 @@ def trained(monkeypatch):
         return data
 
     monkeypatch.setattr(gac, "load_data", load_data, raising=False)
+    monkeypatch.setattr("gac.data.load.ways_of", lambda name, windows: None)
     monkeypatch.setattr(gac, "train", train, raising=False)
     return calls
 
