@@ -6,7 +6,7 @@ from typing import Literal
 
 from gac.data.episode_facts import SHORT
 from gac.data.inspect import Facts
-from gac.data.mazes import HORIZONS, NEVER_MET_SHARE
+from gac.data.mazes import seldom_met
 from gac.data.step_facts import JUMP_FACTOR, OUTLIER_Z, Dimension
 
 Severity = Literal["problem", "warning", "note"]
@@ -131,7 +131,7 @@ def _about_returns(facts: Facts) -> Iterator[Finding]:
         )
     else:
         yield from _about_the_best(facts)
-    if facts.env_id in HORIZONS and facts.ends.one_length and returns.zero_share > NEVER_MET_SHARE:
+    if seldom_met(facts.env_id, facts.ends.one_length, returns.zero_share):
         yield Finding(
             "warning",
             f"{returns.zero_share:.0%} of these windows of a run through a maze never meet the target.",

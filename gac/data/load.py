@@ -62,7 +62,7 @@ def load_data(name_or_path: str | os.PathLike[str], seed: int = 0, on_disk: bool
             raise UserError(f"{text} has episodes of its own and cannot be cut by {how}; leave out the cut")
         _check_in_memory(text, on_disk)
         return read_minari(text.removeprefix(PREFIX)) if is_minari(text) else read_table(text)
-    if text.startswith(d4rl_catalogue.PREFIX) and not text.endswith(_SUFFIXES):
+    if _is_fetched(text):
         return read_d4rl(_fetched(text), how, on_disk, name=full)
     if Path(text).is_file() or text.endswith(_SUFFIXES):
         return read_d4rl(text, how, on_disk, name=full)
@@ -82,12 +82,13 @@ def ways_of(name_or_path: str | os.PathLike[str], windows: Episodes) -> str | No
         windows: What `load_data` made of it.
     """
     text, how = without_cut(os.fspath(name_or_path))
-    if how is not None or is_minari(text) or is_table(text) or not seldom_met(windows):
+    if how is not None or is_minari(text) or is_table(text):
         return None
-    if text not in MAZE_RECIPES:
-        d4rl = text.startswith(d4rl_catalogue.PREFIX) and not text.endswith(_SUFFIXES)
-        if not has_ways(_fetched(text) if d4rl else Path(text)):
-            return None
+    one_length = bool((windows.lengths == windows.lengths[0]).all())
+    if not seldom_met(windows.env_id, one_length, float((windows.returns == 0).mean())):
+        return None
+    if text not in MAZE_RECIPES and not has_ways(_fetched(text) if _is_fetched(text) else Path(text)):
+        return None
     return f"{text}{_CUT}hold"
 
 
@@ -139,6 +140,11 @@ def _check_in_memory(name: str, on_disk: bool | None) -> None:
             f"{name} is no HDF5 file and cannot stay on disk; "
             f"write one with gac data convert {shlex.quote(name)} FILE.hdf5 --contiguous"
         )
+
+
+def _is_fetched(text: str) -> bool:
+    """Whether this names one of D4RL's own sets rather than a file in a folder called so."""
+    return text.startswith(d4rl_catalogue.PREFIX) and not text.endswith(_SUFFIXES)
 
 
 def _fetched(name: str) -> Path:
