@@ -23,7 +23,9 @@ from numpy import ndarray
 from tyro.conf import Positional, arg
 
 import gac.envs  # noqa: F401 - registers the mazes
+from gac.acting.evaluate import chosen_environment
 from gac.data import Episodes, load_data
+from gac.data.standardise import Standardiser
 from gac.files import write_text
 
 WIDTH, BATCH, RATE = 256, 512, 1e-3
@@ -54,10 +56,9 @@ def returns_of(policy: Any, env_id: str, episodes: int, seed: int) -> Float[ndar
     """One episode each in environments reset with seed, seed + 1, …"""
     environments = [gymnasium.make(env_id) for _ in range(episodes)]
     states = np.stack([env.reset(seed=seed + i)[0] for i, env in enumerate(environments)])
-    low, high = environments[0].action_space.low, environments[0].action_space.high  # type: ignore[attr-defined]
     returns, going = np.zeros(episodes), np.ones(episodes, bool)
     while going.any():
-        actions = np.clip(policy(states.astype(np.float32)), low, high)
+        actions = policy(states.astype(np.float32))
         for i in np.flatnonzero(going):
             states[i], reward, terminated, truncated, _ = environments[i].step(actions[i])
             returns[i] += float(reward)
@@ -68,12 +69,14 @@ def returns_of(policy: Any, env_id: str, episodes: int, seed: int) -> Float[ndar
 def clone_best(data: Episodes, share: float, steps: int, seed: int, episodes: int, env_seed: int) -> ndarray:
     """Returns of a clone of the best share of all episodes."""
     best = np.argsort(-data.returns, kind="stable")[: max(1, round(share * len(data.returns)))]
-    chosen = data.select(np.sort(best))
-    states = np.asarray(data.observations)
-    mean, std = states.mean(axis=0), states.std(axis=0) + 1e-6
-    network = cloned((np.asarray(chosen.observations) - mean) / std, np.asarray(chosen.actions), steps, seed)
-    assert data.env_id is not None, "the data name no environment"
-    return returns_of(lambda x: np.asarray(network((x - mean) / std)), data.env_id, episodes, env_seed)
+    chosen, scale = data.select(np.sort(best)), Standardiser.fit(data)
+    states = scale.standardise_observation(np.asarray(chosen.observations))
+    network = cloned(states, scale.standardise_action(np.asarray(chosen.actions)), steps, seed)
+
+    def policy(states: Float[ndarray, "batch obs"]) -> Float[ndarray, "batch act"]:
+        return scale.raw_action(np.asarray(network(scale.standardise_observation(states))))
+
+    return returns_of(policy, chosen_environment(None, data.env_id), episodes, env_seed)
 
 
 def main(

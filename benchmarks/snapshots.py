@@ -11,22 +11,16 @@ from typing import Annotated, Any
 
 import numpy as np
 import tyro
-from numpy import ndarray
 from tyro.conf import Positional, arg
 
 from gac.data import recipes, rollout
 from gac.files import write_text
 
 
-class Mean:
-    """A policy without its noise."""
-
-    def __init__(self, policy: rollout.Policy) -> None:
-        self.policy, self.mean = policy, policy.mean
-
-    def sample(self, observations: ndarray, noise: ndarray) -> ndarray:
-        """Its mean actions."""
-        return self.policy.sample(observations, 0.0 * noise)
+def without_noise(policy: rollout.Policy) -> rollout.Policy:
+    """The same means, at the least spread that a policy may have."""
+    kernel, bias = policy.log_std
+    return policy._replace(log_std=(0.0 * kernel, np.full_like(bias, rollout.LOG_STD_RANGE[0])))
 
 
 def main(
@@ -47,9 +41,9 @@ def main(
     rows: list[dict[str, Any]] = []
     for snapshot in sorted({job.snapshot for job in jobs}):
         policy = rollout.load_policy(jobs[0].bundle, snapshot)
-        for actions, who in (("drawn", policy), ("mean", Mean(policy))):
+        for actions, who in (("drawn", policy), ("mean", without_noise(policy))):
             job = rollout.Job(env_id, jobs[0].bundle, snapshot, steps, 8, [seed, snapshot])
-            played = rollout.play_policy(who, job)  # type: ignore[arg-type]
+            played = rollout.play_policy(who, job)
             starts = np.cumsum(played["lengths"]) - played["lengths"]
             returns = np.add.reduceat(played["rewards"], starts)
             row = {"snapshot": snapshot, "actions": actions, "episodes": len(returns)}

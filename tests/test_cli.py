@@ -11,7 +11,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import tiny
 from one_line import refused
 
 import gac
@@ -247,9 +246,6 @@ def test_ctrl_c_says_how_to_go_on(saved, extent, capsys, trained, monkeypatch, t
     assert ("gac train 'my data.hdf5'" in last) is saved
 
 
-# --- evaluation
-
-
 def test_steps_stay_on_disk_on_request_and_it_is_said(capsys, trained, tmp_path):
     assert cli.main(["train", "data", "--out", str(tmp_path)]) == 0
     assert "stays on disk" not in capsys.readouterr().out
@@ -258,14 +254,7 @@ def test_steps_stay_on_disk_on_request_and_it_is_said(capsys, trained, tmp_path)
     assert "data stays on disk: 3 episodes, 60 steps" in capsys.readouterr().out
 
 
-def test_any_data_set_is_converted_to_one_that_can_stay_on_disk(capsys, tmp_path):
-    from gac.data import read_d4rl, write_d4rl
-
-    episodes, src, dst = tiny.make_episodes(), tmp_path / "src.hdf5", tmp_path / "dst.hdf5"
-    write_d4rl(episodes, src)
-    assert cli.main(["data", "convert", str(src), str(dst), "--contiguous"]) == 0
-    assert f"{dst}: 10 episodes, {episodes.num_steps} steps" in capsys.readouterr().out
-    assert read_d4rl(dst, on_disk=True).num_steps == episodes.num_steps
+# --- evaluation
 
 
 def test_evaluation_writes_a_record_and_prints_a_table(capsys, run, tmp_path):

@@ -11,7 +11,7 @@ from one_line import refused
 
 import gac
 from gac import cli
-from gac.data import write_d4rl
+from gac.data import read_d4rl, write_d4rl
 from gac.errors import UserError
 from gac.report import data_page
 
@@ -101,3 +101,11 @@ def test_convert_writes_a_minari_set(capsys, tmp_path, monkeypatch):
     assert cli.main(["data", "convert", str(tmp_path / "log.hdf5"), "minari/mine/log-v0"]) == 0
     assert gac.load_data("minari/mine/log-v0").returns.tolist() == [13.0]
     assert not (tmp_path / "minari").exists()
+
+
+def test_any_data_set_is_converted_to_one_that_can_stay_on_disk(capsys, tmp_path):
+    episodes, src, dst = tiny.make_episodes(), tmp_path / "src.hdf5", tmp_path / "dst.hdf5"
+    write_d4rl(episodes, src)
+    assert cli.main(["data", "convert", str(src), str(dst), "--contiguous"]) == 0
+    assert f"{dst}: 10 episodes, {episodes.num_steps} steps" in capsys.readouterr().out
+    assert read_d4rl(dst, on_disk=True).num_steps == episodes.num_steps
