@@ -23,6 +23,7 @@ def evaluate(
     target: Number = None,
     near: Literal["prior", "logged", "both"] = "prior",
     guidance: Number = None,
+    plans: Literal["one", "several"] | None = None,
     seed: int = 0,
     replan: Annotated[str, arg(metavar="never|every:N|trigger[:RATE[:SIGNAL]]")] = "never",
     disturb: Annotated[str | None, arg(metavar="push:SPEED|noise:STD")] = None,
@@ -46,6 +47,8 @@ def evaluate(
         guidance: How much more than in the data plans tell in what is done, for every query but prior: 0 for
             actions as they were logged. Unless given, where the data's episodes begin anywhere 1, 8 if their
             lengths differ; else, and after fine-tuning, 0.
+        plans: How many plans the exploit query acts by: one, or several, by their mean action. Unless given,
+            several where the data's episodes begin alike, one where they begin anywhere.
         seed: Seed of the environments, of the queries and of what disturbs.
         replan: When to plan anew within an episode: never, every N steps, or at the trigger, with RATE false
             alarms per episode (0.05) and SIGNAL surprise, fall or either (the default).
@@ -62,6 +65,8 @@ def evaluate(
         raise UserError(f"--near {near} goes with --query target or all, not {query}; leave it out")
     if guidance is not None and query == "prior":
         raise UserError("--guidance goes with a query that aims at a return, not prior; leave it out")
+    if plans is not None and query not in ("exploit", "all"):
+        raise UserError(f"--plans {plans} goes with --query exploit or all, not {query}; leave it out")
     from gac.acting.replan import Trigger, parse_replan
 
     when = parse_replan(replan)
@@ -82,7 +87,8 @@ def evaluate(
     if aim is None and query == "all":
         aim = max(agent.facts.returns)
     queries = {
-        each: make_query(each, aim, near, guidance) for each in (QUERIES if query == "all" else (query,))
+        each: make_query(each, aim, near, guidance, plans)
+        for each in (QUERIES if query == "all" else (query,))
     }
     if isinstance(when, Trigger):
         calibrated(run, agent, data)
@@ -173,8 +179,8 @@ def usual_target(env_id: str) -> float | None:
     return TARGETS.get(env_id.split("-")[0].lower())
 
 
-def make_query(name: str, target: float | None, near: str, guidance: float | None) -> Any:
-    """The query object of a name; `target` is the return y*, raw; the rest as of `Target`."""
+def make_query(name: str, target: float | None, near: str, guidance: float | None, plans: str | None) -> Any:
+    """The query object of a name; `target` is the return y*, raw; the rest as of `Target` and `Exploit`."""
     import gac
 
     if name == "target":
@@ -185,7 +191,9 @@ def make_query(name: str, target: float | None, near: str, guidance: float | Non
         return gac.Target(target, near, guidance)
     if name == "prior":
         return gac.Prior()
-    return {"exploit": gac.Exploit, "explore": gac.Explore}[name](guidance=guidance)
+    if name == "exploit":
+        return gac.Exploit(guidance=guidance, plans=plans)
+    return gac.Explore(guidance=guidance)
 
 
 def calibrated(run: Path, agent: Any, data: str | None) -> None:

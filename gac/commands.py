@@ -6,7 +6,8 @@ JAX and MuJoCo are imported inside the commands, so that `gac --help` answers at
 import dataclasses
 import functools
 import shlex
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -105,35 +106,33 @@ def train(
         print(f"training on {ways}: most windows of {data} never meet the target; :cut=horizon keeps them")
     if episodes.on_disk and is_first():
         print(f"{data} stays on disk: {episodes.num_episodes} episodes, {episodes.num_steps} steps")
-    try:
-        with training_progress() if is_first() else nullcontext() as progress:
-            begin = gac.train if seeds is None else functools.partial(gac.train_seeds, seeds=seeds)
-            begin(
-                episodes,
-                config,
-                out=out,
-                minutes=minutes,
-                updates=updates,
-                resume=resume,
-                overwrite=overwrite,
-                progress=progress,
-            )
-    except KeyboardInterrupt:
-        if not (first / "state.safetensors").exists():
-            raise
-        again = go_on(
-            "train",
-            data,
-            out,
-            seeds=seeds,
-            minutes=None if minutes is None else f"{minutes:g}",
+    begin = gac.train if seeds is None else functools.partial(gac.train_seeds, seeds=seeds)
+    again = go_on(
+        "train",
+        data,
+        out,
+        seeds=seeds,
+        minutes=None if minutes is None else f"{minutes:g}",
+        updates=updates,
+        on_disk=on_disk,
+        coordinator=coordinator,
+        processes=processes,
+        process=process,
+    )
+    with (
+        saying_how_to_go_on(again, first / "state.safetensors"),
+        training_progress() if is_first() else nullcontext() as progress,
+    ):
+        begin(
+            episodes,
+            config,
+            out=out,
+            minutes=minutes,
             updates=updates,
-            on_disk=on_disk,
-            coordinator=coordinator,
-            processes=processes,
-            process=process,
+            resume=resume,
+            overwrite=overwrite,
+            progress=progress,
         )
-        raise KeyboardInterrupt(f"stopped, everything is saved; go on with: {again}") from None
     if is_first():
         print(f"run: {out}")
 
@@ -181,23 +180,20 @@ def finetune(
         episodes = gac.load_data(source, on_disk=False if Path(source).suffix in (".hdf5", ".h5") else None)
     if config.targets == "y-star" and config.y_star is None:
         config = dataclasses.replace(config, y_star=usual_target(name))
-    try:
-        with stage_progress(config.stages) as progress:
-            gac.finetune(
-                agent,
-                episodes,
-                name,
-                out=out,
-                config=config,
-                resume=resume,
-                overwrite=overwrite,
-                progress=progress,
-            )
-    except KeyboardInterrupt:
-        if not (out / "online.json").exists():
-            raise
-        again = go_on("finetune", run, out, data=data, env_id=env_id)
-        raise KeyboardInterrupt(f"stopped, everything is saved; go on with: {again}") from None
+    with (
+        saying_how_to_go_on(go_on("finetune", run, out, data=data, env_id=env_id), out / "online.json"),
+        stage_progress(config.stages) as progress,
+    ):
+        gac.finetune(
+            agent,
+            episodes,
+            name,
+            out=out,
+            config=config,
+            resume=resume,
+            overwrite=overwrite,
+            progress=progress,
+        )
     print_table(stages_table(out))
     print(f"run: {out}")
 
@@ -275,6 +271,17 @@ def claim(out: Path, *, resume: bool, overwrite: bool, run: Path | None = None) 
         raise UserError(
             f"{out} is not empty; go on with --resume, replace it with --overwrite, or choose another"
         )
+
+
+@contextmanager
+def saying_how_to_go_on(command_line: str, saved: Path) -> Iterator[None]:
+    """Ctrl-C says by which command to go on, once there is the file to go on from."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not saved.exists():
+            raise
+        raise KeyboardInterrupt(f"stopped, everything is saved; go on with: {command_line}") from None
 
 
 def go_on(command: str, subject: str | Path, out: Path, **flags: str | int | None) -> str:

@@ -115,6 +115,8 @@ class Evaluation:
     """What the plans of a target query were held near, prior or logged."""
     guidance: float | None = None
     """Weight of the guidance that plans were acted out with; None in older records, which knew none."""
+    plans: str | None = None
+    """How many plans acted, one or several; None for queries but exploit, and in older records: one."""
 
     def to_json(self) -> str:
         """The record as JSON text."""
@@ -277,6 +279,7 @@ def read_evaluation(text: str, where: str, stem: str | None = None) -> Evaluatio
         replan_seconds=fields.number("replan_seconds") if "replan_seconds" in fields.raw else 0.0,
         ms_per_step=fields.maybe_number("ms_per_step"),
         near=None if fields.raw.get("near") is None else fields.words("near"),
+        plans=None if fields.raw.get("plans") is None else fields.words("plans"),
         **{name: fields.maybe_number(name) for name in ("kl_weight", "quantile", "delta_y", "guidance")},
     )
     if record.replans and len(record.replans) != len(record.returns):

@@ -12,8 +12,9 @@ from jaxtyping import Array, Float, Int, Key, UInt32
 from numpy import ndarray
 
 from gac.acting.calibration import Calibration, read_calibration
-from gac.acting.guidance import Guide, Guided
-from gac.acting.policy import Planned, Policy
+from gac.acting.guidance import Guide
+from gac.acting.plans import Plans
+from gac.acting.policy import Policy
 from gac.acting.replan import Never, Replan
 from gac.acting.replanning import ReplanningPolicy
 from gac.compilation import float32_products
@@ -22,6 +23,7 @@ from gac.data.blocks import LARGEST, usable
 from gac.data.standardise import Standardiser
 from gac.errors import UserError
 from gac.files import read_metadata, read_tree, write_text, write_tree
+from gac.inference.elites import elites
 from gac.inference.loop import Info
 from gac.inference.queries import Exploit, Query, Target
 from gac.inference.solve import solve
@@ -45,7 +47,7 @@ class Plan(NamedTuple):
     memory: list[PlanMemory]
     """z_traj as the generator's layers read it."""
     predicted_returns: Float[ndarray, "batch"]
-    """mu_gamma(z_y), raw and undiscounted."""
+    """mu_gamma(z_y), raw and undiscounted; the mean of what several plans promise that act together."""
     epsilon: Float[Array, "batch n_z dim"]
     """The base noise that was inferred."""
     info: Info | None
@@ -62,6 +64,8 @@ class Plan(NamedTuple):
     """Of the draws of this plan and of such new ones, one per row."""
     guidance: float
     """Weight w of the guidance that it is acted out with."""
+    together: list[PlanMemory] | None
+    """Plans that act by their mean action, leaves `(batch, plans, ...)`; None where the one above acts."""
 
 
 class Agent:
@@ -136,12 +140,14 @@ class Agent:
         keys = _keys(jnp.asarray(seeds), jnp.zeros(len(first), jnp.uint32))
         epsilon, phi, info = solve(self.model, s0, query, self.logged, returns, target, keys)
         predicted, memory = _read_out(self.model, s0, epsilon)
+        weight = self.usual_guidance if query.guidance is None else query.guidance
+        together = None
+        if isinstance(query, Exploit) and self._plans(query, weight) == "several":
+            predicted, together = _together(self.model, s0, self.logged, keys)
         raw = self.standardiser.raw_return
         trace = raw(np.zeros(0, np.float32) if info is None else info.mean_trace())
-        weight = self.usual_guidance if query.guidance is None else query.guidance
-        return Plan(
-            memory, raw(np.asarray(predicted)), epsilon, info, trace, single, phi, query, seeds, weight
-        )
+        promised = raw(np.asarray(predicted))
+        return Plan(memory, promised, epsilon, info, trace, single, phi, query, seeds, weight, together)
 
     def policy(self, plan: Plan, replan: Replan | None = None) -> Policy | ReplanningPolicy:
         """The policy p_beta(a_t | context, z_traj) of a plan, with an empty context.
@@ -155,27 +161,24 @@ class Agent:
             UserError: a trigger, and the agent is not calibrated, or not for so low a rate.
         """
         guide = self._guide(plan.guidance)
+        first = Plans(plan.epsilon, plan.memory, plan.together)
         if replan is None or isinstance(replan, Never):
-            acting = (
-                Planned(self.model.generator, self.standardiser, plan.memory)
-                if guide is None
-                else Guided(self.model, self.standardiser, plan.epsilon, guide)
-            )
+            acting = first.acting(self.model, self.standardiser, guide)
             return Policy(acting, self.config.model.context, plan.single)
         returns, target = self._units_of(plan.query, len(plan.seeds))
 
         def infer(
             state: Float[Array, "group obs"], rows: Int[ndarray, "group"], number: Int[ndarray, "group"]
-        ) -> tuple[Float[Array, "group n_z dim"], list[PlanMemory]]:
+        ) -> Plans:
             keys = _keys(jnp.asarray(plan.seeds[rows]), jnp.asarray(number, jnp.uint32))
             epsilon, _, _ = solve(self.model, state, plan.query, self.logged, returns, target[rows], keys)
-            return epsilon, _read_out(self.model, state, epsilon)[1]
+            together = None if plan.together is None else _together(self.model, state, self.logged, keys)[1]
+            return Plans(epsilon, _read_out(self.model, state, epsilon)[1], together)
 
         return ReplanningPolicy(
             self.model,
             self.standardiser,
-            plan.memory,
-            plan.epsilon,
+            first,
             infer,
             replan,
             self.calibration,
@@ -188,21 +191,40 @@ class Agent:
     def usual_guidance(self) -> float:
         """Guidance of a query that names none: 0 unless the data's episodes begin anywhere.
 
-        They do if each dimension varies over first observations at least half as much as over all. And 0
-        after fine-tuning: who has learned from guided episodes acts as they do.
+        And 0 after fine-tuning: who has learned from guided episodes acts as they do.
         """
         if self.facts.collected:
             return 0.0
+        if not self._begin_anywhere:
+            return 0.0
+        return GUIDANCE_ON_WAYS if self._rests_are_episodes else GUIDANCE
+
+    @property
+    def usual_plans(self) -> str:
+        """Plans that an exploit query acts by which names none: several unless episodes begin anywhere.
+
+        What plans tell apart there is where to go, and the mean of two ways is none.
+        """
+        return "one" if self._begin_anywhere else "several"
+
+    @property
+    def _begin_anywhere(self) -> bool:
+        """Whether each dimension varies over first observations at least half as much as over all."""
         std, first = self.standardiser.observation_std, np.asarray(self.facts.first_std)
         # A dimension that is the same in all the data has 1 for its standard deviation.
         varies = (first > 0.0) | (std != 1.0) if len(first) else np.zeros(0, bool)
-        anywhere = varies.any() and (first[varies] >= ANYWHERE * std[varies]).all()
-        return (GUIDANCE_ON_WAYS if self._rests_are_episodes else GUIDANCE) if anywhere else 0.0
+        return bool(varies.any() and (first[varies] >= ANYWHERE * std[varies]).all())
 
     @property
     def _rests_are_episodes(self) -> bool:
         """Whether what is left of an episode may be one of the data's: if all are of one length, none is."""
         return len(set(self.facts.lengths[: self.facts.episodes - self.facts.collected])) > 1
+
+    def _plans(self, query: Exploit, guidance: float) -> str:
+        """One plan acts, or several."""
+        if query.plans is not None:
+            return query.plans
+        return "one" if guidance > 0.0 else self.usual_plans
 
     def _guide(self, weight: float) -> Guide | None:
         """What plans are guided by; None for no guidance."""
@@ -286,6 +308,21 @@ def _read_out(
     with float32_products():
         z_y, z_traj = model.prior(s0, epsilon)
         return model.critic.mean(z_y), model.generator.remember(z_traj)
+
+
+@eqx.filter_jit
+def _together(
+    model: GAC, s0: Float[Array, "batch obs"], logged: Logged, keys: Key[Array, "batch"]
+) -> tuple[Float[Array, "batch"], list[PlanMemory]]:
+    """What several plans promise in the mean, and these as the generator reads them."""
+    with float32_products():
+        epsilon, promise = elites(model, s0, logged, keys)
+        batch, plans = promise.shape
+        _, z_traj = model.prior(jnp.repeat(s0, plans, axis=0), epsilon.reshape(-1, *epsilon.shape[2:]))
+        memory = model.generator.remember(z_traj)
+        return jnp.mean(promise, axis=1), jax.tree.map(
+            lambda leaf: leaf.reshape(batch, plans, *leaf.shape[1:]), memory
+        )
 
 
 @jax.jit

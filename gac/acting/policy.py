@@ -93,7 +93,13 @@ class Planned(NamedTuple):
 
 @runtime_checkable
 class Acting(Protocol):
-    """Plans and what they are acted out with, as arrays; `Planned`, or `gac.acting.guidance.Guided`."""
+    """Plans and what they are acted out with, as arrays.
+
+    `Planned`, `gac.acting.guidance.Guided` or `gac.acting.mixture.Mixture`.
+    """
+
+    @property
+    def generator(self) -> Generator: ...
 
     @property
     def standardiser(self) -> Standardiser: ...

@@ -11,22 +11,20 @@ from jaxtyping import Array, Bool, Float, Int
 from numpy import ndarray
 
 from gac.acting.calibration import Calibration
-from gac.acting.guidance import Guide, Guided
-from gac.acting.policy import Planned, act, awaited, batch_of
+from gac.acting.guidance import Guide
+from gac.acting.plans import Plans
+from gac.acting.policy import Acting, act, awaited, batch_of
 from gac.acting.replan import Every, Trigger
 from gac.acting.watch import Watch, act_and_expect, judged, watch
 from gac.compilation import JitSmall
 from gac.data.standardise import Standardiser
 from gac.errors import UserError
 from gac.inference.solve import either
-from gac.model.generator import PlanMemory
 from gac.model.joint import GAC
 
 GROUP = 16
 """Most rows that are replanned at once: with a few rows due, few are computed for nothing."""
 
-Plans = tuple[Float[Array, "group n_z dim"], list[PlanMemory]]
-"""Base noise, and the plans as the generator reads them."""
 Infer = Callable[[Float[Array, "group obs"], Int[ndarray, "group"], Int[ndarray, "group"]], Plans]
 """`(standardised states, their rows, numbers of the plan) -> plans`, row by row independent."""
 
@@ -41,8 +39,7 @@ class ReplanningPolicy:
     Args:
         model: theta.
         standardiser: the units of the training data.
-        memory: the first plans, as the generator reads them.
-        epsilon: their base noise.
+        first: the first plans.
         infer: answers the query.
         replan: when to plan anew.
         calibration: what held-out episodes showed; the trigger needs it.
@@ -58,8 +55,7 @@ class ReplanningPolicy:
         self,
         model: GAC,
         standardiser: Standardiser,
-        memory: list[PlanMemory],
-        epsilon: Float[Array, "batch n_z dim"],
+        first: Plans,
         infer: Infer,
         replan: Every | Trigger,
         calibration: Calibration | None,
@@ -69,9 +65,9 @@ class ReplanningPolicy:
     ) -> None:
         self._choosy, self._guide = choosy, guide
         self._model, self._standardiser = model, jax.tree.map(jnp.asarray, standardiser)
-        self._first, self._infer, self._single = (memory, epsilon), infer, single
+        self._first, self._infer, self._single = first, infer, single
         self._replan, self._calibration = replan, calibration
-        batch, obs = len(epsilon), len(standardiser.observation_mean)
+        batch, obs = len(first.epsilon), len(standardiser.observation_mean)
         self._shape, self._group = (batch, obs), min(batch, GROUP)
         if isinstance(replan, Trigger):
             if calibration is None:
@@ -81,15 +77,15 @@ class ReplanningPolicy:
                 )
             self._threshold = calibration.threshold(replan)
             self._scale = jnp.asarray(calibration.scale, jnp.float32)
-        self._first_left = self._span(np.asarray(epsilon))
-        self._memory, self._epsilon = self._first
+        self._first_left = self._span(np.asarray(first.epsilon))
+        self._plans = first
         self._empty = self._acting().start(model.config.context)
         self.reset()
 
     def reset(self) -> None:
         """Forget the episode: a new one begins, under the first plans."""
         batch, obs = self._shape
-        self._context, (self._memory, self._epsilon) = self._empty, self._first
+        self._context, self._plans = self._empty, self._first
         self._watch = Watch.new(batch, obs)
         self._left = self._first_left.copy()
         self.replans: Int[ndarray, "batch"] = np.zeros(batch, np.int64)
@@ -120,18 +116,16 @@ class ReplanningPolicy:
         self._left -= 1
         if isinstance(self._replan, Trigger):
             self._context, action, expected = act_and_expect(
-                self._acting(), self._memory, self._context, state
+                self._acting(), self._plans.memory, self._context, state
             )
             self._watch = self._watch._replace(expected=expected)
         else:
             self._context, action = act(self._acting(), self._context, given)
         return awaited(action, self._single)
 
-    def _acting(self) -> Planned | Guided:
+    def _acting(self) -> Acting:
         """The present plans, as they are acted out."""
-        if self._guide is None:
-            return Planned(self._model.generator, self._standardiser, self._memory)
-        return Guided(self._model, self._standardiser, self._epsilon, self._guide)
+        return self._plans.acting(self._model, self._standardiser, self._guide)
 
     def _due(self, state: Float[Array, "batch obs"]) -> Bool[ndarray, "batch"]:
         """The rows that need a new plan; the trigger takes in the state."""
@@ -139,7 +133,7 @@ class ReplanningPolicy:
             return self._left <= 0
         assert self._calibration is not None  # checked when made
         self._before = self._watch
-        self._watch = watch(self._model, self._epsilon, self._scale, self._watch, state)
+        self._watch = watch(self._model, self._plans.epsilon, self._scale, self._watch, state)
         average, seen = np.asarray(self._watch.average), np.asarray(self._watch.seen)
         unusual = self._calibration.score(average, self._replan.signal) > self._threshold
         known = judged(seen, self.replans) & (self._left > 0)
@@ -154,24 +148,24 @@ class ReplanningPolicy:
             some = rows[start : start + self._group]
             # Rows that fill the group up are its first one again: the same plan, put in the same place.
             group = np.concatenate([some, np.repeat(some[:1], self._group - len(some))])
-            plans, at = (self._epsilon, self._memory), jnp.asarray(group)
+            at = jnp.asarray(group)
             here = _take(state, at)
             fresh = self._infer(here, group, self.replans[group])
             begins = np.ones(len(some), bool)
             if self._choosy:
-                fresh, more = _promising_more(self._model, here, fresh, _take(plans, at))
+                fresh, more = _promising_more(self._model, here, fresh, _take(self._plans, at))
                 if isinstance(self._replan, Trigger):
                     begins = np.asarray(more)[: len(some)]
-            self._epsilon, self._memory = _put(plans, at, fresh)
-            self._left[some[begins]] = self._span(np.asarray(fresh[0])[: len(some)][begins])
+            self._plans = _put(self._plans, at, fresh)
+            self._left[some[begins]] = self._span(np.asarray(fresh.epsilon)[: len(some)][begins])
         if isinstance(self._replan, Trigger):
             new = np.zeros(self._shape[0], bool)
             new[rows] = True
             # The other rows take the same step again, with the same result.
             before = self._before._replace(seen=jnp.where(new, 0, self._before.seen))
-            self._watch = watch(self._model, self._epsilon, self._scale, before, state)
+            self._watch = watch(self._model, self._plans.epsilon, self._scale, before, state)
         # Or the clock would stop too early.
-        jax.block_until_ready((self._memory, self._watch))  # type: ignore[no-untyped-call]
+        jax.block_until_ready((self._plans, self._watch))  # type: ignore[no-untyped-call]
         self.replan_seconds += time.perf_counter() - began
 
     def _span(self, epsilon: Float[ndarray, "plans n_z dim"]) -> Int[ndarray, "plans"]:
@@ -192,8 +186,8 @@ def _promising_more(
     promise more than the plan at hand, by more than the critic's own spread, is the only reason to change
     (docs/research.md).
     """
-    promised = model.predicted_return(state, old[0])
-    more = model.predicted_return(state, new[0]) > promised + model.critic.sigma_y()
+    promised = model.predicted_return(state, old.epsilon)
+    more = model.predicted_return(state, new.epsilon) > promised + model.critic.sigma_y()
     return either(more, new, old), more
 
 

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from gac.acting.guidance import Guided, GuidedContext
-from gac.acting.policy import Context, Planned
+from gac.acting.guidance import GuidedContext
+from gac.acting.policy import Acting, Context
 from gac.compilation import JitSmall
 from gac.model.generator import Generator, PlanMemory
 from gac.model.joint import GAC
@@ -119,7 +119,7 @@ def expect(
 
 @JitSmall
 def act_and_expect(
-    acting: Planned | Guided,
+    acting: Acting,
     memory: list[PlanMemory],
     context: Any,
     state: Float[Array, "batch obs"],

@@ -111,7 +111,7 @@ def make(name: str, seed: int = 0, cut: str | None = None) -> Episodes:
     recipe = _require(name, seed, cut)
     if isinstance(recipe, MazeRecipe):
         return maze_recipe.make(name, recipe, seed, cut or DEFAULT_CUT)
-    env_id, jobs = _jobs(name, recipe, seed)
+    env_id, jobs = rollouts(name, seed)
     parts = workers.run(rollout, jobs)
     flat = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     return Episodes(
@@ -164,8 +164,15 @@ def _bundle(recipe: Recipe) -> Path:
     return _SNAPSHOTS / f"{recipe.robot}.safetensors"
 
 
-def _jobs(name: str, recipe: Recipe, seed: int) -> tuple[str, list[rollout.Job]]:
-    """The environment, and jobs that share the steps equally among the recipe's policies."""
+def rollouts(name: str, seed: int = 0) -> tuple[str, list[rollout.Job]]:
+    """The environment, and jobs that share the steps of a robot's recipe equally among its policies.
+
+    Raises:
+        UserError: an unknown name, a maze, a negative seed.
+    """
+    recipe = _require(name, seed, None)
+    if isinstance(recipe, MazeRecipe):
+        raise UserError(f"{name} is a maze, whose controller has no snapshots; give a robot's recipe")
     bundle = _bundle(recipe)
     with safe_open(bundle, framework="np") as file:
         metadata = file.metadata()

@@ -7,6 +7,9 @@ from typing import ClassVar
 from gac.config import NEAR, check_guidance
 from gac.errors import UserError
 
+PLANS = ("one", "several")
+"""How many plans an exploit query acts by."""
+
 
 @dataclass(frozen=True)
 class Exploit:
@@ -21,14 +24,21 @@ class Exploit:
         guidance: how much more than in the data its plans tell in what is done; of every query that aims at
             a return. 0: actions are p_beta's. Unless given, `Agent.usual_guidance`
             (`gac.acting.guidance`).
+        plans: `one`, the one that the objective ends at, or `several`, which act by their mean action
+            (`gac.inference.elites`). Unless given, `Agent.usual_plans`, but one where it is guided.
     """
 
     name: ClassVar[str] = "exploit"
     kl_weight: float = 0.2
     guidance: float | None = None
+    plans: str | None = None
 
     def __post_init__(self) -> None:
         check_guidance(self.guidance)
+        if self.plans not in (None, *PLANS):
+            raise UserError(f"plans is {self.plans!r}, expected one of {', '.join(PLANS)}")
+        if self.plans == "several" and self.guidance:
+            raise UserError(f"guidance is {self.guidance:g} and plans several: one plan is guided; give one")
         if not 0.0 < self.kl_weight < math.inf:
             raise UserError(f"kl_weight is {self.kl_weight}, expected a finite number above 0; try 0.2")
 

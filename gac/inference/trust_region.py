@@ -50,7 +50,7 @@ def trust_region(model: GAC, s0: Float[Array, "batch obs"], logged: Logged) -> P
     """
 
     def best(state: Float[Array, "obs"]) -> Phi:
-        return _around(logged.phi, jnp.argmax(_returned(model, state, logged)))
+        return _around(logged.phi, jnp.argmax(returns_from(model, state, logged)))
 
     region: Phi = jax.lax.map(best, s0)
     return region
@@ -78,7 +78,7 @@ def region_of_return(
 
     def one(row: tuple[Float[Array, "obs"], Float[Array, ""], Key[Array, ""]]) -> Phi:
         state, y, key = row
-        returned = _returned(model, state, logged)
+        returned = returns_from(model, state, logged)
         aim = jnp.full_like(returned, y)
         log_p = gaussian_log_prob(aim[:, None], returned[:, None], model.critic.sigma_y()[None])
         return _around(logged.phi, jax.random.categorical(key, log_p))
@@ -87,7 +87,7 @@ def region_of_return(
     return region
 
 
-def _returned(model: GAC, state: Float[Array, "obs"], logged: Logged) -> Float[Array, "episodes"]:
+def returns_from(model: GAC, state: Float[Array, "obs"], logged: Logged) -> Float[Array, "episodes"]:
     r"""What each logged plan returns from a state, standardised.
 
     That is what it promises there, $\mu_\gamma(z_y(s_0, \bar\epsilon_i))$, corrected by its residual, which

@@ -26,10 +26,12 @@ def commands(run: Run) -> list[str]:
         target = f" --target {y_star}{near}" if record.query == "target" else ""
         told = record.guidance is not None and record.query != "prior"
         guidance = f" --guidance {record.guidance:g}" if told else ""
+        plans = "" if record.plans is None else f" --plans {shlex.quote(record.plans)}"
         replan = "" if record.replan == "never" else f" --replan {shlex.quote(record.replan)}"
         disturb = "" if record.disturb is None else f" --disturb {shlex.quote(record.disturb)}"
         env_id = shlex.quote(record.env_id)
-        lines.append(f"{words} --env-id {env_id} --seed {record.seed}{target}{guidance}{replan}{disturb}")
+        asked = f"{target}{guidance}{plans}{replan}{disturb}"
+        lines.append(f"{words} --env-id {env_id} --seed {record.seed}{asked}")
     if (swept := run.consistency) is not None:
         words = f"gac consistency {out} --values {len(swept.commanded)} --episodes {len(swept.returns[0])}"
         lines.append(f"{words} --env-id {shlex.quote(swept.env_id)} --seed {swept.seed}")

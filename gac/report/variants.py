@@ -61,7 +61,7 @@ def variant_rows(run: Run) -> Iterator[tuple[Evaluation, tuple[str, ...]]]:
 
 
 def _same_but_never(other: Evaluation, record: Evaluation) -> bool:
-    same = ("query", "env_id", "seed", "disturb", "y_star", "near", "guidance")
+    same = ("query", "env_id", "seed", "disturb", "y_star", "near", "guidance", "plans")
     return other.replan == "never" and all(getattr(other, key) == getattr(record, key) for key in same)
 
 

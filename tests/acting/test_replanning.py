@@ -160,10 +160,12 @@ def test_a_new_plan_answers_the_query_at_the_state_it_is_made_in(agent, first):
     run(policy, path)
     fresh = agent.plan(path[1], gac.Exploit())
     state = jnp.asarray(agent.standardiser.standardise_observation(path[1]))
-    promised = agent.standardiser.raw_return(np.asarray(agent.model.predicted_return(state, policy._epsilon)))
+    promised = agent.standardiser.raw_return(
+        np.asarray(agent.model.predicted_return(state, policy._plans.epsilon))
+    )
     np.testing.assert_allclose(promised, fresh.predicted_returns, atol=0.3 * agent.standardiser.return_std)
-    memory = agent.model.generator.remember(agent.model.prior(state, policy._epsilon)[1])
-    np.testing.assert_allclose(policy._memory[0].read, memory[0].read, atol=1e-4)
+    memory = agent.model.generator.remember(agent.model.prior(state, policy._plans.epsilon)[1])
+    np.testing.assert_allclose(policy._plans.memory[0].read, memory[0].read, atol=1e-4)
 
 
 def test_exploit_keeps_a_plan_unless_far_more_is_promised_and_other_queries_take_the_new_one(agent, first):
@@ -180,14 +182,14 @@ def test_exploit_keeps_a_plan_unless_far_more_is_promised_and_other_queries_take
     memory = agent.model.generator.remember(agent.model.prior(state, mixed)[1])
     policy = unsure_of(agent).policy(plan._replace(query=careful, epsilon=mixed, memory=memory), gac.Every(1))
     run(policy, np.stack([first, first]))
-    np.testing.assert_array_equal(policy._epsilon, mixed)
+    np.testing.assert_array_equal(policy._plans.epsilon, mixed)
     for query, kept in ((careful, True), (gac.Target(0.0), False)):
         policy = agent.policy(plan._replace(query=query, epsilon=mixed, memory=memory), gac.Every(1))
         run(policy, np.stack([first, first]))
         assert policy.replans.tolist() == [1] * BATCH
-        changed = (np.asarray(policy._epsilon) != np.asarray(mixed)).any(axis=(1, 2))
+        changed = (np.asarray(policy._plans.epsilon) != np.asarray(mixed)).any(axis=(1, 2))
         assert changed.tolist() == [True] + [not kept] * (BATCH - 1)
-        same = np.isclose(policy._memory[0].read, memory[0].read, atol=1e-5).all(axis=(1, 2))
+        same = np.isclose(policy._plans.memory[0].read, memory[0].read, atol=1e-5).all(axis=(1, 2))
         assert same.tolist() == (~changed).tolist()
 
 
@@ -214,7 +216,7 @@ def test_rows_draw_apart_and_each_new_plan_draws_anew(agent, first):
     drawn = []
     for _ in range(3):
         policy(same)
-        drawn.append(np.asarray(policy._epsilon))
+        drawn.append(np.asarray(policy._plans.epsilon))
     drawn = np.concatenate(drawn)
     assert all(np.abs(a - b).max() > 0.1 for i, a in enumerate(drawn) for b in drawn[:i])
 

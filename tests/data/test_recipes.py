@@ -33,10 +33,6 @@ def same(one, other):
     return all(getattr(one, field).tobytes() == getattr(other, field).tobytes() for field in FIELDS)
 
 
-def jobs_of(name):
-    return recipes._jobs(name, recipes.RECIPES[name], 0)
-
-
 @pytest.mark.parametrize(
     "name", ["hopper-medium", "walker2d-medium-replay", "halfcheetah-medium", "maze2d-umaze"]
 )
@@ -49,8 +45,8 @@ def test_a_seed_gives_the_same_bytes_and_another_seed_others(small, name):
 
 @pytest.mark.parametrize("robot", ["Hopper", "Walker2d", "HalfCheetah"])
 def test_replay_has_all_earlier_policies_in_equal_shares_and_medium_one(robot):
-    env_id, replay = jobs_of(f"{robot.lower()}-medium-replay")
-    _, medium = jobs_of(f"{robot.lower()}-medium")
+    env_id, replay = recipes.rollouts(f"{robot.lower()}-medium-replay")
+    _, medium = recipes.rollouts(f"{robot.lower()}-medium")
     assert env_id == f"{robot}-v5"
     assert len({job.snapshot for job in medium}) == 1
     assert len({job.snapshot for job in replay}) == len(replay) >= 11
@@ -115,6 +111,11 @@ def test_a_script_without_a_main_guard_can_make_data(tmp_path):
 def test_mistakes_are_answered(name, seed, message):
     with pytest.raises(UserError, match=message):
         make(name, seed)
+
+
+def test_a_maze_has_no_snapshots_to_roll_out():
+    with pytest.raises(UserError, match="maze2d-umaze is a maze"):
+        recipes.rollouts("maze2d-umaze")
 
 
 def test_the_bundles_are_small():

@@ -125,6 +125,9 @@ def test_commands_carry_what_differs_from_the_preset(tmp_path):
     exploit, prior = commands(read_run(write_run(tmp_path / "guided", guided, metrics(20))))[1:]
     assert exploit.endswith("--seed 0 --guidance 2")
     assert prior.endswith("--seed 0")
+    several = {"exploit": evaluation("exploit", guidance=0.0, plans="several")}
+    exploit = commands(read_run(write_run(tmp_path / "several", several, metrics(20))))[1]
+    assert exploit.endswith("--seed 0 --guidance 0 --plans several")
     other = write_run(tmp_path / "other", {}, metrics(20), config=second_config())
     assert {"--seed 1", "--context 4"} <= set(re.findall(r"--\S+ \S+", commands(read_run(other))[0]))
 

@@ -1,0 +1,72 @@
+r"""Elites: the several best plans instead of the one best, to act by together.
+
+Which of the plans that promise alike the actor can carry out, no promise tells: some stand and some fall, and
+an ascent ends at one of them. Behaviours that were logged differ in when they fail, too, so that the mean of
+their actions fails less often than any of them (docs/research.md).
+
+The draws and their best sixteenth are those of the cross-entropy method: R. Rubinstein, Methodology and
+Computing in Applied Probability 1999.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from gac.inference.trust_region import Logged, returns_from
+from gac.model.joint import GAC
+
+ELITES = 16
+"""Plans that act together."""
+DRAWS = 256
+"""Plans of the prior that they are the best of."""
+APART = 2.0
+"""Standard deviations of the critic by which the logged plans must promise more to be preferred."""
+
+
+class Elites(NamedTuple):
+    """Plans to act by together."""
+
+    epsilon: Float[Array, "batch plans n_z dim"]
+    promise: Float[Array, "batch plans"]
+    """What each returns by the critic, standardised."""
+
+
+def elites(model: GAC, s0: Float[Array, "batch obs"], logged: Logged, keys: Key[Array, "batch"]) -> Elites:
+    r"""Of DRAWS plans of N(0, I) those ELITES that promise most from each state, or the best logged ones.
+
+    Plans of the prior are the more varied: the kept ones are of the episodes that returned most, which may be
+    of a single behaviour. They are taken unless the critic is sure that logged plans are better,
+
+    $$\frac1K \sum_{k \in \text{logged}} y_k > \frac1K \sum_{k \in \text{prior}} y_k + 2 \sigma_\gamma.$$
+
+    Row by row: none depends on what else is in the batch.
+
+    Args:
+        model: theta.
+        s0: current states, standardised.
+        logged: plans of logged episodes, at least one.
+        keys: of each row's draws.
+    """
+
+    def one(row: tuple[Float[Array, "obs"], Key[Array, ""]]) -> Elites:
+        state, key = row
+        kept = best_of(logged.phi.mu, returns_from(model, state, logged))
+        drawn = jax.random.normal(key, (DRAWS, *logged.phi.mu.shape[1:]))
+        states = jnp.broadcast_to(state[None], (DRAWS, *state.shape))
+        varied = best_of(drawn, model.predicted_return(states, drawn))
+        sure = jnp.mean(kept.promise) > jnp.mean(varied.promise) + APART * model.critic.sigma_y()[0]
+        chosen: Elites = jax.tree.map(lambda a, b: jnp.where(sure, a, b), kept, varied)
+        return chosen
+
+    found: Elites = jax.lax.map(one, (s0, keys))
+    return found
+
+
+def best_of(epsilon: Float[Array, "candidates n_z dim"], promise: Float[Array, "candidates"]) -> Elites:
+    """The ELITES of the candidates that promise most, best first; of fewer, each as often as it takes."""
+    count = promise.shape[0]
+    most, place = jax.lax.top_k(promise, min(ELITES, count))
+    again = jnp.arange(ELITES) % count
+    return Elites(epsilon[place][again], most[again])
