@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key, UInt32
+from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 from numpy import ndarray
 
 from gac.acting.calibration import Calibration, read_calibration
@@ -23,10 +23,10 @@ from gac.data.blocks import LARGEST, usable
 from gac.data.standardise import Standardiser
 from gac.errors import UserError
 from gac.files import read_metadata, read_tree, write_text, write_tree
-from gac.inference.elites import elites
+from gac.inference.elites import Elites, elites, short_of
 from gac.inference.loop import Info
 from gac.inference.queries import Exploit, Query, Target
-from gac.inference.solve import solve
+from gac.inference.solve import either, solve
 from gac.inference.trust_region import Logged
 from gac.model.generator import PlanMemory
 from gac.model.joint import GAC, Phi
@@ -142,8 +142,10 @@ class Agent:
         predicted, memory = _read_out(self.model, s0, epsilon)
         weight = self.usual_guidance if query.guidance is None else query.guidance
         together = None
-        if isinstance(query, Exploit) and self._plans(query, weight) == "several":
-            predicted, together = _together(self.model, s0, self.logged, keys)
+        if isinstance(query, Exploit) and (query.plans or self.usual_plans(weight)) == "several":
+            short = self._short(query, s0, returns)
+            if short.any():
+                predicted, together = _together(self.model, s0, self.logged, keys, epsilon, short)
         raw = self.standardiser.raw_return
         trace = raw(np.zeros(0, np.float32) if info is None else info.mean_trace())
         promised = raw(np.asarray(predicted))
@@ -172,7 +174,10 @@ class Agent:
         ) -> Plans:
             keys = _keys(jnp.asarray(plan.seeds[rows]), jnp.asarray(number, jnp.uint32))
             epsilon, _, _ = solve(self.model, state, plan.query, self.logged, returns, target[rows], keys)
-            together = None if plan.together is None else _together(self.model, state, self.logged, keys)[1]
+            together = None
+            if plan.together is not None and isinstance(plan.query, Exploit):
+                short = self._short(plan.query, state, returns)
+                _, together = _together(self.model, state, self.logged, keys, epsilon, short)
             return Plans(epsilon, _read_out(self.model, state, epsilon)[1], together)
 
         return ReplanningPolicy(
@@ -199,13 +204,16 @@ class Agent:
             return 0.0
         return GUIDANCE_ON_WAYS if self._rests_are_episodes else GUIDANCE
 
-    @property
-    def usual_plans(self) -> str:
+    def usual_plans(self, guidance: float = 0.0) -> str:
         """Plans that an exploit query acts by which names none: several unless episodes begin anywhere.
 
-        What plans tell apart there is where to go, and the mean of two ways is none.
+        What plans tell apart there is where to go, and the mean of two ways is none. One plan is guided. And
+        one acts from where a logged plan returns about as much as was logged at best (`short_of`).
+
+        Args:
+            guidance: its weight.
         """
-        return "one" if self._begin_anywhere else "several"
+        return "one" if guidance > 0.0 or self._begin_anywhere else "several"
 
     @property
     def _begin_anywhere(self) -> bool:
@@ -220,11 +228,12 @@ class Agent:
         """Whether what is left of an episode may be one of the data's: if all are of one length, none is."""
         return len(set(self.facts.lengths[: self.facts.episodes - self.facts.collected])) > 1
 
-    def _plans(self, query: Exploit, guidance: float) -> str:
-        """One plan acts, or several."""
-        if query.plans is not None:
-            return query.plans
-        return "one" if guidance > 0.0 else self.usual_plans
+    def _short(
+        self, query: Exploit, s0: Float[Array, "batch obs"], returns: Float[ndarray, "episodes"]
+    ) -> Bool[Array, "batch"]:
+        """From which states several plans act; all, where the query says so."""
+        ceiling = jnp.float32(np.inf if query.plans == "several" else returns.max())
+        return _short_of(self.model, s0, self.logged, ceiling)
 
     def _guide(self, weight: float) -> Guide | None:
         """What plans are guided by; None for no guidance."""
@@ -310,14 +319,30 @@ def _read_out(
         return model.critic.mean(z_y), model.generator.remember(z_traj)
 
 
+_short_of = eqx.filter_jit(short_of)
+
+
 @eqx.filter_jit
 def _together(
-    model: GAC, s0: Float[Array, "batch obs"], logged: Logged, keys: Key[Array, "batch"]
+    model: GAC,
+    s0: Float[Array, "batch obs"],
+    logged: Logged,
+    keys: Key[Array, "batch"],
+    epsilon: Float[Array, "batch n_z dim"],
+    several: Bool[Array, "batch"],
 ) -> tuple[Float[Array, "batch"], list[PlanMemory]]:
-    """What several plans promise in the mean, and these as the generator reads them."""
+    """What several plans promise in the mean, and these as the generator reads them.
+
+    Rows that are not for several have the one plan of `epsilon` so many times.
+    """
     with float32_products():
-        epsilon, promise = elites(model, s0, logged, keys)
-        batch, plans = promise.shape
+        found = elites(model, s0, logged, keys)
+        batch, plans = found.promise.shape
+        own = Elites(
+            jnp.broadcast_to(epsilon[:, None], found.epsilon.shape),
+            jnp.broadcast_to(model.predicted_return(s0, epsilon)[:, None], found.promise.shape),
+        )
+        epsilon, promise = either(several, found, own)
         _, z_traj = model.prior(jnp.repeat(s0, plans, axis=0), epsilon.reshape(-1, *epsilon.shape[2:]))
         memory = model.generator.remember(z_traj)
         return jnp.mean(promise, axis=1), jax.tree.map(

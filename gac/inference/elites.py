@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from gac.inference.trust_region import Logged, returns_from
 from gac.model.joint import GAC
@@ -22,7 +22,7 @@ ELITES = 16
 DRAWS = 256
 """Plans of the prior that they are the best of."""
 APART = 2.0
-"""Standard deviations of the critic by which the logged plans must promise more to be preferred."""
+"""Standard deviations of the critic by which one thing promises surely more than another."""
 
 
 class Elites(NamedTuple):
@@ -61,6 +61,30 @@ def elites(model: GAC, s0: Float[Array, "batch obs"], logged: Logged, keys: Key[
         return chosen
 
     found: Elites = jax.lax.map(one, (s0, keys))
+    return found
+
+
+def short_of(
+    model: GAC, s0: Float[Array, "batch obs"], logged: Logged, ceiling: Float[Array, ""]
+) -> Bool[Array, "batch"]:
+    """Whether every logged plan surely returns less than the ceiling from a state: by more than 2 sigma_y.
+
+    Where one does not, its behaviour is known to go as far as any was seen to, and to mix others into it is a
+    risk for nothing: on Hopper the best of the prior's plans are of two gaits, and between them it falls.
+
+    Args:
+        model: theta.
+        s0: current states, standardised.
+        logged: plans of logged episodes, at least one.
+        ceiling: the best return of the data, standardised; infinity where that does not matter.
+    """
+
+    def one(state: Float[Array, "obs"]) -> Bool[Array, ""]:
+        most = jnp.max(returns_from(model, state, logged))
+        short: Bool[Array, ""] = most + APART * model.critic.sigma_y()[0] < ceiling
+        return short
+
+    found: Bool[Array, "batch"] = jax.lax.map(one, s0)
     return found
 
 

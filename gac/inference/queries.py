@@ -25,7 +25,7 @@ class Exploit:
             a return. 0: actions are p_beta's. Unless given, `Agent.usual_guidance`
             (`gac.acting.guidance`).
         plans: `one`, the one that the objective ends at, or `several`, which act by their mean action
-            (`gac.inference.elites`). Unless given, `Agent.usual_plans`, but one where it is guided.
+            (`gac.inference.elites`). Unless given, `Agent.usual_plans`.
     """
 
     name: ClassVar[str] = "exploit"

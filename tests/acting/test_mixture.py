@@ -3,11 +3,13 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
 
 import gac
+import gac.acting.agent as module
 from gac.acting.mixture import Mixture
 from gac.acting.policy import choose, empty_context
 from gac.errors import UserError
@@ -18,8 +20,10 @@ BATCH = 4
 
 @pytest.fixture(scope="module")
 def agent(trained):
-    """Whose episodes begin alike, so that several plans act by default."""
-    facts = dataclasses.replace(trained.agent.facts, first_std=(0.0,) * tiny.OBSERVATION_DIM)
+    """Whose episodes begin alike and whose best return is out of reach: several plans act by default."""
+    facts = trained.agent.facts
+    returns = (max(facts.returns) + 100.0 * float(np.std(facts.returns)), *facts.returns[1:])
+    facts = dataclasses.replace(facts, first_std=(0.0,) * tiny.OBSERVATION_DIM, returns=returns)
     old = trained.agent
     return gac.Agent(old.model, old.logged, old.standardiser, old.config, facts)
 
@@ -63,7 +67,7 @@ def test_what_is_predicted_is_what_they_promise_in_the_mean(agent, first):
     # The single plan is there as well, the same.
     assert tiny.same(one.epsilon, several.epsilon)
     assert np.abs(several.predicted_returns - one.predicted_returns).min() > 0.0
-    again = agent.plan(first[1:2], gac.Exploit(plans="several"), seed=1)
+    again = agent.plan(first[1:2], gac.Exploit(), seed=1)
     np.testing.assert_allclose(again.predicted_returns, several.predicted_returns[1:2], rtol=1e-4)
 
 
@@ -71,7 +75,8 @@ def test_several_act_where_episodes_begin_alike_and_one_where_they_begin_anywher
     spread = tuple(agent.standardiser.observation_std.astype(float))
     facts = dataclasses.replace(agent.facts, first_std=spread)
     anywhere = gac.Agent(agent.model, agent.logged, agent.standardiser, agent.config, facts)
-    assert (agent.usual_plans, anywhere.usual_plans) == ("several", "one")
+    assert (agent.usual_plans(), anywhere.usual_plans()) == ("several", "one")
+    assert agent.usual_plans(guidance=1.0) == "one"
     assert agent.plan(first).together is not None
     assert anywhere.plan(first).together is None
     assert anywhere.plan(first, gac.Exploit(guidance=0.0)).together is None
@@ -79,6 +84,22 @@ def test_several_act_where_episodes_begin_alike_and_one_where_they_begin_anywher
     assert agent.plan(first, gac.Exploit(guidance=1.0)).together is None
     for query in (gac.Explore(), gac.Target(110.0), gac.Prior()):
         assert agent.plan(first, query).together is None
+
+
+def test_one_plan_acts_where_a_logged_one_returns_about_the_best_of_the_data(agent, first, monkeypatch):
+    """Row by row: what the others need changes no action of it."""
+    near = dataclasses.replace(agent.facts, returns=(-1e3,) * agent.facts.episodes)
+    enough = gac.Agent(agent.model, agent.logged, agent.standardiser, agent.config, near)
+    assert enough.plan(first).together is None
+    assert enough.plan(first, gac.Exploit(plans="several")).together is not None
+    monkeypatch.setattr(module, "_short_of", lambda *_: jnp.arange(BATCH) % 2 == 0)
+    mixed, one = agent.plan(first), agent.plan(first, gac.Exploit(plans="one"))
+    several = agent.plan(first, gac.Exploit(plans="several"))
+    for plan, rows in ((one, slice(1, None, 2)), (several, slice(0, None, 2))):
+        np.testing.assert_allclose(mixed.predicted_returns[rows], plan.predicted_returns[rows], rtol=1e-5)
+    acted = [np.asarray(agent.policy(plan)(first)) for plan in (mixed, one)]
+    np.testing.assert_allclose(acted[0][1::2], acted[1][1::2], atol=1e-5)
+    assert np.abs(acted[0][::2] - acted[1][::2]).max() > 1e-3
 
 
 def test_it_acts_alike_in_halves_and_where_no_new_plan_is_due(agent, first):

@@ -206,7 +206,7 @@ def test_batching_and_permuting_environments_change_nothing(agent, first, monkey
         own = agent.policy(rows_of(plan, rows), gac.Trigger(0.05))
         own_actions, own_counts = run(own, path[:, rows])
         np.testing.assert_array_equal(own_counts, counts[:, rows])
-        np.testing.assert_allclose(own._epsilon, np.asarray(whole._epsilon)[rows], atol=0.02)
+        np.testing.assert_allclose(own._plans.epsilon, np.asarray(whole._plans.epsilon)[rows], atol=0.02)
         np.testing.assert_allclose(own_actions, actions[:, rows], atol=1e-3)
 
 

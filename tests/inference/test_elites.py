@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tiny
 
-from gac.inference.elites import APART, DRAWS, ELITES, best_of, elites
+from gac.inference.elites import APART, DRAWS, ELITES, best_of, elites, short_of
 from gac.inference.trust_region import Logged, returns_from
 from gac.model.joint import GAC, Phi
 
@@ -68,6 +68,18 @@ def test_logged_plans_are_taken_where_they_promise_more_by_two_standard_deviatio
             eqx.tree_at(lambda m: m.critic.sigma_y.log_value, model, log_sigma), state, logged, key
         )
         np.testing.assert_allclose(found.epsilon[0], expected, atol=1e-6)
+
+
+def test_all_logged_plans_fall_short_where_the_best_is_surely_below_the_ceiling(model, s0):
+    logged, sigma_y = logged_plans(40, 0.0), float(model.critic.sigma_y()[0])
+    best = np.array([np.max(returns_from(model, state, logged)) for state in s0])
+    order = np.argsort(best)
+    assert np.diff(best[order]).min() > 1e-3, "the states tell nothing apart"
+    line = best + APART * sigma_y
+    between = 0.5 * (line[order[0]] + line[order[1]])
+    assert short_of(model, s0, logged, jnp.float32(between)).tolist() == (best == best.min()).tolist()
+    assert short_of(model, s0, logged, jnp.float32(jnp.inf)).all()
+    assert not short_of(model, s0, logged, jnp.float32(best.min())).any()
 
 
 def test_no_row_depends_on_the_others(model, s0, keys):
