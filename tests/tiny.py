@@ -75,3 +75,21 @@ def same(a, b):
         np.asarray(x).dtype == np.asarray(y).dtype and np.array_equal(x, y)
         for x, y in zip(*leaves, strict=True)
     )
+
+
+def check_acts_alike(agent, first, plan, other):
+    """Whole, in halves, and where no new plan is due: the same actions, and not those of another plan."""
+    import gac
+
+    middle = len(first) // 2
+    whole, (one, two) = agent.policy(plan), agent.policy(plan).halves()
+    every, different = agent.policy(plan, gac.Every(100)), agent.policy(other)
+    apart = 0.0
+    for step in range(4):
+        seen = first + 0.1 * step
+        action = whole(seen)
+        parts = np.concatenate([one(seen[:middle]), two(seen[middle:])])
+        np.testing.assert_allclose(action, parts, atol=1e-5)
+        np.testing.assert_allclose(action, every(seen), atol=1e-5)
+        apart = max(apart, np.abs(action - different(seen)).max())
+    assert apart > 1e-3

@@ -129,6 +129,11 @@ def _record_notes(run: Run, record: Evaluation) -> list[str]:
         found.append(f"evaluated on {env}, the data is from {data_env}; their returns may not compare.")
     if record.normalized_mean is None:
         found.append(f"{env} has no reference scores, so the return is not normalised.")
+    if record.plans == "several":
+        found.append(
+            "several plans act together, by their mean action, and may achieve more than they promise in the "
+            "mean, which is what is predicted; the curve of inference is that of the one plan beside them."
+        )
     if ratio is not None and ratio > 1.5:
         found.append(
             f"promises {ratio:.1f} times what it achieves; its plans have left what the model knows."

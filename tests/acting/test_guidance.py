@@ -78,19 +78,8 @@ def test_plans_are_read_from_the_last_state_at_which_an_episode_may_begin(traine
 
 def test_a_guided_policy_acts_alike_in_halves_and_under_a_trigger_that_is_not_due(trained):
     agent, first = trained.agent, trained.episodes.observations[trained.episodes.starts[:4]]
-    plan = agent.plan(first, gac.Exploit(guidance=2.0))
-    whole = agent.policy(plan)
-    one, two = agent.policy(plan).halves()
-    every = agent.policy(plan, gac.Every(100))
-    plain = agent.policy(agent.plan(first, gac.Exploit(guidance=0.0)))
-    differs = False
-    for step in range(4):
-        seen = first + 0.1 * step
-        action = whole(seen)
-        np.testing.assert_allclose(action, np.concatenate([one(seen[:2]), two(seen[2:])]), atol=1e-5)
-        np.testing.assert_allclose(action, every(seen), atol=1e-5)
-        differs |= not np.allclose(action, plain(seen), atol=1e-3)
-    assert differs
+    guided, plain = (agent.plan(first, gac.Exploit(guidance=weight)) for weight in (2.0, 0.0))
+    tiny.check_acts_alike(agent, first, guided, plain)
 
 
 def with_facts(agent, **facts):

@@ -103,20 +103,7 @@ def test_one_plan_acts_where_a_logged_one_returns_about_the_best_of_the_data(age
 
 
 def test_it_acts_alike_in_halves_and_where_no_new_plan_is_due(agent, first):
-    plan = agent.plan(first)
-    whole, (one, two) = agent.policy(plan), agent.policy(plan).halves()
-    every, single = (
-        agent.policy(plan, gac.Every(100)),
-        agent.policy(agent.plan(first, gac.Exploit(plans="one"))),
-    )
-    differs = False
-    for step in range(4):
-        seen = first + 0.1 * step
-        action = whole(seen)
-        np.testing.assert_allclose(action, np.concatenate([one(seen[:2]), two(seen[2:])]), atol=1e-5)
-        np.testing.assert_allclose(action, every(seen), atol=1e-5)
-        differs |= not np.allclose(action, single(seen), atol=1e-3)
-    assert differs
+    tiny.check_acts_alike(agent, first, agent.plan(first), agent.plan(first, gac.Exploit(plans="one")))
 
 
 def test_new_plans_within_an_episode_are_several_again(agent, first):

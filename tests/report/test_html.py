@@ -62,7 +62,9 @@ def test_the_same_run_gives_the_same_page(run):
 
 def test_the_page_is_honest(tmp_path):
     queries = {
-        "exploit": evaluation("exploit", episodes=5, env_id="Hopper-v4", mean=900.0, converged=0.4),
+        "exploit": evaluation(
+            "exploit", episodes=5, env_id="Hopper-v4", mean=900.0, converged=0.4, plans="several"
+        ),
         "prior": evaluation("prior", normalized_mean=None, normalized_std=None),
     }
     run = write_run(tmp_path / "run", queries, lines=[metrics(5)[0] | {"kl": float("inf")}])
@@ -75,6 +77,7 @@ def test_the_page_is_honest(tmp_path):
         "exploit: 5 episodes only",
         "exploit: evaluated on Hopper-v4, the data is from Hopper-v5",
         "exploit: promises 2.",
+        "exploit: several plans act together",
         "exploit: 40% of the plans met the stop threshold",
         "prior: Hopper-v5 has no reference scores",
         "The last line of metrics.jsonl was cut off",
