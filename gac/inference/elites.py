@@ -4,7 +4,7 @@ Which of the plans that promise alike the actor can carry out, no promise tells:
 an ascent ends at one of them. Behaviours that were logged differ in when they fail, too, so that the mean of
 their actions fails less often than any of them (docs/research.md).
 
-The draws and their best sixteenth are those of the cross-entropy method: R. Rubinstein, Methodology and
+The draws and their best eighth are those of the cross-entropy method: R. Rubinstein, Methodology and
 Computing in Applied Probability 1999.
 """
 
@@ -17,11 +17,11 @@ from jaxtyping import Array, Bool, Float, Key
 from gac.inference.trust_region import Logged, returns_from
 from gac.model.joint import GAC
 
-ELITES = 16
+ELITES = 32
 """Plans that act together."""
 DRAWS = 256
 """Plans of the prior that they are the best of."""
-APART = 2.0
+APART = 3.0
 """Standard deviations of the critic by which one thing promises surely more than another."""
 
 
@@ -39,7 +39,7 @@ def elites(model: GAC, s0: Float[Array, "batch obs"], logged: Logged, keys: Key[
     Plans of the prior are the more varied: the kept ones are of the episodes that returned most, which may be
     of a single behaviour. They are taken unless the critic is sure that logged plans are better,
 
-    $$\frac1K \sum_{k \in \text{logged}} y_k > \frac1K \sum_{k \in \text{prior}} y_k + 2 \sigma_\gamma.$$
+    $$\frac1K \sum_{k \in \text{logged}} y_k > \frac1K \sum_{k \in \text{prior}} y_k + 3 \sigma_\gamma.$$
 
     Row by row: none depends on what else is in the batch.
 
@@ -67,7 +67,7 @@ def elites(model: GAC, s0: Float[Array, "batch obs"], logged: Logged, keys: Key[
 def short_of(
     model: GAC, s0: Float[Array, "batch obs"], logged: Logged, ceiling: Float[Array, ""]
 ) -> Bool[Array, "batch"]:
-    """Whether every logged plan surely returns less than the ceiling from a state: by more than 2 sigma_y.
+    """Whether every logged plan surely returns less than the ceiling from a state: by more than 3 sigma_y.
 
     Where one does not, its behaviour is known to go as far as any was seen to, and to mix others into it is a
     risk for nothing: on Hopper the best of the prior's plans are of two gaits, and between them it falls.

@@ -52,7 +52,7 @@ def test_they_are_the_best_of_the_priors_plans(model, s0, keys):
     assert len(np.unique(np.asarray(found.epsilon[:, :, 0, 0]))) == ROWS * ELITES
 
 
-def test_logged_plans_are_taken_where_they_promise_more_by_two_standard_deviations(model, s0, keys):
+def test_logged_plans_are_taken_where_they_promise_more_by_three_standard_deviations(model, s0, keys):
     state, key = s0[:1], keys[:1]
     many = jax.random.normal(jax.random.key(7), (50 * DRAWS, *logged_plans(1, 0.0).phi.mu.shape[1:]))
     promise = model.predicted_return(jnp.tile(state, (len(many), 1)), many)
