@@ -116,7 +116,7 @@ class Evaluation:
     guidance: float | None = None
     """Weight of the guidance that plans were acted out with; None in older records, which knew none."""
     plans: str | None = None
-    """How many plans acted, one or several; None for queries but exploit, and in older records: one."""
+    """How many plans acted, one or several; None for all but exploit, and in older records."""
 
     def to_json(self) -> str:
         """The record as JSON text."""
@@ -229,7 +229,7 @@ def read_facts(path: Path) -> DataFacts:
     fields = Fields.parse(read_text(path), str(path))
     facts = DataFacts(
         name=fields.words("name"),
-        env_id=None if fields.raw.get("env_id") is None else fields.words("env_id"),
+        env_id=fields.maybe_words("env_id"),
         episodes=fields.whole("episodes"),
         steps=fields.whole("steps"),
         returns=fields.numbers("returns"),
@@ -274,12 +274,12 @@ def read_evaluation(text: str, where: str, stem: str | None = None) -> Evaluatio
         query_steps=fields.maybe_number("query_steps"),
         y_star=fields.maybe_number("y_star"),
         replan=fields.words("replan") if "replan" in fields.raw else "never",
-        disturb=None if fields.raw.get("disturb") is None else fields.words("disturb"),
         replans=tuple(map(int, fields.numbers("replans"))) if "replans" in fields.raw else (),
         replan_seconds=fields.number("replan_seconds") if "replan_seconds" in fields.raw else 0.0,
         ms_per_step=fields.maybe_number("ms_per_step"),
-        near=None if fields.raw.get("near") is None else fields.words("near"),
-        plans=None if fields.raw.get("plans") is None else fields.words("plans"),
+        disturb=fields.maybe_words("disturb"),
+        near=fields.maybe_words("near"),
+        plans=fields.maybe_words("plans"),
         **{name: fields.maybe_number(name) for name in ("kl_weight", "quantile", "delta_y", "guidance")},
     )
     if record.replans and len(record.replans) != len(record.returns):
@@ -343,6 +343,9 @@ class Fields:
         if not isinstance(value, str) or not value:
             raise self._refuse(key, "text")
         return value
+
+    def maybe_words(self, key: str) -> str | None:
+        return None if self.raw.get(key) is None else self.words(key)
 
     def number(self, key: str) -> float:
         value = self.raw.get(key)
