@@ -28,9 +28,10 @@ from gac.inference.loop import Info
 from gac.inference.queries import Exploit, Query, Target
 from gac.inference.solve import either, solve
 from gac.inference.trust_region import Logged
+from gac.json_fields import read_text
 from gac.model.generator import PlanMemory
 from gac.model.joint import GAC, Phi
-from gac.records import DataFacts, read_facts, read_text
+from gac.records import DataFacts, read_facts
 
 MODEL_SCHEMA = "5"
 GUIDANCE = 1.0

@@ -27,8 +27,8 @@ from gac.acting.watch import MEMORY_STEPS, SIGNALS
 from gac.config import MOST_HELDOUT
 from gac.errors import UserError
 from gac.files import write_text
+from gac.json_fields import Fields, read_text
 from gac.model.joint import GAC
-from gac.records import Fields, read_text
 
 FILE = "calibration.json"
 SCHEMA = 4

@@ -14,9 +14,10 @@ from numpy import ndarray
 from gac.acting.scores import normalized_score
 from gac.data.episodes import Episodes
 from gac.errors import UserError
+from gac.json_fields import read_text
 from gac.online.collected import Collected, aims_together
 from gac.online.targets import Outcome, Targets, reached, weighted_quantile
-from gac.records import Evaluation, read_evaluation, read_text
+from gac.records import Evaluation, read_evaluation
 
 SCHEMA_VERSION = 1
 QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.8, 0.9, 1.0)

@@ -12,18 +12,17 @@ from jaxtyping import Float
 
 from gac.config import Config, OnlineConfig
 from gac.errors import UserError
+from gac.json_fields import is_number, read_text
 from gac.online.folder import existing
 from gac.online.record import StageRecord, read_record, record_path
 from gac.records import (
     Consistency,
     DataFacts,
     Evaluation,
-    is_number,
     read_consistency,
     read_evaluation,
     read_facts,
     read_online,
-    read_text,
 )
 
 QUERIES = ("exploit", "explore", "target", "prior")

@@ -16,7 +16,7 @@ from gac.data.blocks import blocks
 from gac.data.episodes import Episodes
 from gac.errors import UserError
 from gac.files import read_metadata, read_tree, write_text, write_tree
-from gac.records import read_text
+from gac.json_fields import read_text
 from gac.training.update import TrainState
 
 STATE_SCHEMA = "2"
