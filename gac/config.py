@@ -173,6 +173,9 @@ class OnlineConfig:
     """Share of an episode in what is learned: its rank by return, 0 to 1, to this power; 0 for all alike."""
     new_share: float = 0.25
     """Share of what is learned that is kept for the episodes of the newest stage."""
+    own_share: float = 0.1
+    """Largest share, in what the generator learns, of episodes that it acted in itself, not guided: it has
+    nothing to learn from its own mean actions, and forgets the rest."""
     eval_episodes: int = 100
     """Episodes of exploit that judge each stage."""
     step_seconds: float = 60.0
@@ -206,6 +209,8 @@ class OnlineConfig:
             raise UserError(
                 f"quantile is {self.quantile} and new_share {self.new_share}, expected at least 0 and below 1"
             )
+        if not 0.0 < self.own_share <= 1.0:
+            raise UserError(f"own_share is {self.own_share}, expected more than 0 and at most 1")
         if not (self.return_power >= 0.0 and self.delta_y >= 0.0):
             raise UserError(
                 f"return_power is {self.return_power} and delta_y {self.delta_y}, expected 0 or more"
@@ -223,10 +228,11 @@ NEAR = ("prior", "logged", "both")
 """What a plan that aims at a return may be held near."""
 
 
-def check_guidance(guidance: float | None) -> None:
-    """Refuse a weight of guidance that is none."""
-    if guidance is not None and not 0.0 <= guidance < math.inf:
-        raise UserError(f"guidance is {guidance}, expected a finite number, 0 or more; try 1")
+def check_guidance(guidance: float | tuple[float, ...] | None) -> None:
+    """Refuse a weight of guidance, or one of several, that is none."""
+    for weight in guidance if isinstance(guidance, tuple) else (guidance,):
+        if weight is not None and not 0.0 <= weight < math.inf:
+            raise UserError(f"guidance is {weight}, expected a finite number, 0 or more; try 1")
 
 
 def _strict(cls: type, raw: Any, where: str) -> Any:

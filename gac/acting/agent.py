@@ -1,6 +1,7 @@
 """The agent: a trained model with everything that planning and acting need."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,8 +64,8 @@ class Plan(NamedTuple):
     """What was asked; a new plan within the episode asks the same."""
     seeds: UInt32[ndarray, "batch"]
     """Of the draws of this plan and of such new ones, one per row."""
-    guidance: float
-    """Weight w of the guidance that it is acted out with."""
+    guidance: Float[ndarray, "batch"]
+    """Weight w of the guidance that each is acted out with."""
     together: list[PlanMemory] | None
     """Plans that act by their mean action, leaves `(batch, plans, ...)`; None where the one above acts."""
 
@@ -142,15 +143,16 @@ class Agent:
         epsilon, phi, info = solve(self.model, s0, query, self.logged, returns, target, keys)
         predicted, memory = _read_out(self.model, s0, epsilon)
         weight = self.usual_guidance if query.guidance is None else query.guidance
+        guidance = _for_each("guidance", weight, len(first))
         together = None
-        if isinstance(query, Exploit) and (query.plans or self.usual_plans(weight)) == "several":
+        if isinstance(query, Exploit) and (query.plans or self.usual_plans(float(guidance[0]))) == "several":
             short = self._short(query, s0, returns)
             if short.any():
                 predicted, together = _together(self.model, s0, self.logged, keys, epsilon, short)
         raw = self.standardiser.raw_return
         trace = raw(np.zeros(0, np.float32) if info is None else info.mean_trace())
         promised = raw(np.asarray(predicted))
-        return Plan(memory, promised, epsilon, info, trace, single, phi, query, seeds, weight, together)
+        return Plan(memory, promised, epsilon, info, trace, single, phi, query, seeds, guidance, together)
 
     def policy(self, plan: Plan, replan: Replan | None = None) -> Policy | ReplanningPolicy:
         """The policy p_beta(a_t | context, z_traj) of a plan, with an empty context.
@@ -236,9 +238,9 @@ class Agent:
         ceiling = jnp.float32(np.inf if query.plans == "several" else returns.max())
         return _short_of(self.model, s0, self.logged, ceiling)
 
-    def _guide(self, weight: float) -> Guide | None:
-        """What plans are guided by; None for no guidance."""
-        if weight == 0.0:
+    def _guide(self, weight: Float[ndarray, "batch"]) -> Guide | None:
+        """What plans are guided by; None where none is guided."""
+        if not weight.any():
             return None
         if not self._rests_are_episodes:
             nowhere = jnp.full(self.observation_dim, jnp.inf)
@@ -252,10 +254,8 @@ class Agent:
     ) -> tuple[Float[ndarray, "episodes"], Float[ndarray, "count"]]:
         """Returns of the data, and the return that a target query aims at with each plan, standardised."""
         units = self.standardiser.standardise_return
-        y_star = np.asarray(query.y_star if isinstance(query, Target) else np.nan, np.float32)
-        if y_star.shape not in ((), (count,)):
-            raise UserError(f"y_star has {len(y_star)} values, expected one, or one for each of {count}")
-        return units(np.asarray(self.facts.returns, np.float32)), units(np.broadcast_to(y_star, count))
+        y_star = _for_each("y_star", query.y_star if isinstance(query, Target) else math.nan, count)
+        return units(np.asarray(self.facts.returns, np.float32)), units(y_star)
 
     def save(self, folder: str | Path) -> None:
         """Write config.json, data.json and model.safetensors: enough to act without the data.
@@ -275,6 +275,14 @@ class Agent:
         write_tree(folder / "model.safetensors", arrays, metadata)
         if self.calibration is not None:
             self.calibration.save(folder)
+
+
+def _for_each(name: str, value: float | tuple[float, ...], count: int) -> Float[ndarray, "count"]:
+    """One value for each first observation of a batch."""
+    values = np.asarray(value, np.float32)
+    if values.shape not in ((), (count,)):
+        raise UserError(f"{name} has {len(values)} values, expected one, or one for each of {count}")
+    return np.broadcast_to(values, count)
 
 
 def load(folder: str | Path) -> Agent:

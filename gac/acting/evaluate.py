@@ -194,7 +194,7 @@ def summarised(
         replans=tuple(replans.tolist()),
         replan_seconds=sum(played.replan_seconds for played in groups),
         ms_per_step=1e3 * sum(played.policy_seconds for played in groups) / float(steps.sum()),
-        guidance=plans[0].guidance,
+        guidance=None if isinstance(query.guidance, tuple) else float(plans[0].guidance[0]),
         plans=None if "plans" not in asked else "one" if plans[0].together is None else "several",
         **{name: asked.get(name) for name in ("kl_weight", "quantile", "delta_y", "near")},
     )

@@ -25,6 +25,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
+from numpy import ndarray
 
 from gac.acting.policy import Context, advance, empty_context, see
 from gac.config import ModelConfig
@@ -39,8 +40,8 @@ OTHERS = 4
 class Guide(NamedTuple):
     """What guided acting needs beside the plan."""
 
-    weight: Float[Array, ""]
-    """w; 0 is no guidance, only plans from where an episode may begin."""
+    weight: Float[Array, "batch"]
+    """w of each plan; 0 is no guidance, only plans from where an episode may begin."""
     others: Float[Array, "others n_z dim"]
     """epsilon_k."""
     lowest: Float[Array, "obs"]
@@ -50,11 +51,15 @@ class Guide(NamedTuple):
 
     @classmethod
     def new(
-        cls, weight: float, config: ModelConfig, lowest: Float[Array, "obs"], highest: Float[Array, "obs"]
+        cls,
+        weight: Float[ndarray, "batch"],
+        config: ModelConfig,
+        lowest: Float[Array, "obs"],
+        highest: Float[Array, "obs"],
     ) -> "Guide":
         """With the same draws every time."""
-        shape = (OTHERS, config.latent_tokens, config.embed_dim)
-        return cls(jnp.float32(weight), jax.random.normal(jax.random.key(0), shape), lowest, highest)
+        others = jax.random.normal(jax.random.key(0), (OTHERS, config.latent_tokens, config.embed_dim))
+        return cls(jnp.asarray(weight, jnp.float32), others, lowest, highest)
 
     def may_begin(self, state: Float[Array, "batch obs"]) -> Bool[Array, "batch"]:
         """Whether every dimension is within what the data's first states span."""
@@ -93,7 +98,8 @@ class Guided(NamedTuple):
 
     def rows(self, some: slice) -> "Guided":
         """Some of the plans."""
-        return self._replace(epsilon=self.epsilon[some])
+        guide = self.guide._replace(weight=self.guide.weight[some])
+        return self._replace(epsilon=self.epsilon[some], guide=guide)
 
     def choose(
         self, context: GuidedContext, state: Float[Array, "batch obs"]
@@ -122,5 +128,5 @@ def choose_guided(
     memory = model.generator.remember(model.prior(for_each_plan(begin), noise)[1])
     means = model.generator.act(memory, *map(for_each_plan, (states, context.seen.actions, valid)))
     own, *others = jnp.split(means, plans)
-    action = jnp.clip(own + guide.weight * (own - sum(others) / len(others)), -1.0, 1.0)
+    action = jnp.clip(own + guide.weight[:, None] * (own - sum(others) / len(others)), -1.0, 1.0)
     return GuidedContext(advance(context.seen, states, valid, action), begin), action

@@ -78,13 +78,13 @@ class Target:
             agent keeps, drawn by how well what it returns explains y*; `both`: for each plan one of these, by
             the toss of a coin. The logged plans are of the best episodes, so none is found near them for a
             low return.
-        guidance: as of `Exploit`.
+        guidance: as of `Exploit`; a tuple gives each first observation of a batch one of its own.
     """
 
     name: ClassVar[str] = "target"
     y_star: float | tuple[float, ...]
     near: str = "prior"
-    guidance: float | None = None
+    guidance: float | tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         check_guidance(self.guidance)

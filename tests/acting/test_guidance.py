@@ -39,7 +39,7 @@ def nothing_seen(begin=0.0):
 
 
 def guide(weight, reach=EVERYWHERE):
-    return Guide.new(weight, tiny.MODEL, -reach, reach)
+    return Guide.new(np.broadcast_to(weight, BATCH), tiny.MODEL, -reach, reach)
 
 
 def mean_of(model, noise, context, state, begin):
@@ -94,9 +94,8 @@ def test_plans_are_guided_where_the_data_begin_anywhere_unless_told(trained):
 
     def usual(**facts):
         other = with_facts(agent, **facts)
-        return [
-            other.plan(first, query).guidance for query in (gac.Exploit(), gac.Target(110.0), gac.Prior())
-        ]
+        queries = gac.Exploit(), gac.Target(110.0), gac.Prior()
+        return [other.plan(first, query).guidance.item() for query in queries]
 
     assert len(set(agent.facts.lengths)) > 1
     assert usual(first_std=spread) == [GUIDANCE_ON_WAYS, GUIDANCE_ON_WAYS, 0.0]
@@ -105,7 +104,26 @@ def test_plans_are_guided_where_the_data_begin_anywhere_unless_told(trained):
     assert usual(first_std=spread, collected=2) == [0.0, 0.0, 0.0]
     assert usual(first_std=(0.3 * spread[0], *spread[1:])) == [0.0, 0.0, 0.0]
     assert usual(first_std=()) == [0.0, 0.0, 0.0]
-    assert agent.plan(first, gac.Exploit(guidance=3.0)).guidance == 3.0
+    assert agent.plan(first, gac.Exploit(guidance=3.0)).guidance.item() == 3.0
+
+
+def test_each_plan_may_have_a_weight_of_its_own(trained):
+    """Whole and in halves, as plans of one weight each; 0 beside others is no guidance."""
+    agent, first = trained.agent, trained.episodes.observations[trained.episodes.starts[:4]]
+    weights = (0.0, 1.0, 4.0, 64.0)
+    mixed = agent.plan(first, gac.Target(110.0, guidance=weights))
+    np.testing.assert_array_equal(mixed.guidance, weights)
+    acted = agent.policy(mixed)(first)
+    halves = [half(part) for half, part in zip(agent.policy(mixed).halves(), np.split(first, 2), strict=True)]
+    np.testing.assert_array_equal(np.concatenate(halves), acted)
+    alone = [agent.policy(agent.plan(first, gac.Target(110.0, guidance=w)))(first) for w in weights]
+    for row in range(4):
+        np.testing.assert_allclose(acted[row], alone[row][row], atol=1e-5)
+    assert np.abs(acted[2] - alone[0][2]).max() > 1e-3
+    with pytest.raises(UserError, match="guidance has 2 values, expected one, or one for each of 4"):
+        agent.plan(first, gac.Target(110.0, guidance=(1.0, 2.0)))
+    with pytest.raises(UserError, match="guidance is -1"):
+        gac.Target(110.0, guidance=(1.0, -1.0))
 
 
 def test_a_plan_of_whole_episodes_of_one_length_is_read_from_the_first_state_alone(trained):

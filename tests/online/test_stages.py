@@ -11,6 +11,7 @@ from staged import BATCH, ENV_ID, SETTINGS
 
 import gac
 from gac.errors import UserError
+from gac.online import stages
 from gac.online.collected import Collected
 from gac.online.record import read_record
 from gac.training.offline import Trainer
@@ -79,13 +80,43 @@ def test_plans_do_not_change_until_the_stage_is_over(trained, tmp_path):
     assert not np.array_equal(resumed.plans(FIRST)[0].epsilon, plan.epsilon)
 
 
-@pytest.mark.parametrize(("near", "guidance"), [("logged", None), ("prior", 0.0), ("both", 3.0)])
+@pytest.mark.parametrize(("near", "guidance"), [("logged", 0.5), ("prior", 0.0), ("both", 3.0)])
 def test_plans_are_held_and_guided_as_the_settings_say(near, guidance, trained, tmp_path):
     config = dataclasses.replace(CONFIG, near=near, guidance=guidance)
     online = gac.Online(trained.agent, trained.episodes, tmp_path / "run", config, env_id=ENV_ID)
     plan, aims = online.plans(FIRST)
     assert plan.query == gac.Target(tuple(aims.y_plus.tolist()), near, guidance)
-    assert plan.guidance == (trained.agent.usual_guidance if guidance is None else guidance)
+    np.testing.assert_array_equal(plan.guidance, np.full(BATCH, guidance))
+    np.testing.assert_array_equal(aims.guidance, plan.guidance)
+
+
+def test_where_guidance_is_usual_plans_that_collect_have_all_of_its_weights(trained, tmp_path, monkeypatch):
+    """Until something was learned from what guided plans did."""
+    online = begun(trained, tmp_path / "run")
+    monkeypatch.setattr(gac.Agent, "usual_guidance", 1.0)
+    many = np.repeat(FIRST, 16, axis=0)
+    plan, aims = online.plans(many)
+    assert set(plan.guidance) == {1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0}
+    np.testing.assert_array_equal(aims.guidance, plan.guidance)
+    assert plan.query == gac.Target(tuple(aims.y_plus.tolist()), "both", tuple(plan.guidance.tolist()))
+    again = online.plans(many)[0]
+    np.testing.assert_array_equal(again.guidance, plan.guidance)
+    monkeypatch.setattr(gac.Agent, "usual_guidance", 0.0)
+    assert not online.plans(FIRST)[0].guidance.any()
+
+
+def test_the_actor_learns_little_from_what_it_did_by_itself(trained, tmp_path, monkeypatch):
+    """Not of guided episodes, nor of those that others played."""
+    online, made = begun(trained, tmp_path / "run"), []
+    monkeypatch.setattr(stages, "Trainer", lambda *args: made.append(args[3]) or Trainer(*args))
+    _, aims = online.plans(FIRST)
+    guided = aims._replace(guidance=np.array([1.0, 0.0, 64.0, 0.0]))
+    online.add(tiny.make_episodes(BATCH, seed=3), guided)
+    online.add(tiny.make_episodes(2, seed=4))
+    online.train()
+    (how,) = made
+    assert how.own.tolist() == [False] * (len(how.own) - 6) + [False, True, False, True, False, False]
+    assert how.own_share == CONFIG.own_share == 0.1
 
 
 def test_what_does_not_fit_is_refused(trained, tmp_path):
@@ -119,6 +150,8 @@ def test_settings_that_cannot_work_are_refused_by_name():
         ({"targets": "best"}, "targets"),
         ({"quantile": 1.0}, "quantile"),
         ({"new_share": 1.0}, "new_share"),
+        ({"own_share": 0.0}, "own_share is 0.0, expected more than 0 and at most 1"),
+        ({"own_share": 1.5}, "own_share"),
         ({"return_power": -1.0}, "return_power"),
         ({"guidance": -1.0}, "guidance is -1.0"),
         ({"near": "region"}, "near is 'region', expected one of prior, logged, both"),
