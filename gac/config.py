@@ -168,14 +168,12 @@ class OnlineConfig:
     both, each plan one of the two by the toss of a coin."""
     guidance: float | None = None
     """How much more than in the data plans tell in what is done, whenever the stages act; unless given, as
-    `gac evaluate` has it: only before anything is learned, and only where episodes begin anywhere."""
+    `gac evaluate` has it: only before anything is learned, and only where episodes begin anywhere. Where
+    these are all of one length as well, plans that collect have 1, 2, 4 and so on up to 64, each its own."""
     return_power: float = 2.0
     """Share of an episode in what is learned: its rank by return, 0 to 1, to this power; 0 for all alike."""
     new_share: float = 0.25
     """Share of what is learned that is kept for the episodes of the newest stage."""
-    own_share: float = 0.1
-    """Largest share, in what the generator learns, of episodes that it acted in itself, not guided: it has
-    nothing to learn from its own mean actions, and forgets the rest."""
     eval_episodes: int = 100
     """Episodes of exploit that judge each stage."""
     step_seconds: float = 60.0
@@ -209,8 +207,6 @@ class OnlineConfig:
             raise UserError(
                 f"quantile is {self.quantile} and new_share {self.new_share}, expected at least 0 and below 1"
             )
-        if not 0.0 < self.own_share <= 1.0:
-            raise UserError(f"own_share is {self.own_share}, expected more than 0 and at most 1")
         if not (self.return_power >= 0.0 and self.delta_y >= 0.0):
             raise UserError(
                 f"return_power is {self.return_power} and delta_y {self.delta_y}, expected 0 or more"

@@ -37,7 +37,7 @@ def calls(monkeypatch):
 
 @pytest.mark.parametrize("field", NUMBERS, ids=lambda field: field.name)
 def test_every_setting_is_a_flag(field, calls, tmp_path):
-    value = "0.5" if field.name in ("quantile", "new_share", "own_share") else "7"
+    value = "0.5" if field.name in ("quantile", "new_share") else "7"
     flag = "--" + field.name.replace("_", "-")
     assert cli.main(["finetune", "run", "--out", str(tmp_path / "out"), flag, value]) == 0
     config = calls.made[0].config

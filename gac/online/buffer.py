@@ -99,7 +99,6 @@ def lesson(
     buffer: Episodes,
     offline: int,
     newest: int,
-    own: Bool[ndarray, "collected"],
     standardiser: Standardiser,
     config: Config,
     online: OnlineConfig,
@@ -113,7 +112,6 @@ def lesson(
         buffer: offline episodes first, then collected ones in their order.
         offline: number of offline episodes.
         newest: number of episodes, at the end, that the newest stage collected.
-        own: which of the collected ones were played by p_beta as it is.
     """
     count = buffer.num_episodes
     train_index, heldout_index = split_episodes(offline, config)
@@ -126,13 +124,5 @@ def lesson(
     )
     train_index = np.concatenate([train_index, collected])
     of_train = share[train_index]
-    how = Lesson(
-        standardiser,
-        train_index,
-        heldout_index,
-        of_train / of_train.sum(),
-        np.concatenate([np.zeros(len(train_index) - len(own), bool), own]),
-        online.own_share,
-        count - offline,
-    )
+    how = Lesson(standardiser, train_index, heldout_index, of_train / of_train.sum(), count - offline)
     return how, share

@@ -14,7 +14,7 @@ from gac.data.episodes import Episodes
 from gac.errors import UserError, one_line
 from gac.files import read_metadata, whole_file
 
-SCHEMA = "2"
+SCHEMA = "1"
 
 
 class Aims(NamedTuple):
@@ -26,8 +26,6 @@ class Aims(NamedTuple):
     """mu_gamma(z_y) of the plan, raw; NaN where there was no plan."""
     spread: Float[ndarray, "batch"]
     """The critic's uncertainty of the return under q, raw; NaN where there was no plan."""
-    guidance: Float[ndarray, "batch"]
-    """Weight w of the guidance that each was acted out with; NaN where there was no plan."""
     mu: Float[ndarray, "batch n_z dim"]
     log_sigma: Float[ndarray, "batch n_z dim"]
     """q_phi(epsilon) that the plan was drawn from: where the posterior of its episode begins."""

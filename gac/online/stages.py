@@ -49,9 +49,6 @@ from gac.training.update import TrainState, init_state
 DEFAULT_UPDATES = 120
 """Updates per stage: with five times as many a good run got worse (docs/research.md)."""
 
-GUIDED_BY = 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0
-"""Weights of guidance, one for each plan that collects: which is best no data tell, but returns do."""
-
 Report = Callable[[dict[str, Any], float], None]
 
 
@@ -190,15 +187,15 @@ class Online:
         y_plus = aiming.draw(self.targets, returns, share, unit, len(first), rng)
         # Differs from the paper: unless near is prior, plans may be held near logged ones, not near N(0, I).
         weight: float | tuple[float, ...] | None = self.config.guidance
-        if weight is None and self.agent.usual_guidance > 0.0:
-            weight = tuple(rng.choice(GUIDED_BY, len(first)).tolist())
+        if weight is None:
+            weight = tuple(rng.choice(self.agent.guidance_to_try, len(first)).tolist())
         query = Target(tuple(y_plus.tolist()), self.config.near, weight)
         plan = self.agent.plan(first, query, seed=int(words[1]))
         assert plan.phi is not None  # a target query has one; for the type checker
         s0 = jnp.asarray(self.agent.standardiser.standardise_observation(first))
         _, spread = predictive(self.agent.model, s0, plan.phi, jax.random.key(int(words[2])))
         q = (np.asarray(plan.phi.mu), np.asarray(plan.phi.log_sigma))
-        return plan, Aims(y_plus, plan.predicted_returns, unit * np.asarray(spread), plan.guidance, *q)
+        return plan, Aims(y_plus, plan.predicted_returns, unit * np.asarray(spread), *q)
 
     def add(self, episodes: Episodes, aims: Aims | None = None) -> None:
         """Hand in episodes of this stage, in the order of their plans.
@@ -218,8 +215,7 @@ class Online:
             raise UserError(f"{count} episodes come with {len(aims.y_plus)} aims, expected one for each")
         if aims is None:
             phi, unknown = Phi.at_prior(count, model), np.full(count, np.nan)
-            q = (np.asarray(phi.mu), np.asarray(phi.log_sigma))
-            aims = Aims(unknown, unknown, unknown, unknown, *q)
+            aims = Aims(unknown, unknown, unknown, np.asarray(phi.mu), np.asarray(phi.log_sigma))
         batch = Collected(episodes, aims, np.arange(count, dtype=np.int32), count, 0.0)
         batch.write(self.batch_path(len(self._now)))
         self._now.append(batch)
@@ -257,10 +253,7 @@ class Online:
         buffer = joined([self.offline, *(e.episodes for stage in [*self._past, self._now] for e in stage)])
         newest = sum(batch.episodes.num_episodes for batch in self._now)
         standardiser, config = self.agent.standardiser, self.agent.config
-        aims = aims_together([batch.aims for stage in [*self._past, self._now] for batch in stage])
-        how, share = lesson(
-            buffer, self.offline.num_episodes, newest, aims.guidance == 0.0, standardiser, config, self.config
-        )
+        how, share = lesson(buffer, self.offline.num_episodes, newest, standardiser, config, self.config)
         trainer = Trainer(buffer, config, self.out, how)
         begun = self._begin(trainer, newest)
         self._run(trainer, begun, progress or (lambda *_: None))

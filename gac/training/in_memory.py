@@ -5,7 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 from numpy import ndarray
 
 from gac.config import Config
@@ -29,22 +29,18 @@ def in_memory(
     heldout_index: Int[ndarray, "heldout"],
     share: Float[ndarray, "train"] | None = None,
     data: DeviceEpisodes | None = None,
-    own: Bool[ndarray, "train"] | None = None,
-    own_share: float = 1.0,
 ) -> Place:
     """Data and posteriors on the device: an update is one compiled program, with nothing left to the host.
 
     Args:
         share: of each training episode in what is learned, summing to 1; all the same unless given.
         data: the episodes where they are on the device already.
-        own: True for episodes that count no more in the generator's term than own_share.
-        own_share: see `gac.training.visits.make_visits`.
     """
     observation_dim, longest = episodes.observation_dim, int(episodes.lengths.max())
     lengths = episodes.lengths[train_index]
     y = standardiser.standardise_return(episodes.returns[train_index])
     scale = float(episodes.lengths.mean() if share is None else (share * lengths).sum())
-    visits = make_visits(train_index, lengths, y, config.training, share, own, own_share)
+    visits = make_visits(train_index, lengths, y, config.training, share)
     heldout = jnp.asarray(heldout_index)
     compared = compared_episodes(train_index, episodes.returns)
     # Data that are on a device already belong to a program of many runs.

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from gac.acting.agent import Agent
@@ -63,10 +63,6 @@ class Lesson(NamedTuple):
     heldout_index: Int[ndarray, "heldout"]
     share: Float[ndarray, "train"]
     """Of each training episode in what is learned; they sum to 1."""
-    own: Bool[ndarray, "train"]
-    """True for episodes that p_beta itself acted in: of its own mean actions it has nothing to learn."""
-    own_share: float = 1.0
-    """Largest share of these in the generator's likelihood."""
     collected: int = 0
     """How many of the episodes, the last ones, were collected in fine-tuning."""
 
@@ -96,17 +92,9 @@ class Trainer:
         self.state: TrainState
         self.collected = 0
         if lesson is not None:
-            self.standardiser, self.train_index, self.heldout_index = lesson[:3]
-            self.collected = lesson.collected
+            self.standardiser, self.train_index, self.heldout_index, share, self.collected = lesson
             place = in_memory(
-                episodes,
-                self.standardiser,
-                config,
-                self.train_index,
-                self.heldout_index,
-                lesson.share,
-                own=lesson.own,
-                own_share=lesson.own_share,
+                episodes, self.standardiser, config, self.train_index, self.heldout_index, share
             )
         else:
             self.standardiser = Standardiser.fit(episodes)

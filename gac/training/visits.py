@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 from numpy import ndarray
 
 from gac.config import TrainingConfig
@@ -60,29 +60,6 @@ def return_tilt(
     return np.asarray(tilt * steps.sum() / (tilt @ steps), np.float32)
 
 
-def bounded(
-    tilt: Float[ndarray, "train"],
-    steps: Float[ndarray, "train"],
-    own: Bool[ndarray, "train"],
-    most: float,
-) -> Float[ndarray, "train"]:
-    """The weights with those of `own` episodes made smaller, all alike, until these are `most` of the term.
-
-    Args:
-        tilt: v, the weights of the generator's likelihood.
-        steps: what each episode has of all steps that are learned from, in any unit.
-        own: the episodes to bound.
-        most: share of all that counts, below 1.
-    """
-    counts = tilt * steps
-    part = counts[own].sum() / counts.sum()
-    if not most < part < 1.0:
-        return tilt  # few, or all that there is
-    smaller = most * (1.0 - part) / (part * (1.0 - most))
-    tilt = np.where(own, smaller * tilt, tilt)
-    return np.asarray(tilt * steps.sum() / (tilt @ steps), np.float32)
-
-
 def visit_rates(wanted: Float[ndarray, "train"], batch_size: int) -> Float[ndarray, "train"]:
     r"""Probability $\rho_i$ that an update visits episode i, $\sum_i \rho_i$ = batch size.
 
@@ -115,8 +92,6 @@ def make_visits(
     y: Float[ndarray, "train"],
     config: TrainingConfig,
     share: Float[ndarray, "train"] | None = None,
-    own: Bool[ndarray, "train"] | None = None,
-    own_share: float = 1.0,
 ) -> Visits:
     """The rates and tilts of a run's training episodes.
 
@@ -125,14 +100,10 @@ def make_visits(
         lengths: steps T of each.
         y: returns, standardised.
         share: w of each, summing to 1 (`gac.online.buffer.shares`); all the same unless given.
-        own: True for episodes that the generator itself acted in, and that count no more than own_share.
-        own_share: largest share of these in the generator's likelihood.
     """
     batch_size = min(config.batch_size, len(train_index))
     emphasis = np.ones(len(train_index)) if share is None else len(share) * np.asarray(share, np.float64)
     tilt = return_tilt(y, emphasis * lengths, config.return_tilt)
-    if own is not None:
-        tilt = bounded(tilt, emphasis * lengths, own, own_share)
     wanted = emphasis * tilt * lengths if config.visit_by_length else emphasis
     rates = visit_rates(wanted, batch_size)
     return Visits(

@@ -105,12 +105,10 @@ def test_joining_keeps_every_episode_and_only_what_all_have():
 def test_what_was_held_out_offline_stays_so_and_all_that_is_new_is_learned_from():
     offline = tiny.make_episodes()
     buffer = joined([offline, tiny.make_episodes(3, seed=1)])
-    own = np.array([True, False, True])
-    how, share = lesson(buffer, 10, 3, own, Standardiser.fit(offline), tiny.CONFIG, OnlineConfig())
+    how, share = lesson(buffer, 10, 3, Standardiser.fit(offline), tiny.CONFIG, OnlineConfig())
     train_index, heldout = split_episodes(10, tiny.CONFIG)
     assert how.train_index.tolist() == [*train_index, 10, 11, 12]
     assert how.heldout_index.tolist() == heldout.tolist()
     assert how.collected == 3
-    assert how.own.tolist() == [False] * len(train_index) + [True, False, True]
     assert how.share.sum() == pytest.approx(1.0)
     np.testing.assert_allclose(how.share / how.share[0], share[how.train_index] / share[how.train_index[0]])

@@ -27,8 +27,9 @@ def aim(agent):
         plan, count = agent.plan(first, gac.Prior(), seed=1), len(first)
         shape = plan.epsilon.shape
         rows = np.arange(count, dtype=np.float64)
-        q = (np.full(shape, x, np.float32) for x in (0, 1))
-        return plan, Aims(rows, plan.predicted_returns, rows, plan.guidance, *q)
+        return plan, Aims(
+            rows, plan.predicted_returns, rows, *(np.full(shape, x, np.float32) for x in (0, 1))
+        )
 
     return aimed
 

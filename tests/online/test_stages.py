@@ -10,8 +10,8 @@ import tiny
 from staged import BATCH, ENV_ID, SETTINGS
 
 import gac
+from gac.acting.agent import GUIDANCE_ON_WAYS
 from gac.errors import UserError
-from gac.online import stages
 from gac.online.collected import Collected
 from gac.online.record import read_record
 from gac.training.offline import Trainer
@@ -87,36 +87,16 @@ def test_plans_are_held_and_guided_as_the_settings_say(near, guidance, trained, 
     plan, aims = online.plans(FIRST)
     assert plan.query == gac.Target(tuple(aims.y_plus.tolist()), near, guidance)
     np.testing.assert_array_equal(plan.guidance, np.full(BATCH, guidance))
-    np.testing.assert_array_equal(aims.guidance, plan.guidance)
 
 
-def test_where_guidance_is_usual_plans_that_collect_have_all_of_its_weights(trained, tmp_path, monkeypatch):
-    """Until something was learned from what guided plans did."""
-    online = begun(trained, tmp_path / "run")
-    monkeypatch.setattr(gac.Agent, "usual_guidance", 1.0)
-    many = np.repeat(FIRST, 16, axis=0)
+def test_plans_that_collect_have_each_a_weight_of_those_to_try(trained, tmp_path, monkeypatch):
+    online, many = begun(trained, tmp_path / "run"), np.repeat(FIRST, 16, axis=0)
+    assert set(online.plans(FIRST)[0].guidance) == {GUIDANCE_ON_WAYS}  # lengths differ here
+    monkeypatch.setattr(gac.Agent, "guidance_to_try", (1.0, 2.0, 64.0))
     plan, aims = online.plans(many)
-    assert set(plan.guidance) == {1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0}
-    np.testing.assert_array_equal(aims.guidance, plan.guidance)
+    assert set(plan.guidance) == {1.0, 2.0, 64.0}
     assert plan.query == gac.Target(tuple(aims.y_plus.tolist()), "both", tuple(plan.guidance.tolist()))
-    again = online.plans(many)[0]
-    np.testing.assert_array_equal(again.guidance, plan.guidance)
-    monkeypatch.setattr(gac.Agent, "usual_guidance", 0.0)
-    assert not online.plans(FIRST)[0].guidance.any()
-
-
-def test_the_actor_learns_little_from_what_it_did_by_itself(trained, tmp_path, monkeypatch):
-    """Not of guided episodes, nor of those that others played."""
-    online, made = begun(trained, tmp_path / "run"), []
-    monkeypatch.setattr(stages, "Trainer", lambda *args: made.append(args[3]) or Trainer(*args))
-    _, aims = online.plans(FIRST)
-    guided = aims._replace(guidance=np.array([1.0, 0.0, 64.0, 0.0]))
-    online.add(tiny.make_episodes(BATCH, seed=3), guided)
-    online.add(tiny.make_episodes(2, seed=4))
-    online.train()
-    (how,) = made
-    assert how.own.tolist() == [False] * (len(how.own) - 6) + [False, True, False, True, False, False]
-    assert how.own_share == CONFIG.own_share == 0.1
+    np.testing.assert_array_equal(online.plans(many)[0].guidance, plan.guidance)
 
 
 def test_what_does_not_fit_is_refused(trained, tmp_path):
@@ -150,8 +130,6 @@ def test_settings_that_cannot_work_are_refused_by_name():
         ({"targets": "best"}, "targets"),
         ({"quantile": 1.0}, "quantile"),
         ({"new_share": 1.0}, "new_share"),
-        ({"own_share": 0.0}, "own_share is 0.0, expected more than 0 and at most 1"),
-        ({"own_share": 1.5}, "own_share"),
         ({"return_power": -1.0}, "return_power"),
         ({"guidance": -1.0}, "guidance is -1.0"),
         ({"near": "region"}, "near is 'region', expected one of prior, logged, both"),

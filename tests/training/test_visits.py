@@ -1,7 +1,5 @@
 """Episodes are visited as often as their rate says, none twice in an update, and the weights undo it."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,17 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import gac
-from gac.training.visits import (
-    MOST_TILTED,
-    Visits,
-    bounded,
-    make_visits,
-    return_tilt,
-    stride,
-    visit_rates,
-    visited,
-)
+from gac.training.visits import MOST_TILTED, Visits, return_tilt, stride, visit_rates, visited
 
 KEY = jax.random.key(0)
 
@@ -107,33 +95,6 @@ def test_one_episode_far_off_is_neither_all_nor_nothing_of_what_is_learned(sign)
     y[3] = sign * 100.0
     tilt = return_tilt(y, lengths, 0.5)
     np.testing.assert_allclose(tilt[3] / tilt[0], np.exp(0.5 * sign * MOST_TILTED), rtol=1e-5)
-
-
-def test_what_the_actor_did_itself_is_bounded_and_nothing_else_changes_by_more_than_that():
-    tilt, steps = np.array([1.0, 2.0, 0.5, 1.0], np.float32), np.array([10.0, 30.0, 100.0, 300.0])
-    own = np.array([False, True, False, True])
-    found = bounded(tilt, steps, own, 0.1)
-    counts = found * steps
-    np.testing.assert_allclose(counts[own].sum() / counts.sum(), 0.1, rtol=1e-6)
-    np.testing.assert_allclose(counts.sum(), steps.sum(), rtol=1e-6)
-    for rows in (own, ~own):
-        ratio = found[rows] / tilt[rows]
-        np.testing.assert_allclose(ratio, ratio[0], rtol=1e-6)
-    # Where it is less already, or all that there is, it stays.
-    np.testing.assert_array_equal(bounded(tilt, steps, own, 0.99), tilt)
-    np.testing.assert_array_equal(
-        bounded(tilt, steps, np.ones(4, bool), 0.1), bounded(tilt, steps, ~own, 1.0)
-    )
-
-
-def test_episodes_of_its_own_are_visited_less_and_their_returns_learned_from_as_before():
-    config = dataclasses.replace(gac.presets.fast().training, batch_size=5)
-    index, lengths, y = np.arange(20, dtype=np.int32), np.full(20, 50, np.int32), np.linspace(-1.0, 1.0, 20)
-    own, share = np.arange(20) >= 10, np.full(20, 0.05)
-    free, held = (make_visits(index, lengths, y, config, share, own, most) for most in (1.0, 0.1))
-    assert held.rate[10:].sum() / held.rate.sum() == pytest.approx(0.1, rel=1e-5)
-    assert free.rate[10:].sum() / free.rate.sum() > 0.5
-    np.testing.assert_array_equal(held.emphasis, free.emphasis)
 
 
 @given(st.integers(1, 500))
