@@ -169,7 +169,7 @@ class OnlineConfig:
     guidance: float | None = None
     """How much more than in the data plans tell in what is done, whenever the stages act; unless given, as
     `gac evaluate` has it: only before anything is learned, and only where episodes begin anywhere. Where
-    these are all of one length as well, plans that collect have 1, 2, 4 and so on up to 64, each its own."""
+    these are all of one length as well, plans that collect have 8, 16, 32 or 64, each its own."""
     return_power: float = 2.0
     """Share of an episode in what is learned: its rank by return, 0 to 1, to this power; 0 for all alike."""
     new_share: float = 0.25

@@ -37,7 +37,7 @@ from gac.records import DataFacts, read_facts
 MODEL_SCHEMA = "5"
 GUIDANCE = 1.0
 """Weight of guidance where the data's episodes begin anywhere, all of one length (docs/research.md)."""
-GUIDANCE_TRIED = 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0
+GUIDANCE_TRIED = 8.0, 16.0, 32.0, 64.0
 """What fine-tuning collects by there: which is best no data tell, but returns do."""
 GUIDANCE_ON_WAYS = 8.0
 """Where their lengths differ: the rest of an episode is then one of its own, and a plan its end."""
@@ -211,7 +211,7 @@ class Agent:
 
     @property
     def guidance_to_try(self) -> tuple[float, ...]:
-        """Weights that plans which collect may have, if they name none: more than one where all lengths are alike.
+        """Weights that plans which collect may have, if none is named: several where all lengths are alike.
 
         What a plan of such an episode would do to be more like itself nobody logged; some of it returns far
         more than anything in the data (docs/research.md), and which does only acting tells.
