@@ -248,7 +248,9 @@ class Agent:
     ) -> Bool[Array, "batch"]:
         """From which states several plans act; all, where the query says so."""
         ceiling = jnp.float32(np.inf if query.plans == "several" else returns.max())
-        return _short_of(self.model, s0, self.logged, ceiling)
+        collected = returns[len(returns) - self.facts.collected :]
+        played = jnp.float32(np.median(collected) if len(collected) else -np.inf)
+        return _short_of(self.model, s0, self.logged, ceiling, played)
 
     def _guide(self, weight: Float[ndarray, "batch"]) -> Guide | None:
         """What plans are guided by; None where none is guided."""

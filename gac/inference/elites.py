@@ -65,22 +65,28 @@ def elites(model: GAC, s0: Float[Array, "batch obs"], logged: Logged, keys: Key[
 
 
 def short_of(
-    model: GAC, s0: Float[Array, "batch obs"], logged: Logged, ceiling: Float[Array, ""]
+    model: GAC,
+    s0: Float[Array, "batch obs"],
+    logged: Logged,
+    ceiling: Float[Array, ""],
+    played: Float[Array, ""],
 ) -> Bool[Array, "batch"]:
-    """Whether every logged plan surely returns less than the ceiling from a state: by more than 3 sigma_y.
+    """Whether one plan surely returns less than the ceiling from a state: by more than 3 sigma_y.
 
-    Where one does not, its behaviour is known to go as far as any was seen to, and to mix others into it is a
-    risk for nothing: on Hopper the best of the prior's plans are of two gaits, and between them it falls.
+    Where it does not, its behaviour is known to go as far as any was seen to, and to mix others into it is a
+    risk for nothing: on Hopper the best of the prior's plans are of two gaits, and between them it falls. One
+    plan is known to return what a logged one does, or what episodes of one plan each usually did.
 
     Args:
         model: theta.
         s0: current states, standardised.
         logged: plans of logged episodes, at least one.
         ceiling: the best return of the data, standardised; infinity where that does not matter.
+        played: the median return of episodes that were collected, standardised; minus infinity for none.
     """
 
     def one(state: Float[Array, "obs"]) -> Bool[Array, ""]:
-        most = jnp.max(returns_from(model, state, logged))
+        most = jnp.maximum(jnp.max(returns_from(model, state, logged)), played)
         short: Bool[Array, ""] = most + APART * model.critic.sigma_y()[0] < ceiling
         return short
 

@@ -86,6 +86,17 @@ def test_several_act_where_episodes_begin_alike_and_one_where_they_begin_anywher
         assert agent.plan(first, query).together is None
 
 
+def test_one_plan_acts_where_what_was_collected_under_one_usually_returned_about_the_best(agent, first):
+    """After fine-tuning two gaits have no mean, whatever logged plans promise then."""
+    best = 1e4
+    for usual, together in ((best, False), (-best, True)):
+        returns = (best, *agent.facts.returns[1:-3], usual, usual, -best)
+        facts = dataclasses.replace(agent.facts, returns=returns, collected=3)
+        tuned = gac.Agent(agent.model, agent.logged, agent.standardiser, agent.config, facts)
+        assert (tuned.plan(first).together is not None) == together
+        assert tuned.plan(first, gac.Exploit(plans="several")).together is not None
+
+
 def test_one_plan_acts_where_a_logged_one_returns_about_the_best_of_the_data(agent, first, monkeypatch):
     """Row by row: what the others need changes no action of it."""
     near = dataclasses.replace(agent.facts, returns=(-1e3,) * agent.facts.episodes)

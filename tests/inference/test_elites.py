@@ -77,9 +77,16 @@ def test_all_logged_plans_fall_short_where_the_best_is_surely_below_the_ceiling(
     assert np.diff(best[order]).min() > 1e-3, "the states tell nothing apart"
     line = best + APART * sigma_y
     between = 0.5 * (line[order[0]] + line[order[1]])
-    assert short_of(model, s0, logged, jnp.float32(between)).tolist() == (best == best.min()).tolist()
-    assert short_of(model, s0, logged, jnp.float32(jnp.inf)).all()
-    assert not short_of(model, s0, logged, jnp.float32(best.min())).any()
+    nothing = jnp.float32(-jnp.inf)
+    assert (
+        short_of(model, s0, logged, jnp.float32(between), nothing).tolist() == (best == best.min()).tolist()
+    )
+    assert short_of(model, s0, logged, jnp.float32(jnp.inf), nothing).all()
+    assert not short_of(model, s0, logged, jnp.float32(best.min()), nothing).any()
+    # What was played under one plan each is known as well as what is promised.
+    above = jnp.float32(best.max() + 1.0) + APART * model.critic.sigma_y()[0]
+    assert short_of(model, s0, logged, above, above - 1.01 * APART * model.critic.sigma_y()[0]).all()
+    assert not short_of(model, s0, logged, above, above - 0.99 * APART * model.critic.sigma_y()[0]).any()
 
 
 def test_no_row_depends_on_the_others(model, s0, keys):
