@@ -168,8 +168,10 @@ class OnlineConfig:
     both, each plan one of the two by the toss of a coin."""
     guidance: float | None = None
     """How much more than in the data plans tell in what is done, whenever the stages act; unless given, as
-    `gac evaluate` has it: only before anything is learned, and only where episodes begin anywhere. Where
-    these are all of one length as well, plans that collect have 8, 16, 32 or 64, each its own."""
+    `gac evaluate` has it: only before anything is learned, and only where episodes begin anywhere."""
+    guidance_up_to: float | None = None
+    """Where plans are guided unless told, those that collect have any weight from the usual to this one, each
+    its own, evenly in its logarithm: some do what nobody logged, for better or worse."""
     return_power: float = 2.0
     """Share of an episode in what is learned: its rank by return, 0 to 1, to this power; 0 for all alike."""
     new_share: float = 0.25
@@ -193,6 +195,12 @@ class OnlineConfig:
         if self.y_star is not None and not math.isfinite(self.y_star):
             raise UserError(f"y_star is {self.y_star}, expected a finite return")
         check_guidance(self.guidance)
+        if self.guidance_up_to is not None:
+            check_guidance(self.guidance_up_to)
+            if self.guidance is not None:
+                raise UserError(
+                    f"guidance is {self.guidance:g} and guidance_up_to {self.guidance_up_to:g}; give one"
+                )
         if self.targets != "y-star" and self.y_star is not None:
             raise UserError(f"y_star is {self.y_star:g}, and goes with targets y-star, not {self.targets}")
         if self.minutes is not None and self.updates is not None:

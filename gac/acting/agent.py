@@ -37,10 +37,8 @@ from gac.records import DataFacts, read_facts
 MODEL_SCHEMA = "5"
 GUIDANCE = 1.0
 """Weight of guidance where the data's episodes begin anywhere, all of one length (docs/research.md)."""
-GUIDANCE_TRIED = 8.0, 16.0, 32.0, 64.0
-"""What fine-tuning collects by there: which is best no data tell, but returns do."""
 GUIDANCE_ON_WAYS = 8.0
-"""Where their lengths differ: the rest of an episode is then one of its own, and a plan its end."""
+"""The same where their lengths differ: the rest of an episode is then one of its own, and a plan its end."""
 ANYWHERE = 0.5
 """Spread of the first observations, as a share of that of all, from which on episodes begin anywhere."""
 
@@ -208,16 +206,6 @@ class Agent:
         if not self._begin_anywhere:
             return 0.0
         return GUIDANCE_ON_WAYS if self._rests_are_episodes else GUIDANCE
-
-    @property
-    def guidance_to_try(self) -> tuple[float, ...]:
-        """Weights that plans which collect may have, if none is named: several where all lengths are alike.
-
-        What a plan of such an episode would do to be more like itself nobody logged; some of it returns far
-        more than anything in the data (docs/research.md), and which does only acting tells.
-        """
-        usual = self.usual_guidance
-        return GUIDANCE_TRIED if usual == GUIDANCE else (usual,)
 
     def usual_plans(self, guidance: float = 0.0) -> str:
         """Plans that an exploit query acts by which names none: several unless episodes begin anywhere.

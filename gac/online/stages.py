@@ -187,8 +187,10 @@ class Online:
         y_plus = aiming.draw(self.targets, returns, share, unit, len(first), rng)
         # Differs from the paper: unless near is prior, plans may be held near logged ones, not near N(0, I).
         weight: float | tuple[float, ...] | None = self.config.guidance
-        if weight is None:
-            weight = tuple(rng.choice(self.agent.guidance_to_try, len(first)).tolist())
+        least, most = self.agent.usual_guidance, self.config.guidance_up_to
+        if most is not None and least > 0.0:
+            span = np.log(least), np.log(max(least, most))
+            weight = tuple(np.exp(rng.uniform(*span, len(first))).tolist())
         query = Target(tuple(y_plus.tolist()), self.config.near, weight)
         plan = self.agent.plan(first, query, seed=int(words[1]))
         assert plan.phi is not None  # a target query has one; for the type checker

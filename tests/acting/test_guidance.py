@@ -105,11 +105,6 @@ def test_plans_are_guided_where_the_data_begin_anywhere_unless_told(trained):
     assert usual(first_std=(0.3 * spread[0], *spread[1:])) == [0.0, 0.0, 0.0]
     assert usual(first_std=()) == [0.0, 0.0, 0.0]
     assert agent.plan(first, gac.Exploit(guidance=3.0)).guidance.item() == 3.0
-    # Collecting tries more where no weight is known to be good.
-    assert with_facts(agent, first_std=spread).guidance_to_try == (GUIDANCE_ON_WAYS,)
-    windows = {"first_std": spread, "lengths": (9,) * count}
-    assert with_facts(agent, **windows).guidance_to_try == (8, 16, 32, 64)
-    assert with_facts(agent, **windows, collected=2).guidance_to_try == (0.0,)
 
 
 def test_each_plan_may_have_a_weight_of_its_own(trained):

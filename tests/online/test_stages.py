@@ -89,14 +89,19 @@ def test_plans_are_held_and_guided_as_the_settings_say(near, guidance, trained, 
     np.testing.assert_array_equal(plan.guidance, np.full(BATCH, guidance))
 
 
-def test_plans_that_collect_have_each_a_weight_of_those_to_try(trained, tmp_path, monkeypatch):
-    online, many = begun(trained, tmp_path / "run"), np.repeat(FIRST, 16, axis=0)
-    assert set(online.plans(FIRST)[0].guidance) == {GUIDANCE_ON_WAYS}  # lengths differ here
-    monkeypatch.setattr(gac.Agent, "guidance_to_try", (1.0, 2.0, 64.0))
+def test_plans_that_collect_may_have_each_a_weight_of_its_own(trained, tmp_path, monkeypatch):
+    online, many = begun(trained, tmp_path / "run"), np.repeat(FIRST, 32, axis=0)
+    assert set(online.plans(FIRST)[0].guidance) == {GUIDANCE_ON_WAYS}
+    config = dataclasses.replace(CONFIG, guidance_up_to=128.0)
+    online = gac.Online(trained.agent, trained.episodes, tmp_path / "tried", config, env_id=ENV_ID)
     plan, aims = online.plans(many)
-    assert set(plan.guidance) == {1.0, 2.0, 64.0}
-    assert plan.query == gac.Target(tuple(aims.y_plus.tolist()), "both", tuple(plan.guidance.tolist()))
+    octaves = np.log2(plan.guidance / GUIDANCE_ON_WAYS)
+    assert np.histogram(octaves, 4, (0.0, 4.0))[0].min() >= 16  # 128 over four octaves
+    assert plan.query.y_star == tuple(aims.y_plus.tolist())
+    np.testing.assert_allclose(plan.query.guidance, plan.guidance, rtol=1e-6)
     np.testing.assert_array_equal(online.plans(many)[0].guidance, plan.guidance)
+    monkeypatch.setattr(gac.Agent, "usual_guidance", 0.0)
+    assert not online.plans(FIRST)[0].guidance.any()
 
 
 def test_what_does_not_fit_is_refused(trained, tmp_path):
@@ -132,6 +137,8 @@ def test_settings_that_cannot_work_are_refused_by_name():
         ({"new_share": 1.0}, "new_share"),
         ({"return_power": -1.0}, "return_power"),
         ({"guidance": -1.0}, "guidance is -1.0"),
+        ({"guidance_up_to": float("inf")}, "guidance is inf"),
+        ({"guidance_up_to": 8.0, "guidance": 1.0}, "guidance is 1 and guidance_up_to 8; give one"),
         ({"near": "region"}, "near is 'region', expected one of prior, logged, both"),
         ({"minutes": 1.0, "updates": 3}, "one of them"),
         ({"minutes": 0.0}, "minutes"),
