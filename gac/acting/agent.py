@@ -122,7 +122,7 @@ class Agent:
 
         Raises:
             UserError: an observation of another size, or one not finite or beyond 1e19; a `Target` with
-                another number of returns than observations.
+                another number of returns, or of weights, than observations.
         """
         first = np.asarray(observation, np.float32)
         single = first.ndim == 1
@@ -145,7 +145,8 @@ class Agent:
         weight = self.usual_guidance if query.guidance is None else query.guidance
         guidance = _for_each("guidance", weight, len(first))
         together = None
-        if isinstance(query, Exploit) and (query.plans or self.usual_plans(float(guidance[0]))) == "several":
+        most = float(guidance.max(initial=0.0))
+        if isinstance(query, Exploit) and (query.plans or self.usual_plans(most)) == "several":
             short = self._short(query, s0, returns)
             if short.any():
                 predicted, together = _together(self.model, s0, self.logged, keys, epsilon, short)
