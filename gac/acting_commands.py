@@ -48,7 +48,8 @@ def evaluate(
             actions as they were logged. Unless given, where the data's episodes begin anywhere 1, 8 if their
             lengths differ; else, and after fine-tuning, 0.
         plans: How many plans the exploit query acts by: one, or several, by their mean action. Unless given,
-            several where the data's episodes begin alike and no logged plan promises about their best return.
+            several where the data's episodes begin alike and no logged plan promises about their best return,
+            nor did what fine-tuning collected usually return it.
         seed: Seed of the environments, of the queries and of what disturbs.
         replan: When to plan anew within an episode: never, every N steps, or at the trigger, with RATE false
             alarms per episode (0.05) and SIGNAL surprise, fall or either (the default).

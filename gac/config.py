@@ -196,7 +196,10 @@ class OnlineConfig:
             raise UserError(f"y_star is {self.y_star}, expected a finite return")
         check_guidance(self.guidance)
         if self.guidance_up_to is not None:
-            check_guidance(self.guidance_up_to)
+            if not 0.0 < self.guidance_up_to < math.inf:
+                raise UserError(
+                    f"guidance_up_to is {self.guidance_up_to:g}, expected a finite number above 0; try 64"
+                )
             if self.guidance is not None:
                 raise UserError(
                     f"guidance is {self.guidance:g} and guidance_up_to {self.guidance_up_to:g}; give one"

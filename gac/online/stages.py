@@ -189,7 +189,7 @@ class Online:
         weight: float | tuple[float, ...] | None = self.config.guidance
         least, most = self.agent.usual_guidance, self.config.guidance_up_to
         if most is not None and least > 0.0:
-            span = np.log(least), np.log(max(least, most))
+            span = np.log(least), np.log(most)
             weight = tuple(np.exp(rng.uniform(*span, len(first))).tolist())
         query = Target(tuple(y_plus.tolist()), self.config.near, weight)
         plan = self.agent.plan(first, query, seed=int(words[1]))

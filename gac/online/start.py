@@ -75,7 +75,7 @@ def check_start(agent: Agent, data: Episodes, out: Path, config: OnlineConfig) -
 
     Raises:
         UserError: data of other widths, data on disk, several processes, an agent that was fine-tuned
-            already, no y*.
+            already, no y*, a guidance_up_to that nothing would follow from.
     """
     if config.targets == "y-star" and config.y_star is None:
         raise UserError("targets is y-star without a return to aim at; give y_star, raw, such as 3600")
@@ -101,4 +101,9 @@ def check_start(agent: Agent, data: Episodes, out: Path, config: OnlineConfig) -
         raise UserError(
             f"{agent.run} was fine-tuned in stages; for more of them go on from the run that it began with: "
             f"gac finetune {source or 'RUN'} --out {agent.run} --resume --stages N"
+        )
+    if (most := config.guidance_up_to) is not None and not 0.0 < agent.usual_guidance <= most:
+        raise UserError(
+            f"guidance_up_to is {most:g}, and the usual guidance of this agent {agent.usual_guidance:g}, "
+            "expected more than 0 and at most guidance_up_to; leave it out"
         )

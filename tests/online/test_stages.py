@@ -104,6 +104,16 @@ def test_plans_that_collect_may_have_each_a_weight_of_its_own(trained, tmp_path,
     assert not online.plans(FIRST)[0].guidance.any()
 
 
+def test_a_guidance_that_nothing_would_follow_from_is_refused(trained, tmp_path, monkeypatch):
+    for usual, most in ((8.0, 4.0), (0.0, 64.0)):
+        monkeypatch.setattr(gac.Agent, "usual_guidance", usual)
+        config = dataclasses.replace(CONFIG, guidance_up_to=most)
+        said = f"guidance_up_to is {most:g}, and the usual guidance of this agent {usual:g}"
+        with pytest.raises(UserError, match=said):
+            gac.Online(trained.agent, trained.episodes, tmp_path / "run", config, env_id=ENV_ID)
+        assert not (tmp_path / "run").exists()
+
+
 def test_what_does_not_fit_is_refused(trained, tmp_path):
     online = begun(trained, tmp_path / "run")
     with pytest.raises(UserError, match="no episodes to learn from"):
@@ -137,7 +147,7 @@ def test_settings_that_cannot_work_are_refused_by_name():
         ({"new_share": 1.0}, "new_share"),
         ({"return_power": -1.0}, "return_power"),
         ({"guidance": -1.0}, "guidance is -1.0"),
-        ({"guidance_up_to": float("inf")}, "guidance is inf"),
+        ({"guidance_up_to": float("inf")}, "guidance_up_to is inf"),
         ({"guidance_up_to": 8.0, "guidance": 1.0}, "guidance is 1 and guidance_up_to 8; give one"),
         ({"near": "region"}, "near is 'region', expected one of prior, logged, both"),
         ({"minutes": 1.0, "updates": 3}, "one of them"),
