@@ -36,8 +36,18 @@ def nearest_of(count: int, most: int) -> int:
 
 
 def apart(plan: Phi, others: Phi) -> Float[Array, "episodes"]:
-    r"""$KL(q \| q_j) + KL(q_j \| q)$ of one plan, a row by itself, and each of the others."""
-    return jnp.sum(others.kl_to(plan) + plan.kl_to(others), axis=-1)
+    r"""How far one plan, a row by itself, lies from each of the others.
+
+    $$\sum_d (\mu_d - \mu_{jd})^2 / \overline{\sigma_d^2},$$
+
+    with the mean of the others' variances: a difference counts as far as posteriors commonly tell it. A
+    divergence of the two would measure by their own widths, and put a narrow plan nearer to a wide one of
+    another behaviour than to a narrow one of its own.
+
+    Source: P. C. Mahalanobis, 1936, with the scatter within episodes as the covariance.
+    """
+    variance = jnp.mean(jnp.exp(2.0 * others.log_sigma), axis=0, keepdims=True)
+    return jnp.sum((plan.mu - others.mu) ** 2 / variance, axis=(-2, -1))
 
 
 def trust_region(model: GAC, s0: Float[Array, "batch obs"], logged: Logged) -> Phi:

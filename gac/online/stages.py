@@ -34,7 +34,7 @@ from gac.online.folder import (
     existing,
     last_metrics,
 )
-from gac.online.start import check_start, digest, starting_state
+from gac.online.start import check_start, digest, of_stages, starting_state
 from gac.records import ONLINE_SCHEMA, DataFacts, Evaluation
 from gac.training.checkpoint import (
     Progress,
@@ -103,8 +103,8 @@ class Online:
         write_text(self.out / "online.json", json.dumps(header | identity | settings, indent=1))
         if not (self.out / "state.safetensors").exists():
             state, progress = starting_state(agent, data)
-            own = Agent(agent.model, agent.logged, agent.standardiser, agent.config, DataFacts.of(data))
-            own.save(self.out)
+            parts = agent.model, agent.logged, agent.standardiser, of_stages(agent.config)
+            Agent(*parts, DataFacts.of(data)).save(self.out)
             write_state(self.out, state, progress)
         self.agent = load(self.out)
         self.records = [records.read_record(path) for path in existing(self.out, records.record_path)]

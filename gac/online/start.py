@@ -1,5 +1,6 @@
 """Where fine-tuning begins: the state of the run that the agent came from, or the agent alone."""
 
+import dataclasses
 import hashlib
 import warnings
 from pathlib import Path
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gac.acting.agent import Agent
-from gac.config import OnlineConfig
+from gac.config import Config, OnlineConfig
 from gac.data.episodes import Episodes
 from gac.errors import UserError
 from gac.model.joint import Phi
@@ -25,6 +26,16 @@ def digest(agent: Agent) -> str:
     for leaf in jax.tree.leaves((eqx.filter(agent.model, eqx.is_array), tuple(agent.standardiser))):
         sha.update(np.ascontiguousarray(leaf).tobytes())
     return sha.hexdigest()
+
+
+def of_stages(config: Config) -> Config:
+    r"""The configuration of a run in the stages that follow it: $\sigma_a$ stays what it was.
+
+    Collected actions are the actor's own means and have no noise. Learned from these, $\sigma_a$ falls by
+    half in three stages; plans then have to tell all that logged actions did by chance, and the prior,
+    the critic and the held-out ELBO are lost (docs/research.md).
+    """
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, learn_sigma_a=False))
 
 
 def starting_state(agent: Agent, data: Episodes) -> tuple[TrainState, Progress]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny
 
-from gac.inference.trust_region import REGION, Logged, nearest_of, region_of_return, trust_region
+from gac.inference.trust_region import REGION, Logged, apart, nearest_of, region_of_return, trust_region
 from gac.model.joint import GAC, Phi
 
 LOGGED = 20 * REGION
@@ -30,13 +30,12 @@ def s0():
     return 3.0 * jax.random.normal(jax.random.key(2), (4, tiny.OBSERVATION_DIM))
 
 
-def kl(one, other):
-    """KL of diagonal Gaussians, by its definition; arrays of (…, n_z, dim)."""
-    (mu, sigma), (to_mu, to_sigma) = (
-        (np.asarray(p.mu), np.exp(np.asarray(p.log_sigma))) for p in (one, other)
-    )
-    each = np.log(to_sigma / sigma) + (sigma**2 + (mu - to_mu) ** 2) / (2 * to_sigma**2) - 0.5
-    return each.sum(axis=(-2, -1))
+def distance(plans, centre):
+    """Mahalanobis, squared, by its definition: the covariance is the mean of the plans' own."""
+    flat = np.asarray(plans.mu).reshape(len(plans.mu), -1)
+    variance = np.exp(2.0 * np.asarray(plans.log_sigma)).reshape(len(flat), -1).mean(axis=0)
+    difference = flat - flat[centre]
+    return np.einsum("ij,jk,ik->i", difference, np.linalg.inv(np.diag(variance)), difference)
 
 
 def test_it_has_the_moments_of_the_plans_around_the_one_that_returns_most_from_each_state(model, logged, s0):
@@ -45,8 +44,7 @@ def test_it_has_the_moments_of_the_plans_around_the_one_that_returns_most_from_e
     for row, state in enumerate(s0):
         promised = model.predicted_return(jnp.tile(state[None], (LOGGED, 1)), plans.mu)
         most = int(np.argmax(promised + logged.residual))
-        centre = Phi(plans.mu[most : most + 1], plans.log_sigma[most : most + 1])
-        best = np.argsort(kl(plans, centre) + kl(centre, plans))[:REGION]
+        best = np.argsort(distance(plans, most))[:REGION]
         chosen.add(tuple(sorted(best)))
         # Draws of the equal mixture of the best, against the one Gaussian.
         noise = np.random.default_rng(row).standard_normal((8000, REGION, *plans.mu.shape[1:]))
@@ -54,6 +52,20 @@ def test_it_has_the_moments_of_the_plans_around_the_one_that_returns_most_from_e
         np.testing.assert_allclose(region.mu[row], draws.mean(axis=(0, 1)), atol=0.03)
         np.testing.assert_allclose(np.exp(region.log_sigma[row]), draws.std(axis=(0, 1)), rtol=0.03)
     assert len(chosen) > 1, "every state chose the same plans: the test shows nothing of the state"
+
+
+def test_the_nearest_to_a_narrow_plan_are_narrow_ones_of_its_behaviour_not_wide_ones_of_another():
+    shape = (1, tiny.MODEL.latent_tokens, tiny.MODEL.embed_dim)
+    centre = Phi(jnp.zeros(shape), jnp.full(shape, -3.0))
+    # The narrow one lies thirty of its own widths away, the wide one less than two of its.
+    others = Phi(
+        jnp.concatenate([centre.mu + 1.5, centre.mu + 1.8]),
+        jnp.stack([centre.log_sigma[0], 0.0 * centre.mu[0]]),
+    )
+    like, unlike = apart(centre, others)
+    assert like < 0.7 * unlike
+    both_ways = others.kl_to(centre) + centre.kl_to(others)
+    assert both_ways.sum(axis=-1).argmin() == 1, "a divergence would say the same: the case shows nothing"
 
 
 def test_of_few_plans_the_region_is_of_a_quarter_of_them(model, logged, s0):

@@ -69,6 +69,19 @@ def test_a_stage_by_hand_is_that_of_finetune_at_any_pace(trained, whole, tmp_pat
     np.testing.assert_array_equal(resumed.plans(first_states(second))[1].y_plus, second.aims.y_plus)
 
 
+def test_the_noise_of_logged_actions_is_not_learned_from_collected_ones(trained, whole, tmp_path):
+    model = trained.agent.config.model
+    assert model.learn_sigma_a, "nothing would change"
+    online = begun(trained, tmp_path / "run")
+    assert online.agent.config == dataclasses.replace(
+        trained.agent.config, model=dataclasses.replace(model, learn_sigma_a=False)
+    )
+    online.add(batches(whole)[0].episodes)
+    online.train()
+    assert not online.agent.model.generator.sigma_a.learned
+    assert gac.load(tmp_path / "run").config == online.agent.config
+
+
 def test_plans_do_not_change_until_the_stage_is_over(trained, tmp_path):
     online = begun(trained, tmp_path / "run")
     (plan, aims), (again, same) = online.plans(FIRST, seed=0), online.plans(FIRST, seed=0)
