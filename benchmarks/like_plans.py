@@ -101,27 +101,32 @@ def main(
     measures = {"divergence": divergence, "within": apart}
     agent, (model, fitted, compared) = agent_by(trainer, apart)
     y, best = np.asarray(fitted.y), np.asarray(compared.best)
-    unit = float(trainer.standardiser.return_std)
+    unit, raw = float(trainer.standardiser.return_std), trainer.standardiser.raw_return
+    critic = np.asarray(model.predicted_return(fitted.s0, fitted.phi.mu))
+    of_data = np.asarray(compared.index) < trainer.episodes.num_episodes - trainer.collected
+    lowest = of_data & (y <= np.quantile(y[of_data], 0.25))
     record: dict[str, Any] = {
         "run": run.name,
         "data": Path(data).name,
         "compared": len(y),
         "episodes": episodes,
         "seed": seed,
-        "kl": float(jnp.mean(jnp.sum(fitted.phi.kl(), axis=-1))),
+        "kl_of_logged": float(jnp.mean(jnp.sum(fitted.phi.kl(), axis=-1)[of_data])),
+        "lowest_quarter": {
+            "returned": float(raw(y[lowest]).mean()),
+            "promised": float(raw(critic[lowest]).mean()),
+        },
         "sigma_a": np.asarray(model.generator.sigma_a()).tolist(),
         "heldout_elbo": trainer.heldout_elbo(),
     }
-    ways = {"critic": np.asarray(model.predicted_return(fitted.s0, fitted.phi.mu))}
+    ways = {"critic": critic}
     ways |= {name: told(fitted, compared, measure) for name, measure in measures.items()}
     for name, said in ways.items():
         error = unit * (said - y)
         record[name] = {
             "rmse": float(np.sqrt(np.mean(error**2))),
             "rmse_of_kept": float(np.sqrt(np.mean(error[best] ** 2))),
-            "kept_quantiles_10_50_90": trainer.standardiser.raw_return(
-                np.quantile(said[best], [0.1, 0.5, 0.9])
-            ).tolist(),
+            "kept_quantiles_10_50_90": raw(np.quantile(said[best], [0.1, 0.5, 0.9])).tolist(),
         }
         print(f"{name}: rmse {record[name]['rmse']:.0f}, of the kept {record[name]['rmse_of_kept']:.0f}")
     for name, measure in measures.items() if episodes else ():

@@ -155,6 +155,8 @@ class OnlineConfig:
     """Minutes of updates per stage, instead of a number of them."""
     updates: int | None = None
     """Updates per stage; 120 unless this or minutes is given."""
+    lr_scale: float = 0.3
+    """Learning rate of the stages, as a share of the run's, whose schedule goes on."""
     targets: str = "auto"
     """Rule of the returns to aim at: auto, fixed (quantile and delta_y stay as given) or y-star."""
     quantile: float = 0.8
@@ -210,10 +212,10 @@ class OnlineConfig:
             raise UserError(f"minutes is {self.minutes:g} and updates {self.updates}; give one of them")
         if self.updates is not None and self.updates < 1:
             raise UserError(f"updates is {self.updates}, expected 1 or more")
-        positive = {"minutes": self.minutes, "step_seconds": self.step_seconds}
-        for name, seconds in positive.items():
-            if seconds is not None and not seconds > 0.0:
-                raise UserError(f"{name} is {seconds}, expected more than 0")
+        positive = {"minutes": self.minutes, "step_seconds": self.step_seconds, "lr_scale": self.lr_scale}
+        for name, number in positive.items():
+            if number is not None and not 0.0 < number < math.inf:
+                raise UserError(f"{name} is {number}, expected a finite number above 0")
         if not (0.0 <= self.quantile < 1.0 and 0.0 <= self.new_share < 1.0):
             raise UserError(
                 f"quantile is {self.quantile} and new_share {self.new_share}, expected at least 0 and below 1"

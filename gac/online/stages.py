@@ -103,7 +103,7 @@ class Online:
         write_text(self.out / "online.json", json.dumps(header | identity | settings, indent=1))
         if not (self.out / "state.safetensors").exists():
             state, progress = starting_state(agent, data)
-            parts = agent.model, agent.logged, agent.standardiser, of_stages(agent.config)
+            parts = agent.model, agent.logged, agent.standardiser, of_stages(agent.config, self.config)
             Agent(*parts, DataFacts.of(data)).save(self.out)
             write_state(self.out, state, progress)
         self.agent = load(self.out)

@@ -28,14 +28,20 @@ def digest(agent: Agent) -> str:
     return sha.hexdigest()
 
 
-def of_stages(config: Config) -> Config:
-    r"""The configuration of a run in the stages that follow it: $\sigma_a$ stays what it was.
+def of_stages(config: Config, online: OnlineConfig) -> Config:
+    r"""The configuration of a run in the stages that follow it: a lower rate, and $\sigma_a$ stays as it is.
 
     Collected actions are the actor's own means and have no noise. Learned from these, $\sigma_a$ falls by
     half in three stages; plans then have to tell all that logged actions did by chance, and the prior,
-    the critic and the held-out ELBO are lost (docs/research.md).
+    the critic and the held-out ELBO are lost. At the run's own rate exploit comes and goes from stage to
+    stage (docs/research.md).
     """
-    return dataclasses.replace(config, model=dataclasses.replace(config.model, learn_sigma_a=False))
+    rate = online.lr_scale * config.training.outer_lr
+    return dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, learn_sigma_a=False),
+        training=dataclasses.replace(config.training, outer_lr=rate),
+    )
 
 
 def starting_state(agent: Agent, data: Episodes) -> tuple[TrainState, Progress]:

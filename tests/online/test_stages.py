@@ -69,12 +69,14 @@ def test_a_stage_by_hand_is_that_of_finetune_at_any_pace(trained, whole, tmp_pat
     np.testing.assert_array_equal(resumed.plans(first_states(second))[1].y_plus, second.aims.y_plus)
 
 
-def test_the_noise_of_logged_actions_is_not_learned_from_collected_ones(trained, whole, tmp_path):
-    model = trained.agent.config.model
+def test_stages_learn_at_a_lower_rate_and_no_noise_of_logged_actions(trained, whole, tmp_path):
+    model, training = trained.agent.config.model, trained.agent.config.training
     assert model.learn_sigma_a, "nothing would change"
     online = begun(trained, tmp_path / "run")
     assert online.agent.config == dataclasses.replace(
-        trained.agent.config, model=dataclasses.replace(model, learn_sigma_a=False)
+        trained.agent.config,
+        model=dataclasses.replace(model, learn_sigma_a=False),
+        training=dataclasses.replace(training, outer_lr=CONFIG.lr_scale * training.outer_lr),
     )
     online.add(batches(whole)[0].episodes)
     online.train()
@@ -167,6 +169,8 @@ def test_settings_that_cannot_work_are_refused_by_name():
         ({"minutes": 0.0}, "minutes"),
         ({"updates": 0}, "updates"),
         ({"step_seconds": float("nan")}, "step_seconds"),
+        ({"lr_scale": 0.0}, "lr_scale"),
+        ({"lr_scale": float("inf")}, "lr_scale"),
         ({"y_star": 3.0}, "y-star"),
         ({"targets": "y-star", "y_star": float("nan")}, "finite"),
     ):
