@@ -2,12 +2,14 @@
 
     python benchmarks/like_plans.py RUN DATA --episodes 50 --json benchmarks/records/like-plans/RUN.json
 
-RUN may be fine-tuned; DATA is what it was trained on offline. `within` is what exploit goes by: differences
-of means in units of the scatter within episodes. `divergence` is KL in both directions. Of each of the
-episodes that are compared, the mean return of the 20 nearest, itself left out, against what it returned; and
-what the critic says of it given tau alone. Then exploit plays, its residuals and regions by either.
+RUN may be fine-tuned; DATA is what it was trained on offline. `within` is what regions go by: differences of
+means in units of the scatter within episodes. `divergence` is what residuals go by: KL in both directions. Of
+each of the episodes that are compared, the mean return of the 20 nearest, itself left out, against what it
+returned; and what the critic says of it given tau alone. Then exploit plays, its residuals and regions by
+either.
 """
 
+import itertools
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
-from jaxtyping import Array, Float
+from jaxtyping import Array
 from numpy import ndarray
 from tyro.conf import Positional, arg
 
@@ -26,19 +28,14 @@ from gac.data import load_data
 from gac.files import write_text
 from gac.inference import trust_region
 from gac.inference.trust_region import apart
-from gac.model.joint import GAC, Phi
+from gac.model.joint import GAC
 from gac.online.buffer import joined, lesson
 from gac.online.folder import batches
 from gac.records import read_online
 from gac.training import logged
 from gac.training.checkpoint import read_arrays
-from gac.training.logged import NEAREST, Compared, Fitted
+from gac.training.logged import NEAREST, Compared, Fitted, divergence
 from gac.training.offline import Trainer
-
-
-def divergence(plan: Phi, others: Phi) -> Float[Array, "episodes"]:
-    """KL in both directions of one plan and each of the others."""
-    return jnp.sum(others.kl_to(plan) + plan.kl_to(others), axis=-1)
 
 
 def trainer_of(run: Path, data: str) -> Trainer:
@@ -62,7 +59,7 @@ def agent_by(trainer: Trainer, measure: Any) -> tuple[gac.Agent, tuple[GAC, Fitt
     jax.clear_caches()
     trainer.kept = -1, trainer.kept[1]
     with (
-        mock.patch.object(logged, "apart", measure),
+        mock.patch.object(logged, "divergence", measure),
         mock.patch.object(logged, "_residuals", wraps=logged._residuals) as residuals,
     ):
         return trainer.agent(), residuals.call_args.args
@@ -99,7 +96,7 @@ def main(
     """
     trainer = trainer_of(run, data)
     measures = {"divergence": divergence, "within": apart}
-    agent, (model, fitted, compared) = agent_by(trainer, apart)
+    agent, (model, fitted, compared) = agent_by(trainer, divergence)
     y, best = np.asarray(fitted.y), np.asarray(compared.best)
     unit, raw = float(trainer.standardiser.return_std), trainer.standardiser.raw_return
     critic = np.asarray(model.predicted_return(fitted.s0, fitted.phi.mu))
@@ -129,12 +126,13 @@ def main(
             "kept_quantiles_10_50_90": raw(np.quantile(said[best], [0.1, 0.5, 0.9])).tolist(),
         }
         print(f"{name}: rmse {record[name]['rmse']:.0f}, of the kept {record[name]['rmse_of_kept']:.0f}")
-    for name, measure in measures.items() if episodes else ():
-        agent, _ = agent_by(trainer, measure)
+    for residuals, regions in itertools.product(measures, measures) if episodes else ():
+        agent, _ = agent_by(trainer, measures[residuals])
         jax.clear_caches()
-        with mock.patch.object(trust_region, "apart", measure):
+        with mock.patch.object(trust_region, "apart", measures[regions]):
             played = gac.evaluate(agent, env_id or agent.env_id, episodes=episodes, seed=seed)
-        record[name] |= {
+        name = f"residuals by {residuals}, regions by {regions}"
+        record[name] = {
             "achieved": played.mean,
             "std": played.std,
             "normalized_mean": played.normalized_mean,
