@@ -13,6 +13,22 @@ TARGETS = {"hopper": 3600.0, "walker2d": 6000.0, "halfcheetah": 5000.0}
 """The paper's y*, raw and undiscounted, by the first part of the environment's id."""
 
 
+def _check_flags(
+    query: str, episodes: int, target: float | None, near: str, guidance: float | None, plans: str | None
+) -> None:
+    """Refuse flags of `gac evaluate` that do not go with its query, before anything is loaded."""
+    if episodes < 1:
+        raise UserError(f"--episodes is {episodes}, expected 1 or more")
+    if target is not None and query not in ("target", "all"):
+        raise UserError(f"--target {target:g} goes with --query target or all, not {query}; leave it out")
+    if near != "prior" and query not in ("target", "all"):
+        raise UserError(f"--near {near} goes with --query target or all, not {query}; leave it out")
+    if guidance is not None and query == "prior":
+        raise UserError("--guidance goes with a query that aims at a return, not prior; leave it out")
+    if plans is not None and query not in ("exploit", "all"):
+        raise UserError(f"--plans {plans} goes with --query exploit or all, not {query}; leave it out")
+
+
 def evaluate(
     run: RunFolder,
     /,
@@ -58,16 +74,7 @@ def evaluate(
             with the data set that the run names.
         json: Also write the record here; a list of records for --query all.
     """
-    if episodes < 1:
-        raise UserError(f"--episodes is {episodes}, expected 1 or more")
-    if target is not None and query not in ("target", "all"):
-        raise UserError(f"--target {target:g} goes with --query target or all, not {query}; leave it out")
-    if near != "prior" and query not in ("target", "all"):
-        raise UserError(f"--near {near} goes with --query target or all, not {query}; leave it out")
-    if guidance is not None and query == "prior":
-        raise UserError("--guidance goes with a query that aims at a return, not prior; leave it out")
-    if plans is not None and query not in ("exploit", "all"):
-        raise UserError(f"--plans {plans} goes with --query exploit or all, not {query}; leave it out")
+    _check_flags(query, episodes, target, near, guidance, plans)
     from gac.acting.replan import Trigger, parse_replan
 
     when = parse_replan(replan)

@@ -71,15 +71,6 @@ def compared_episodes(train_index: Int[ndarray, "train"], returns: Float[ndarray
     return Compared(jnp.asarray(index[in_order]), jnp.asarray(places), jnp.asarray(weight[in_order]))
 
 
-def divergence(plan: Phi, others: Phi) -> Float[Array, "episodes"]:
-    r"""$KL(q \| q_j) + KL(q_j \| q)$ of one plan, a row by itself, and each of the others.
-
-    Regions go by another measure, `gac.inference.trust_region.apart`. With residuals by that one exploit
-    chose plans in a maze from afar that never arrive (docs/research.md).
-    """
-    return jnp.sum(others.kl_to(plan) + plan.kl_to(others), axis=-1)
-
-
 class Fitted(NamedTuple):
     """Plans of some episodes, with what their residuals are made of."""
 
@@ -177,6 +168,15 @@ def beyond_promise(
 
     found: tuple[Float[Array, "best"], Float[Array, "best"]] = jax.lax.map(beyond, compared.best)
     return found
+
+
+def divergence(plan: Phi, others: Phi) -> Float[Array, "episodes"]:
+    r"""$KL(q \| q_j) + KL(q_j \| q)$ of one plan, a row by itself, and each of the others.
+
+    Regions go by another measure, `gac.inference.trust_region.apart`. With residuals by that one exploit
+    chose plans in a maze from afar that never arrive (docs/research.md).
+    """
+    return jnp.sum(others.kl_to(plan) + plan.kl_to(others), axis=-1)
 
 
 def without_luck(found: Float[Array, "best"], squared_error: Float[Array, "best"]) -> Float[Array, "best"]:
