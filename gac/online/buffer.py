@@ -19,6 +19,7 @@ from gac.training.offline import Lesson, split_episodes
 
 def shares(
     returns: Float[ndarray, "episodes"],
+    offline: int,
     newest: Bool[ndarray, "episodes"],
     return_power: float,
     new_share: float,
@@ -27,21 +28,41 @@ def shares(
 
     $$w_i = (1 - m)\,\frac{u_i^a}{\sum_j u_j^a} + m\,\frac{[i \in New]\,u_i^a}{\sum_{j \in New} u_j^a}$$
 
-    with $u_i \in (0, 1)$ the rank of return $y_i$ in the buffer, equal returns sharing one. Ranks have no
-    units, so nothing depends on the scale of returns. Without m the mean rank of what is learned is
+    with $u_i$ the `standing` of return $y_i$. It has no units, so nothing depends on the scale of returns.
+    Without m, and with no return beyond the logged ones, the mean rank of what is learned is
     $(a + 1)/(a + 2)$: one half for a = 0, all alike, and three quarters for a = 2.
 
     Args:
-        returns: y, raw.
+        returns: y, raw; the offline episodes come first.
+        offline: number of offline episodes.
         newest: True for the episodes of the newest stage.
         return_power: a, 0 or more.
         new_share: m, in [0, 1); 0 is taken where nothing is new.
     """
-    power = ranks(returns) ** return_power
+    power = standing(returns, offline) ** return_power
     fresh = power * newest
     m = new_share if newest.any() else 0.0
     share: ndarray = (1.0 - m) * power / power.sum() + (m * fresh / fresh.sum() if m else 0.0)
     return share
+
+
+def standing(returns: Float[ndarray, "episodes"], offline: int) -> Float[ndarray, "episodes"]:
+    r"""Rank of each return, and beyond the best logged one how far beyond, in logged standard deviations.
+
+    $$u_i = \mathrm{rank}(y_i) + \max(0, y_i - \max_{logged} y) / \mathrm{std}_{logged}\, y$$
+
+    Ranks alone end at 1: an episode that does far better than all others would count as much as the next
+    best, and what it did first would be lost among what is common (docs/research.md).
+
+    Args:
+        returns: y, raw; the offline episodes come first.
+        offline: number of offline episodes; where these are all alike, ranks are all that counts.
+    """
+    logged = returns[:offline]
+    spread = logged.std()
+    beyond = np.maximum(returns - logged.max(), 0.0) / spread if spread > 0.0 else 0.0
+    place: ndarray = ranks(returns) + beyond
+    return place
 
 
 def ranks(values: Float[ndarray, "episodes"]) -> Float[ndarray, "episodes"]:
@@ -118,6 +139,7 @@ def lesson(
     collected: Int[ndarray, "collected"] = np.arange(offline, count, dtype=np.int32)
     share = shares(
         buffer.returns.astype(np.float64),
+        offline,
         np.arange(count) >= count - newest,
         online.return_power,
         online.new_share,

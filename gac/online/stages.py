@@ -179,6 +179,7 @@ class Online:
         returns = np.concatenate([part.returns for part in before]).astype(np.float64)
         share = shares(
             returns,
+            self.offline.num_episodes,
             np.arange(len(returns)) >= len(returns) - newest,
             self.config.return_power,
             self.config.new_share,
