@@ -147,8 +147,8 @@ class OnlineConfig:
 
     stages: int = 3
     """Number of stages; a run that is resumed may get more."""
-    episodes: int = 100
-    """Episodes that a stage collects."""
+    episodes: int | None = None
+    """Episodes that a stage collects; unless given 100, or 500 where they begin anywhere, as in a maze."""
     seed: int = 0
     """Seed of collecting and of evaluating; training goes on from the random state of the run."""
     minutes: float | None = None
@@ -173,7 +173,7 @@ class OnlineConfig:
     `gac evaluate` has it: only before anything is learned, and only where episodes begin anywhere."""
     guidance_up_to: float | None = None
     """Where plans are guided unless told, those that collect have any weight from the usual to this one, each
-    its own, evenly in its logarithm: some do what nobody logged, for better or worse."""
+    its own, evenly in its logarithm: some do what nobody logged. 64 unless given; the usual one is none beside."""
     return_power: float = 2.0
     """Share of an episode in what is learned: its rank by return, 0 to 1, to this power; 0 for all alike."""
     new_share: float = 0.25
@@ -186,10 +186,12 @@ class OnlineConfig:
     """An episode that takes more steps than this counts as endless."""
 
     def __post_init__(self) -> None:
-        least = {"stages": 1, "episodes": 2, "eval_episodes": 1, "longest": 2, "seed": 0}
+        least = {"stages": 1, "eval_episodes": 1, "longest": 2, "seed": 0}
         for name, value in least.items():
             if getattr(self, name) < value:
                 raise UserError(f"{name} is {getattr(self, name)}, expected {value} or more")
+        if self.episodes is not None and self.episodes < 2:
+            raise UserError(f"episodes is {self.episodes}, expected 2 or more")
         if self.targets not in TARGET_RULES:
             raise UserError(f"targets is {self.targets!r}, expected one of {', '.join(TARGET_RULES)}")
         if self.near not in NEAR:

@@ -17,7 +17,7 @@ from gac.data.episodes import Episodes
 from gac.errors import UserError
 from gac.json_fields import Fields, read_text
 
-ONLINE_SCHEMA = 5
+ONLINE_SCHEMA = 6
 """Schema of online.json."""
 
 

@@ -204,7 +204,7 @@ class Agent:
         """
         if self.facts.collected:
             return 0.0
-        if not self._begin_anywhere:
+        if not self.begins_anywhere:
             return 0.0
         return GUIDANCE_ON_WAYS if self._rests_are_episodes else GUIDANCE
 
@@ -217,10 +217,10 @@ class Agent:
         Args:
             guidance: its weight.
         """
-        return "one" if guidance > 0.0 or self._begin_anywhere else "several"
+        return "one" if guidance > 0.0 or self.begins_anywhere else "several"
 
     @property
-    def _begin_anywhere(self) -> bool:
+    def begins_anywhere(self) -> bool:
         """Whether each dimension varies over first observations at least half as much as over all."""
         std, first = self.standardiser.observation_std, np.asarray(self.facts.first_std)
         # A dimension that is the same in all the data has 1 for its standard deviation.
@@ -231,6 +231,18 @@ class Agent:
     def _rests_are_episodes(self) -> bool:
         """Whether what is left of an episode may be one of the data's: if all are of one length, none is."""
         return len(set(self.facts.lengths[: self.facts.episodes - self.facts.collected])) > 1
+
+    def acts_by_several(self, observation: Float[ndarray, "batch obs"]) -> Bool[ndarray, "batch"]:
+        """From which first observations `exploit` acts by several plans together.
+
+        Args:
+            observation: first observations, raw.
+        """
+        if self.usual_plans(self.usual_guidance) == "one":
+            return np.zeros(len(observation), bool)
+        s0 = jnp.asarray(self.standardiser.standardise_observation(observation))
+        query = Exploit()
+        return np.asarray(self._short(query, s0, self._units_of(query, len(observation))[0]))
 
     def _short(
         self, query: Exploit, s0: Float[Array, "batch obs"], returns: Float[ndarray, "episodes"]

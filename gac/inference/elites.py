@@ -75,7 +75,7 @@ def short_of(
 
     Where it does not, its behaviour is known to go as far as any was seen to, and to mix others into it is a
     risk for nothing: on Hopper the best of the prior's plans are of two gaits, and between them it falls. One
-    plan is known to return what a logged one does, or what episodes of one plan each usually did.
+    plan is known to return what a logged one does, or what collected episodes usually did.
 
     Args:
         model: theta.

@@ -93,14 +93,13 @@ def finetune(
 
 def _collect(online: Online, crew: Crew, env_id: str, progress: Progress | None) -> None:
     """The episodes of a stage, batch by batch; those that the folder holds are not collected again."""
-    config, stage = online.config, online.stage
-    count = math.ceil(config.episodes / BATCH)
-    sizes = [len(part) for part in np.array_split(np.arange(config.episodes), count)]
+    config, stage, episodes = online.config, online.stage, online.episodes
+    sizes = [len(part) for part in np.array_split(np.arange(episodes), math.ceil(episodes / BATCH))]
     batches = []
     for number, size in enumerate(sizes):
 
         def tell(done: float, before: int = sum(sizes[:number]), size: int = size) -> None:
-            _tell(progress, stage, "collect", (before + size * done) / config.episodes)
+            _tell(progress, stage, "collect", (before + size * done) / episodes)
 
         words = np.random.SeedSequence([config.seed, stage, number, 1]).generate_state(size) >> 1
         try:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -19,8 +18,6 @@ from gac.config import OnlineConfig
 from gac.data.episodes import Episodes
 from gac.errors import UserError
 from gac.files import write_text
-from gac.inference.queries import Target
-from gac.inference.spread import predictive
 from gac.model.joint import Phi
 from gac.online import record as records
 from gac.online import targets as aiming
@@ -34,6 +31,7 @@ from gac.online.folder import (
     existing,
     last_metrics,
 )
+from gac.online.planning import Known, episodes_of_a_stage, plans_to_collect
 from gac.online.start import check_start, digest, of_stages, starting_state
 from gac.records import ONLINE_SCHEMA, DataFacts, Evaluation
 from gac.training.checkpoint import (
@@ -117,6 +115,11 @@ class Online:
         return max(len(self.records), 1)
 
     @property
+    def episodes(self) -> int:
+        """Episodes that `gac.finetune` collects in a stage."""
+        return episodes_of_a_stage(self.agent, self.config)
+
+    @property
     def targets(self) -> aiming.Targets:
         """The rule that aims of this stage are drawn by."""
         return self.records[-1].next_targets if self.records else aiming.Targets.start(self.config)
@@ -163,7 +166,8 @@ class Online:
                 batches that the stage holds unless given.
 
         Returns:
-            The plans, for `agent.policy`, and their aims, for `add`.
+            The plans, for `agent.policy`, and their aims, for `add`. Where exploit acts by several plans a
+            part of them does so, too, and has no aim (NaN).
 
         Raises:
             UserError: a stage that is being trained, or what `Agent.plan` refuses.
@@ -172,7 +176,6 @@ class Online:
         first = np.asarray(observation, np.float32)
         first = first[None] if first.ndim == 1 else first
         number = len(self._now) if seed is None else seed
-        words = np.random.SeedSequence([self.config.seed, self.stage, number]).generate_state(3) >> 1
         # The buffer as it was when the stage began: plans do not depend on what was added since.
         before = [self.offline, *(each.episodes for stage in self._past for each in stage)]
         newest = sum(each.episodes.num_episodes for each in self._past[-1]) if self._past else 0
@@ -184,21 +187,8 @@ class Online:
             self.config.return_power,
             self.config.new_share,
         )
-        unit, rng = float(self.agent.standardiser.return_std), np.random.default_rng(int(words[0]))
-        y_plus = aiming.draw(self.targets, returns, share, unit, len(first), rng)
-        # Differs from the paper: unless near is prior, plans may be held near logged ones, not near N(0, I).
-        weight: float | tuple[float, ...] | None = self.config.guidance
-        least, most = self.agent.usual_guidance, self.config.guidance_up_to
-        if most is not None and least > 0.0:
-            span = np.log(least), np.log(most)
-            weight = tuple(np.exp(rng.uniform(*span, len(first))).tolist())
-        query = Target(tuple(y_plus.tolist()), self.config.near, weight)
-        plan = self.agent.plan(first, query, seed=int(words[1]))
-        assert plan.phi is not None  # a target query has one; for the type checker
-        s0 = jnp.asarray(self.agent.standardiser.standardise_observation(first))
-        _, spread = predictive(self.agent.model, s0, plan.phi, jax.random.key(int(words[2])))
-        q = (np.asarray(plan.phi.mu), np.asarray(plan.phi.log_sigma))
-        return plan, Aims(y_plus, plan.predicted_returns, unit * np.asarray(spread), *q)
+        seeds = np.random.SeedSequence([self.config.seed, self.stage, number])
+        return plans_to_collect(self.agent, self.config, self.targets, Known(returns, share), first, seeds)
 
     def add(self, episodes: Episodes, aims: Aims | None = None) -> None:
         """Hand in episodes of this stage, in the order of their plans.
