@@ -148,7 +148,7 @@ class OnlineConfig:
     stages: int = 3
     """Number of stages; a run that is resumed may get more."""
     episodes: int | None = None
-    """Episodes that a stage collects; unless given 100, or 500 where they begin anywhere, as in a maze."""
+    """Episodes that a stage collects; unless given 100, or 500 where they begin anywhere (mazes)."""
     seed: int = 0
     """Seed of collecting and of evaluating; training goes on from the random state of the run."""
     minutes: float | None = None
@@ -173,7 +173,7 @@ class OnlineConfig:
     `gac evaluate` has it: only before anything is learned, and only where episodes begin anywhere."""
     guidance_up_to: float | None = None
     """Where plans are guided unless told, those that collect have any weight from the usual to this one, each
-    its own, evenly in its logarithm: some do what nobody logged. 64 unless given; the usual one is none beside."""
+    its own, evenly in its logarithm: some do what nobody logged. 64 unless given."""
     return_power: float = 2.0
     """Share of an episode in what is learned: its rank by return, 0 to 1, to this power; 0 for all alike."""
     new_share: float = 0.25

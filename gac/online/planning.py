@@ -1,4 +1,4 @@
-"""Plans to collect by: each with a return to aim at, guided at random, or acted out by several together."""
+"""Plans to collect by: each with a return to aim at and a weight of guidance, or several together."""
 
 import math
 from typing import NamedTuple
@@ -22,8 +22,6 @@ EPISODES, EPISODES_ANYWHERE = 100, 500
 """Episodes of a stage unless told; where they begin anywhere, as in mazes, as many as the paper has there."""
 GUIDANCE_UP_TO = 64.0
 """Largest weight of plans that collect unless told; 8 and more find what 1 never does (docs/research.md)."""
-BY_SEVERAL = 0.5
-"""Share of the episodes that are played as exploit plays where it acts by several plans."""
 
 
 class Known(NamedTuple):
@@ -62,8 +60,9 @@ def plans_to_collect(
     # Differs from the paper: unless near is prior, plans may be held near logged ones, not near N(0, I).
     query = Target(tuple(y_plus.tolist()), config.near, _guidance(agent, config, len(first), rng))
     plan = agent.plan(first, query, seed=int(words[1]))
-    several = agent.acts_by_several(first) & (rng.random(len(first)) < BY_SEVERAL)
-    if several.any() and not plan.guidance.any():
+    # Differs from the paper: where no single plan comes near the best, there is none to aim with yet.
+    several = agent.acts_by_several(first) & (plan.guidance == 0.0) & (targets.rule == "auto")
+    if several.any():
         plan = where(several, agent.plan(first, Exploit(plans="several"), seed=int(words[1])), plan)
         y_plus = np.where(several, np.nan, y_plus)
     assert plan.phi is not None  # a target query has one; for the type checker

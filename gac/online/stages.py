@@ -166,8 +166,8 @@ class Online:
                 batches that the stage holds unless given.
 
         Returns:
-            The plans, for `agent.policy`, and their aims, for `add`. Where exploit acts by several plans a
-            part of them does so, too, and has no aim (NaN).
+            The plans, for `agent.policy`, and their aims, for `add`. Where exploit acts by several plans
+            these do, too, and have no aim (NaN).
 
         Raises:
             UserError: a stage that is being trained, or what `Agent.plan` refuses.
