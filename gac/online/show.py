@@ -25,7 +25,7 @@ def stage_cells(record: StageRecord) -> list[str]:
     if (found := record.collection) is not None:
         aims = [y for y in found.y_plus if y is not None]
         cells = [str(record.stage), f"{record.targets.delta_y:.2f}", f"{np.mean(aims):.1f}" if aims else "-"]
-        cells += [f"{found.reached:.0%}", f"{found.mean:.1f} ± {found.std:.1f}"]
+        cells += [f"{found.reached:.0%}" if aims else "-", f"{found.mean:.1f} ± {found.std:.1f}"]
     scores = record.after
     cells.append("-" if scores is None else f"{scores.mean:.1f} ± {scores.std:.1f}")
     known = scores is not None and scores.normalized_mean is not None
