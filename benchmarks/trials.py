@@ -1,6 +1,6 @@
 """Does trying out plans after training tell which ones exploit should choose?
 
-    python benchmarks/trials.py RUN --json benchmarks/records/trials/RUN.json
+    python benchmarks/trials.py RUN --env-id Hopper-v5 --json benchmarks/records/trials/RUN.json
 
 Each of `trials` first observations gets the plan that `exploit` would choose among those that the agent
 keeps, none twice: the mean of the region around it acts out one episode. What the nearest five that were
