@@ -175,7 +175,8 @@ class OnlineConfig:
     """Where plans are guided unless told, those that collect have any weight from the usual to this one, each
     its own, evenly in its logarithm: some do what nobody logged. 64 unless given."""
     return_power: float = 2.0
-    """Share of an episode in what is learned: its rank by return, 0 to 1, to this power; 0 for all alike."""
+    """Share of an episode in what is learned: its rank by return, 0 to 1, and standard deviations beyond the
+    best logged return, to this power; 0 for all alike."""
     new_share: float = 0.25
     """Share of what is learned that is kept for the episodes of the newest stage."""
     eval_episodes: int = 100
