@@ -63,7 +63,7 @@ def stage(record: Record) -> Record:
         collection = record["collection"]
         kept |= {
             "targets": record["targets"],
-            "aim": float(np.mean(collection["y_plus"])),
+            "aim": float(np.nanmean(np.asarray(collection["y_plus"], float))),
             "collected": collection["mean"],
             "collected_std": collection["std"],
             "reached": collection["reached"],

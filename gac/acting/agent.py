@@ -144,16 +144,32 @@ class Agent:
         predicted, memory = _read_out(self.model, s0, epsilon)
         weight = self.usual_guidance if query.guidance is None else query.guidance
         guidance = _for_each("guidance", weight, len(first))
-        together = None
-        most = float(guidance.max(initial=0.0))
-        if isinstance(query, Exploit) and (query.plans or self.usual_plans(most)) == "several":
-            short = self._short(query, s0, returns)
-            if short.any():
-                predicted, together = _together(self.model, s0, self.logged, keys, epsilon, short)
         raw = self.standardiser.raw_return
         trace = raw(np.zeros(0, np.float32) if info is None else info.mean_trace())
         promised = raw(np.asarray(predicted))
-        return Plan(memory, promised, epsilon, info, trace, single, phi, query, seeds, guidance, together)
+        plan = Plan(memory, promised, epsilon, info, trace, single, phi, query, seeds, guidance, None)
+        most = float(guidance.max(initial=0.0))
+        if isinstance(query, Exploit) and (query.plans or self.usual_plans(most)) == "several":
+            short = np.asarray(self._short(query, s0, returns))
+            if short.any():
+                return self.by_several(plan, first, short)
+        return plan
+
+    def by_several(
+        self, plan: Plan, observation: Float[ndarray, "batch obs"], rows: Bool[ndarray, "batch"]
+    ) -> Plan:
+        """A plan in some rows of which exploit's several act; in the others the one does, as so many alike.
+
+        Args:
+            plan: of these first observations.
+            observation: raw.
+            rows: where several act.
+        """
+        s0 = jnp.asarray(self.standardiser.standardise_observation(observation))
+        keys = _keys(jnp.asarray(plan.seeds), jnp.zeros(len(plan.seeds), jnp.uint32))
+        predicted, together = _together(self.model, s0, self.logged, keys, plan.epsilon, jnp.asarray(rows))
+        promised = self.standardiser.raw_return(np.asarray(predicted))
+        return plan._replace(predicted_returns=promised, together=together)
 
     def policy(self, plan: Plan, replan: Replan | None = None) -> Policy | ReplanningPolicy:
         """The policy p_beta(a_t | context, z_traj) of a plan, with an empty context.

@@ -6,12 +6,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from numpy import ndarray
 
 from gac.acting.agent import Agent, Plan
 from gac.config import OnlineConfig
-from gac.inference.queries import Exploit, Target
+from gac.inference.queries import Target
 from gac.inference.solve import either
 from gac.inference.spread import predictive
 from gac.model.joint import Phi
@@ -62,31 +62,17 @@ def plans_to_collect(
     plan = agent.plan(first, query, seed=int(words[1]))
     # Differs from the paper: where no single plan comes near the best, there is none to aim with yet.
     several = agent.acts_by_several(first) & (plan.guidance == 0.0) & (targets.rule == "auto")
+    phi = plan.phi
+    assert phi is not None  # a target query has one; for the type checker
     if several.any():
-        plan = where(several, agent.plan(first, Exploit(plans="several"), seed=int(words[1])), plan)
+        plan = agent.by_several(plan, first, several)
+        # No one q explains what several do: a new posterior begins at N(0, I).
+        phi = either(jnp.asarray(several), Phi.at_prior(len(first), agent.config.model), phi)
         y_plus = np.where(several, np.nan, y_plus)
-    assert plan.phi is not None  # a target query has one; for the type checker
     s0 = jnp.asarray(agent.standardiser.standardise_observation(first))
-    _, spread = predictive(agent.model, s0, plan.phi, jax.random.key(int(words[2])))
-    q = (np.asarray(plan.phi.mu), np.asarray(plan.phi.log_sigma))
+    _, spread = predictive(agent.model, s0, phi, jax.random.key(int(words[2])))
+    q = (np.asarray(phi.mu), np.asarray(phi.log_sigma))
     return plan, Aims(y_plus, plan.predicted_returns, unit * np.asarray(spread), *q)
-
-
-def where(several: Bool[ndarray, "batch"], together: Plan, one: Plan) -> Plan:
-    """`together` row by row where several plans are to act, else `one`, which then acts as so many alike.
-
-    No one q explains what several do: theirs is N(0, I), from where a new posterior begins.
-    """
-    assert together.together is not None  # by their queries; for the type checker
-    assert one.phi is not None
-    count = jax.tree.leaves(together.together)[0].shape[1]
-    alike = jax.tree.map(lambda leaf: jnp.repeat(leaf[:, None], count, axis=1), one.memory)
-    choice = jnp.asarray(several)
-    return one._replace(
-        predicted_returns=np.where(several, together.predicted_returns, one.predicted_returns),
-        phi=either(choice, Phi(*map(jnp.zeros_like, one.phi)), one.phi),
-        together=either(choice, together.together, alike),
-    )
 
 
 def _guidance(
@@ -96,5 +82,5 @@ def _guidance(
     least = agent.usual_guidance
     if config.guidance is not None or least == 0.0:
         return config.guidance
-    most = max(GUIDANCE_UP_TO, least) if config.guidance_up_to is None else config.guidance_up_to
+    most = config.guidance_up_to or GUIDANCE_UP_TO
     return tuple(np.exp(rng.uniform(math.log(least), math.log(most), count)).tolist())
