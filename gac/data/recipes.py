@@ -1,6 +1,7 @@
 """Recipes: data sets in the likeness of D4RL's, made here.
 
-The robots' come from bundled snapshots of a SAC run, the mazes' (`gac.data.maze_recipe`) from a controller.
+The robots' come from bundled snapshots of a SAC run, the mazes' (`gac.data.maze_recipe`) from a controller,
+and those of the ant in a maze (`gac.data.antmaze_recipe`) from both.
 
 Source: J. Fu, A. Kumar, O. Nachum, G. Tucker, S. Levine, *D4RL: Datasets for Deep Data-Driven
 Reinforcement Learning*, arXiv 2004.07219. The snapshots come from recipes/train_behaviour.py and
@@ -17,7 +18,8 @@ from typing import Literal
 import numpy as np
 from safetensors import safe_open
 
-from gac.data import maze_recipe, rollout, workers
+from gac.data import antmaze_recipe, maze_recipe, rollout, workers
+from gac.data.antmaze_recipe import ANTMAZE_RECIPES, AntMazeRecipe
 from gac.data.episodes import Episodes, episode_returns
 from gac.data.maze_recipe import MAZE_RECIPES, MazeRecipe
 from gac.data.mazes import DEFAULT_CUT, check_cut
@@ -44,7 +46,9 @@ class Recipe:
     """Environments per job; those under way when the steps are done finish their episode."""
 
 
-RECIPES: dict[str, Recipe | MazeRecipe] = {
+AnyRecipe = Recipe | MazeRecipe | AntMazeRecipe
+
+RECIPES: dict[str, AnyRecipe] = {
     "hopper-medium": Recipe(
         about="Hopper-v5, 250k steps of one SAC policy stopped at about a third of expert return",
         robot="hopper",
@@ -94,6 +98,7 @@ RECIPES: dict[str, Recipe | MazeRecipe] = {
         envs=4,
     ),
     **MAZE_RECIPES,
+    **ANTMAZE_RECIPES,
 }
 
 
@@ -106,13 +111,16 @@ def make(name: str, seed: int = 0, cut: str | None = None) -> Episodes:
         cut: How the runs of a maze become episodes, one of `gac.data.mazes.CUTS`; their default unless given.
 
     Raises:
-        UserError: an unknown name or cut, a negative seed, a cut for what is no maze.
+        UserError: an unknown name or cut, a negative seed, a cut for what is no maze, no ant that can walk.
     """
     recipe = _require(name, seed, cut)
     if isinstance(recipe, MazeRecipe):
         return maze_recipe.make(name, recipe, seed, cut or DEFAULT_CUT)
-    env_id, jobs = rollouts(name, seed)
-    parts = workers.run(rollout, jobs)
+    if isinstance(recipe, AntMazeRecipe):
+        env_id, parts = antmaze_recipe.make(name, recipe, seed)
+    else:
+        env_id, jobs = rollouts(name, seed)
+        parts = workers.run(rollout, jobs)
     flat = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     return Episodes(
         observations=flat["observations"],
@@ -132,7 +140,7 @@ def fingerprint(name: str, cut: str | None = None) -> str:
     """A short hash of all that `make`'s data depends on but the seed: a cache file's name.
 
     Raises:
-        UserError: an unknown name or cut, a cut for what is no maze.
+        UserError: an unknown name or cut, a cut for what is no maze, no ant that can walk.
     """
     recipe = _require(name, 0, cut)
     files, packages = [Path(rollout.__file__)], ["gymnasium", "mujoco", "numpy"]
@@ -140,6 +148,9 @@ def fingerprint(name: str, cut: str | None = None) -> str:
         files += maze_recipe.SOURCES
         packages += ["gymnasium-robotics"]
         cut = cut or DEFAULT_CUT
+    elif isinstance(recipe, AntMazeRecipe):
+        files += [*antmaze_recipe.SOURCES, antmaze_recipe.bundle(name)]
+        packages += ["gymnasium-robotics"]
     else:
         files += [_bundle(recipe)]
     source = b"".join(file.read_bytes() for file in files)
@@ -147,7 +158,7 @@ def fingerprint(name: str, cut: str | None = None) -> str:
     return hashlib.sha256(source + repr((recipe, cut, versions)).encode()).hexdigest()[:12]
 
 
-def _require(name: str, seed: int, cut: str | None) -> Recipe | MazeRecipe:
+def _require(name: str, seed: int, cut: str | None) -> AnyRecipe:
     if name not in RECIPES:
         raise UserError(f"{name!r} is no recipe, expected one of {', '.join(RECIPES)}; see gac data list")
     if seed < 0:
@@ -171,8 +182,8 @@ def rollouts(name: str, seed: int = 0) -> tuple[str, list[rollout.Job]]:
         UserError: an unknown name, a maze, a negative seed.
     """
     recipe = _require(name, seed, None)
-    if isinstance(recipe, MazeRecipe):
-        raise UserError(f"{name} is a maze, whose controller has no snapshots; give a robot's recipe")
+    if not isinstance(recipe, Recipe):
+        raise UserError(f"{name} is a maze and has no snapshots to share its steps; give a robot's recipe")
     bundle = _bundle(recipe)
     with safe_open(bundle, framework="np") as file:
         metadata = file.metadata()

@@ -2,9 +2,10 @@
 
 import gymnasium
 
+from gac.envs.ant_layouts import ANT_LAYOUTS, ANT_TASKS
 from gac.envs.layouts import LAYOUTS, maze_map, target
 
-__all__ = ["LAYOUTS", "maze_map", "target"]
+__all__ = ["ANT_LAYOUTS", "LAYOUTS", "maze_map", "target"]
 
 for _size, _layout in LAYOUTS.items():
     _env_id = f"maze2d-{_size}-v1"
@@ -17,3 +18,22 @@ for _size, _layout in LAYOUTS.items():
             disable_env_checker=True,
             kwargs={"size": _size},
         )
+
+for _name, _task in ANT_TASKS.items():
+    _env_id = f"antmaze-{_name}-v2"
+    if _env_id not in gymnasium.registry:
+        gymnasium.register(
+            _env_id,
+            entry_point="gac.envs.antmaze:AntMaze",
+            max_episode_steps=ANT_LAYOUTS[_task.size].horizon,
+            disable_env_checker=True,
+            kwargs={"size": _task.size},
+        )
+
+if "gac/AntReach-v0" not in gymnasium.registry:
+    gymnasium.register(
+        "gac/AntReach-v0",
+        entry_point="gac.envs.ant_reach:AntReach",
+        max_episode_steps=500,
+        disable_env_checker=True,
+    )
