@@ -14,7 +14,7 @@ from jaxtyping import Float, Float64
 from numpy import ndarray
 
 from gac.envs.ant import ACTIONS, DURATION, POSITIONS, VELOCITIES, AntBody
-from gac.envs.ant_layouts import ANT_LAYOUTS, Point, cell_of, draw_goal
+from gac.envs.ant_layouts import ANT_LAYOUTS, SIDE, Point, cell_of, draw_goal
 from gac.errors import UserError
 
 GOAL_RADIUS = 0.5
@@ -122,7 +122,7 @@ class AntMaze(gymnasium.Env[ndarray, ndarray]):
         if self._renderer is None:
             from gymnasium.envs.mujoco.mujoco_rendering import MujocoRenderer
 
-            half = (np.array(self._layout.walls.shape) / 2).max() * 4.0
+            half = SIDE * max(self._layout.walls.shape) / 2
             camera = {"distance": CAMERA_DISTANCE * half, "elevation": -90.0, "lookat": np.zeros(3)}
             self._renderer = MujocoRenderer(self._body.model, self.data, camera, *FRAME_SIZE)
         # In the data, not in the model, which all ants of the maze share.

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import gymnasium
 import mujoco
 import numpy as np
@@ -235,3 +239,14 @@ def test_d4rls_other_ids_have_the_same_map():
     assert ant_layout("antmaze-large-play-v0") is ant_layout("gac/AntMaze-Large-Diverse-v2")
     for other in (None, "", "antmaze-eval-umaze-v0", "antmaze-medium-v2", "AntMaze_UMaze-v5"):
         assert ant_layout(other) is None
+
+
+def test_no_file_is_left_behind(tmp_path):
+    script = "import gac.envs, gymnasium; gymnasium.make('antmaze-umaze-v2').reset()"
+    subprocess.run([sys.executable, "-c", script], check=True, env=os.environ | {"TMPDIR": str(tmp_path)})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_render_without_a_mode_is_answered():
+    with pytest.raises(UserError, match="render_mode"):
+        AntMaze("umaze").render()
