@@ -17,6 +17,7 @@ from numpy import ndarray
 from gac.acting.agent import Agent
 from gac.config import MOST_HELDOUT, Config
 from gac.data.episodes import Episodes
+from gac.data.problems import warn_of_problems
 from gac.data.standardise import Standardiser, warn_of_outlier
 from gac.data.windows import DeviceEpisodes
 from gac.errors import UserError
@@ -288,6 +289,8 @@ def train(
 ) -> Agent:
     """Learn the joint distribution of trajectories and returns, section 2 of the method.
 
+    Warns of what `gac.data.findings` calls a problem, before anything is learned.
+
     Args:
         data: episodes, each with one return; steps that are on disk stay there, with the same result.
         config: a preset, perhaps with fields replaced.
@@ -313,6 +316,7 @@ def train(
     with all_or_none("begin the run"):
         if is_first():
             claim_folder(out, resume=resume, overwrite=overwrite)
+            warn_of_problems(data)
     trainer = Trainer(data, config, out)
     alike = config.to_json() + trainer.progress.data
     check_alike("settings or episodes", hashlib.sha256(alike.encode()).hexdigest())
