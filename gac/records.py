@@ -40,14 +40,23 @@ class DataFacts:
     """Largest."""
     first_std: tuple[float, ...] = ()
     """Standard deviation."""
+    added: int = 0
+    """How many of those before the collected ones, the last of them, fine-tuning found added to the data of
+    the run that it began with; none of them is held out."""
+
+    @property
+    def shared_out(self) -> int:
+        """How many of the episodes, the first ones, were shared out into training and held-out ones."""
+        return self.episodes - self.collected - self.added
 
     def to_json(self) -> str:
         """The facts as JSON text."""
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
-    def of(cls, episodes: Episodes, collected: int = 0) -> "DataFacts":
-        """The facts of a data set, or of a buffer whose last `collected` episodes are from fine-tuning."""
+    def of(cls, episodes: Episodes, collected: int = 0, added: int = 0) -> "DataFacts":
+        """The facts of a data set, or of a buffer whose last `collected` episodes are from fine-tuning and
+        whose last `added` ones before these were added to the data set."""
         starts = np.asarray(episodes.starts)
         first = joined(episodes.observations, starts, starts + 1).astype(np.float64)
         return cls(
@@ -61,6 +70,7 @@ class DataFacts:
             tuple(first.min(axis=0).tolist()),
             tuple(first.max(axis=0).tolist()),
             tuple(first.std(axis=0).tolist()),
+            added,
         )
 
 
@@ -234,6 +244,7 @@ def read_facts(path: Path) -> DataFacts:
         returns=fields.numbers("returns"),
         lengths=tuple(map(int, fields.numbers("lengths"))),
         collected=fields.whole("collected") if "collected" in fields.raw else 0,
+        added=fields.whole("added") if "added" in fields.raw else 0,
         **{
             name: fields.numbers(name) if name in fields.raw else ()
             for name in ("first_lowest", "first_highest", "first_std")
