@@ -213,7 +213,7 @@ def report(runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN...")],
     """Write one HTML page, with all it needs inside, about one run or several.
 
     Args:
-        runs: Folders of runs.
+        runs: Folders of runs; a folder of seeds (gac train --seeds) stands for the runs in it.
         out: The page to write.
     """
     from gac.report import write_report
@@ -275,6 +275,13 @@ def claim(out: Path, *, resume: bool, overwrite: bool, run: Path | None = None) 
     if resume and overwrite:
         raise UserError("--resume and --overwrite are both given; give one of them")
     if resume and not ((run or out) / "config.json").exists():
+        from gac.records import seed_folders
+
+        if run in (None, out) and (seeds := seed_folders(out)):
+            raise UserError(
+                f"{out} holds the runs of {len(seeds)} seeds; go on with --seeds {len(seeds)}, or with one "
+                f"of them: --out {seeds[0]}"
+            )
         raise UserError(f"{out} holds no run to go on from; leave out --resume to begin one")
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file, expected a folder; choose another name")

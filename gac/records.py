@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,31 @@ from gac.json_fields import Fields, read_text
 
 ONLINE_SCHEMA = 6
 """Schema of online.json."""
+
+
+SEED_FOLDER = re.compile(r"seed-(\d+)", re.ASCII)
+"""Name of the run of a seed, in the folder of a training of several."""
+_NAMED_SEEDS = 4
+
+
+def seed_folders(folder: Path) -> list[Path]:
+    """The runs that `gac train --seeds` left in a folder, by their seeds; none where it is no such folder."""
+    found = [
+        (int(match[1]), path)
+        for path in folder.glob("seed-*")
+        if (match := SEED_FOLDER.fullmatch(path.name)) and (path / "config.json").is_file()
+    ]
+    return [path for _, path in sorted(found)]
+
+
+def no_run(folder: Path) -> UserError:
+    """Why a folder without config.json is no run, and which one to give."""
+    if seeds := seed_folders(folder):
+        named = ", ".join(map(str, seeds[:_NAMED_SEEDS])) + ", …" * (len(seeds) > _NAMED_SEEDS)
+        return UserError(
+            f"{folder} holds the runs of {len(seeds)} seeds, expected one run; give one of {named}"
+        )
+    return UserError(f"{folder} holds no run (no config.json); give the folder that gac train --out wrote")
 
 
 @dataclass(frozen=True)

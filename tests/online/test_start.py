@@ -78,9 +78,7 @@ def test_going_on_finds_the_episodes_that_it_was_begun_with(trained, more, tmp_p
         again = gac.Online(trained.agent, more, tmp_path / "out", resume=True)
     assert fingerprint(again.offline) == fingerprint(first.offline)
     later = joined([more, tiny.make_episodes(3, seed=6)])
-    with pytest.warns(
-        UserWarning, match="3 of 17 episodes were added since .* are left out"
-    ):
+    with pytest.warns(UserWarning, match="3 of 17 episodes were added since .* are left out"):
         again = gac.Online(trained.agent, later, tmp_path / "out", resume=True)
     assert fingerprint(again.offline) == fingerprint(first.offline)
     with pytest.raises(UserError, match="begun with other episodes than these"):
