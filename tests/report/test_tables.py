@@ -122,7 +122,7 @@ def test_a_folder_without_runs_gets_one_line(tmp_path):
 
 def test_a_command_for_one_run_names_those_of_a_folder_of_seeds(tmp_path):
     folder = write_seeds(tmp_path / "hopper")
-    with pytest.raises(UserError, match=r"the runs of 3 seeds, expected one; give one of .*seed-0, "):
+    with pytest.raises(UserError, match=r"the runs of 3 seeds, expected one run; give one of .*seed-0, "):
         gac.load(folder)
     with pytest.raises(UserError, match="go on with --seeds 3"):
         claim(folder, resume=True, overwrite=False)
