@@ -20,10 +20,10 @@ from gac.records import (
     Consistency,
     DataFacts,
     Evaluation,
+    no_run,
     read_consistency,
     read_evaluation,
     read_facts,
-    no_run,
     read_online,
     seed_folders,
 )
