@@ -58,6 +58,7 @@ def train(
     resume: Switch = False,
     overwrite: Switch = False,
     on_disk: Switch = False,
+    drop_reset_rows: Switch = False,
     coordinator: Address = None,
     processes: Count = None,
     process: Count = None,
@@ -77,6 +78,8 @@ def train(
         overwrite: Replace an existing run in the folder.
         on_disk: Leave the steps in the file and read each batch when it is due; without this flag, that is
             done where memory is too small.
+        drop_reset_rows: Leave out the rows that a vector environment with next-step autoreset logs between
+            episodes.
         coordinator: Train by several processes, each on devices of its own: host:port where the first one
             listens; or auto, where SLURM, Open MPI or Kubernetes started them and says the rest.
         processes: Number of processes.
@@ -98,7 +101,7 @@ def train(
     connect(coordinator, processes, process)
     keep_compiled()
     with all_or_none("read the data"), activity(f"reading {data}"):
-        episodes = gac.load_data(data, on_disk=on_disk or None)
+        episodes = gac.load_data(data, on_disk=on_disk or None, drop_reset_rows=drop_reset_rows)
         ways = ways_of(data, episodes)
         if ways is not None:
             episodes = gac.load_data(ways)
@@ -115,6 +118,7 @@ def train(
         minutes=None if minutes is None else f"{minutes:g}",
         updates=updates,
         on_disk=on_disk,
+        drop_reset_rows=drop_reset_rows,
         coordinator=coordinator,
         processes=processes,
         process=process,
@@ -144,6 +148,7 @@ def finetune(
     out: Path,
     config: OmitArgPrefixes[OnlineConfig],
     data: DataSet = None,
+    drop_reset_rows: Switch = False,
     env_id: EnvId = None,
     resume: Switch = False,
     overwrite: Switch = False,
@@ -157,6 +162,8 @@ def finetune(
         out: Folder of the new run.
         config: Settings of the stages.
         data: Name or path of the data set that the buffer begins with; the run's unless given.
+        drop_reset_rows: Leave out the rows that a vector environment with next-step autoreset logs between
+            episodes; done by itself where the run was trained without them.
         env_id: Gymnasium id of the environment; the data set's unless given.
         resume: Go on from what the folder holds, whose settings then are the start; only the number of
             stages may differ.
@@ -177,11 +184,15 @@ def finetune(
     name = environment_of(run, agent, env_id)
     source = data or agent.facts.name
     with activity(f"reading {source}"):
-        episodes = gac.load_data(source, on_disk=False if Path(source).suffix in (".hdf5", ".h5") else None)
+        in_memory = False if Path(source).suffix in (".hdf5", ".h5") else None
+        episodes = gac.load_data(source, on_disk=in_memory, drop_reset_rows=drop_reset_rows)
     if config.targets == "y-star" and config.y_star is None:
         config = dataclasses.replace(config, y_star=usual_target(name))
     with (
-        saying_how_to_go_on(go_on("finetune", run, out, data=data, env_id=env_id), out / "online.json"),
+        saying_how_to_go_on(
+            go_on("finetune", run, out, data=data, drop_reset_rows=drop_reset_rows, env_id=env_id),
+            out / "online.json",
+        ),
         stage_progress(config.stages) as progress,
     ):
         gac.finetune(
@@ -202,7 +213,7 @@ def report(runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN...")],
     """Write one HTML page, with all it needs inside, about one run or several.
 
     Args:
-        runs: Folders of runs.
+        runs: Folders of runs; a folder of seeds (gac train --seeds) stands for the runs in it.
         out: The page to write.
     """
     from gac.report import write_report
@@ -264,6 +275,13 @@ def claim(out: Path, *, resume: bool, overwrite: bool, run: Path | None = None) 
     if resume and overwrite:
         raise UserError("--resume and --overwrite are both given; give one of them")
     if resume and not ((run or out) / "config.json").exists():
+        from gac.records import seed_folders
+
+        if run in (None, out) and (seeds := seed_folders(out)):
+            raise UserError(
+                f"{out} holds the runs of {len(seeds)} seeds; go on with --seeds {len(seeds)}, or with one "
+                f"of them: --out {seeds[0]}"
+            )
         raise UserError(f"{out} holds no run to go on from; leave out --resume to begin one")
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file, expected a folder; choose another name")

@@ -80,12 +80,22 @@ def data_fetch(
     print(f"{name}: {out or path}")
 
 
-def data_inspect(data: DataName, /, *, seed: int = 0, json: FileName = None, html: FileName = None) -> None:
+def data_inspect(
+    data: DataName,
+    /,
+    *,
+    seed: int = 0,
+    drop_reset_rows: Switch = False,
+    json: FileName = None,
+    html: FileName = None,
+) -> None:
     """Print what a data set holds and, in words, what of it will hurt training.
 
     Args:
         data: Name or path of a data set.
         seed: Seed of the recipe, where the data set is made by one.
+        drop_reset_rows: Look at it without the rows that a vector environment with next-step autoreset logs
+            between episodes.
         json: Also write every figure and finding here.
         html: Also write a page with pictures here, with all it needs inside.
     """
@@ -102,7 +112,7 @@ def data_inspect(data: DataName, /, *, seed: int = 0, json: FileName = None, htm
         if out is not None and out.resolve() == source:
             raise UserError(f"{flag} {out} is the data itself; give another name")
     with activity(f"reading {data}"):
-        episodes = load_data(data, seed=seed)
+        episodes = load_data(data, seed=seed, drop_reset_rows=drop_reset_rows)
         facts = describe(episodes, action_bounds(episodes.env_id))
     found = findings(facts)
     print_data(facts, found)
@@ -126,6 +136,7 @@ def data_convert(
     *,
     seed: int = 0,
     contiguous: Switch = False,
+    drop_reset_rows: Switch = False,
     observations: Names = None,
     actions: Names = None,
     episode: Name = None,
@@ -138,13 +149,15 @@ def data_convert(
 ) -> None:
     """Write any data set as an HDF5 file in D4RL's flat layout, or as a Minari data set.
 
-    The options after --contiguous say which column of a table (.csv, .tsv, .parquet) is what.
+    The options after --drop-reset-rows say which column of a table (.csv, .tsv, .parquet) is what.
 
     Args:
         src: Name or path of a data set.
         dst: The file to write, or minari/ and the id of the Minari set; it must not exist.
         seed: Seed of the recipe, where the data set is made by one.
         contiguous: Uncompressed, so that the steps can stay on disk; SRC may be an HDF5 file of any size.
+        drop_reset_rows: Leave out the rows that a vector environment with next-step autoreset logs between
+            episodes.
         observations: Columns of the observation; those called observation_… or obs_… unless given.
         actions: Columns of the action; those called action_… or act_… unless given.
         episode: Column that names the episode; episode unless given.
@@ -175,10 +188,14 @@ def data_convert(
         flag = "--" + next(iter(columns)).replace("_", "-")
         raise UserError(f"{flag} is for a table, and {src} is none (.csv, .tsv, .parquet); leave it out")
     check_target(dst, contiguous=contiguous)
-    if contiguous and Path(src).is_file() and not is_table(src):
+    if contiguous and Path(src).is_file() and not is_table(src) and not drop_reset_rows:
         count, steps = unpack_d4rl(src, dst)
     else:
-        episodes = read_table(src, **columns) if is_table(src) else load_data(src, seed=seed)
+        if is_table(src):
+            episodes = read_table(src, **columns, drop_reset_rows=drop_reset_rows)
+        else:
+            in_memory = False if drop_reset_rows and Path(src).is_file() else None
+            episodes = load_data(src, seed=seed, on_disk=in_memory, drop_reset_rows=drop_reset_rows)
         write_data(episodes, dst, contiguous=contiguous)
         count, steps = episodes.num_episodes, episodes.num_steps
     print(f"{dst}: {count} episodes, {steps} steps")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,31 @@ from gac.json_fields import Fields, read_text
 
 ONLINE_SCHEMA = 6
 """Schema of online.json."""
+
+
+SEED_FOLDER = re.compile(r"seed-(\d+)", re.ASCII)
+"""Name of the run of a seed, in the folder of a training of several."""
+_NAMED_SEEDS = 4
+
+
+def seed_folders(folder: Path) -> list[Path]:
+    """The runs that `gac train --seeds` left in a folder, by their seeds; none where it is no such folder."""
+    found = [
+        (int(match[1]), path)
+        for path in folder.glob("seed-*")
+        if (match := SEED_FOLDER.fullmatch(path.name)) and (path / "config.json").is_file()
+    ]
+    return [path for _, path in sorted(found)]
+
+
+def no_run(folder: Path) -> UserError:
+    """Why a folder without config.json is no run, and which one to give."""
+    if seeds := seed_folders(folder):
+        named = ", ".join(map(str, seeds[:_NAMED_SEEDS])) + ", …" * (len(seeds) > _NAMED_SEEDS)
+        return UserError(
+            f"{folder} holds the runs of {len(seeds)} seeds, expected one run; give one of {named}"
+        )
+    return UserError(f"{folder} holds no run (no config.json); give the folder that gac train --out wrote")
 
 
 @dataclass(frozen=True)
@@ -40,14 +66,23 @@ class DataFacts:
     """Largest."""
     first_std: tuple[float, ...] = ()
     """Standard deviation."""
+    added: int = 0
+    """How many of those before the collected ones, the last of them, fine-tuning found added to the data of
+    the run that it began with; none of them is held out."""
+
+    @property
+    def shared_out(self) -> int:
+        """How many of the episodes, the first ones, were shared out into training and held-out ones."""
+        return self.episodes - self.collected - self.added
 
     def to_json(self) -> str:
         """The facts as JSON text."""
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
-    def of(cls, episodes: Episodes, collected: int = 0) -> "DataFacts":
-        """The facts of a data set, or of a buffer whose last `collected` episodes are from fine-tuning."""
+    def of(cls, episodes: Episodes, collected: int = 0, added: int = 0) -> "DataFacts":
+        """The facts of a data set, or of a buffer whose last `collected` episodes are from fine-tuning and
+        whose last `added` ones before these were added to the data set."""
         starts = np.asarray(episodes.starts)
         first = joined(episodes.observations, starts, starts + 1).astype(np.float64)
         return cls(
@@ -61,6 +96,7 @@ class DataFacts:
             tuple(first.min(axis=0).tolist()),
             tuple(first.max(axis=0).tolist()),
             tuple(first.std(axis=0).tolist()),
+            added,
         )
 
 
@@ -234,6 +270,7 @@ def read_facts(path: Path) -> DataFacts:
         returns=fields.numbers("returns"),
         lengths=tuple(map(int, fields.numbers("lengths"))),
         collected=fields.whole("collected") if "collected" in fields.raw else 0,
+        added=fields.whole("added") if "added" in fields.raw else 0,
         **{
             name: fields.numbers(name) if name in fields.raw else ()
             for name in ("first_lowest", "first_highest", "first_std")

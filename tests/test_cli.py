@@ -41,7 +41,7 @@ def trained(monkeypatch):
     def train(data, config, **options):
         calls.append(SimpleNamespace(data=data, config=config, **options))
 
-    def load_data(name, seed=0, on_disk=None):
+    def load_data(name, seed=0, on_disk=None, *, drop_reset_rows=False):
         data = Loaded(name)
         data.on_disk = bool(on_disk)
         return data

@@ -30,7 +30,7 @@ def calls(monkeypatch):
     facts = SimpleNamespace(name="hopper-medium")
     agent = SimpleNamespace(env_id="Hopper-v5", facts=facts)
     monkeypatch.setattr(gac, "load", lambda run: agent, raising=False)
-    monkeypatch.setattr(gac, "load_data", lambda name, on_disk=None: name, raising=False)
+    monkeypatch.setattr(gac, "load_data", lambda name, **how: name, raising=False)
     monkeypatch.setattr(gac, "finetune", finetune, raising=False)
     return SimpleNamespace(made=found, agent=agent)
 

@@ -32,7 +32,7 @@ from gac.inference.trust_region import Logged
 from gac.json_fields import read_text
 from gac.model.generator import PlanMemory
 from gac.model.joint import GAC, Phi
-from gac.records import DataFacts, read_facts
+from gac.records import DataFacts, no_run, read_facts
 
 MODEL_SCHEMA = "5"
 GUIDANCE = 1.0
@@ -324,7 +324,7 @@ def load(folder: str | Path) -> Agent:
     """
     folder = Path(folder)
     if not (folder / "config.json").is_file():
-        raise UserError(f"{folder} holds no run (no config.json); give the folder that gac train --out wrote")
+        raise no_run(folder)
     config = Config.from_json(read_text(folder / "config.json"), str(folder / "config.json"))
     path = folder / "model.safetensors"
     metadata = read_metadata(path)

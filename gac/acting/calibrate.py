@@ -18,7 +18,7 @@ from gac.data.windows import DeviceEpisodes, to_device
 from gac.errors import UserError
 from gac.inference.posterior import fit_posterior, load_batch
 from gac.model.joint import GAC, Phi
-from gac.records import DataFacts
+from gac.training.identity import Known, compare
 from gac.training.offline import split_episodes
 
 POSTERIOR_STEPS = 300
@@ -51,18 +51,21 @@ def calibrate(agent: Agent, data: Episodes, seed: int = 0) -> Calibration:
     Args:
         agent: a trained agent.
         data: the data set that it was trained on; after fine-tuning, the one that the buffer began with.
+            Its episodes may stand in another order, and others may have been added.
         seed: seed of local inference.
 
     Raises:
         UserError: another data set, or training kept no episode out.
     """
-    facts, offline = DataFacts.of(data), agent.facts.episodes - agent.facts.collected
-    if (facts.returns, facts.lengths) != (agent.facts.returns[:offline], agent.facts.lengths[:offline]):
+    found = compare(Known.of(agent), data)
+    if found.differs is not None:
         raise UserError(
-            f"{data.name} does not hold the episodes that the run was trained on ({agent.facts.name}); "
-            "calibrate with these, as only they tell which were held out"
+            f"{data.name} does not hold the episodes that the run was trained on ({agent.facts.name}): it "
+            f"{found.differs}; calibrate with these, as only they tell which were held out"
         )
-    _, heldout = split_episodes(data.num_episodes, agent.config)
+    # Those that were added since were neither learned from nor held out.
+    data = found.episodes.select(slice(0, agent.facts.episodes - agent.facts.collected))
+    _, heldout = split_episodes(agent.facts.shared_out, agent.config)
     if not len(heldout):
         raise UserError(
             "training kept no episode out, expected some to calibrate the trigger on; "

@@ -34,6 +34,7 @@ from gac.data.hdf5_columns import (
 )
 from gac.data.mazes import DEFAULT_CUT
 from gac.data.memory import available_memory, gigabytes
+from gac.data.reset_rows import dropping_reset_rows
 from gac.errors import UserError
 
 IN_MEMORY_COPIES = 4
@@ -46,6 +47,7 @@ def read_d4rl(
     on_disk: bool | None = None,
     *,
     name: str | None = None,
+    drop_reset_rows: bool = False,
 ) -> Episodes:
     """Read a file in D4RL's flat layout, or one of D4RL's own files.
 
@@ -70,11 +72,13 @@ def read_d4rl(
             data sets alone allow it, and D4RL's own mazes never do. Unless said, this is done where
             training in memory would need more (`IN_MEMORY_COPIES` times the steps) than is available.
         name: What to call the data; the path unless given.
+        drop_reset_rows: Leave out the rows that a vector environment with next-step autoreset logs between
+            episodes, and warn if there are none: see `gac.data.reset_rows`.
 
     Raises:
         UserError: no such file, not HDF5 or damaged, a missing or misshapen data set, no end of an
             episode, a `cut` for a file that is none of D4RL's mazes, steps that must stay on disk and
-            cannot, or what `Episodes` refuses.
+            cannot, or what `Episodes` or `without_reset_rows` refuses.
     """
     path = Path(path)
     called = name or str(path)
@@ -87,7 +91,8 @@ def read_d4rl(
                 f"{path} has episodes of its own and cannot be cut by {cut}; only D4RL's own maze2d files "
                 "can: leave out the cut"
             )
-        return _episodes(file, path, called, kind.env_id, _stays_on_disk(file, path, on_disk))
+        episodes = _episodes(file, path, called, kind.env_id, _stays_on_disk(file, path, on_disk))
+    return dropping_reset_rows(episodes) if drop_reset_rows else episodes
 
 
 def has_ways(path: Path) -> bool:

@@ -8,6 +8,7 @@ from numpy import ndarray
 
 from gac.data.blocks import evenly_spaced
 from gac.data.episodes import Episodes
+from gac.data.reset_rows import Steps, distance, last_states
 
 SAMPLE = 250_000
 """Rows that quantiles come from: 2,500 of them are beyond the 99th percentile."""
@@ -121,6 +122,8 @@ class Ends:
     The state after the last action is compared where it is known. Elsewhere an episode counts whose
     next one begins within a usual step of its last state.
     """
+    final_jumps: bool
+    """The states after the last actions are known, and further off than a step: recorded after a reset."""
 
 
 def lengths_of(episodes: Episodes) -> Lengths:
@@ -164,6 +167,7 @@ def ends_of(episodes: Episodes) -> Ends:
         cut_short=float((timed & (episodes.lengths < 0.99 * longest)).mean()),
         one_length=len(episodes) > 1 and bool((episodes.lengths == episodes.lengths[0]).all()),
         continued=_continued(episodes),
+        final_jumps=_final_jumps(episodes),
     )
 
 
@@ -205,6 +209,15 @@ def _continued(episodes: Episodes) -> float | None:
     if not 0 < usual < anywhere / 2:
         return None
     return float((_distance(first - observations[last_rows[:-1]], moving, scale) <= usual).mean())
+
+
+def _final_jumps(episodes: Episodes) -> bool:
+    """`Ends.final_jumps`."""
+    if episodes.final_observations is None:
+        return False
+    steps = Steps.of(episodes)
+    lengths = distance(episodes.final_observations, last_states(episodes), steps.scale)
+    return steps.tell and steps.jump(lengths)
 
 
 def _distance(difference: ndarray, moving: ndarray, scale: ndarray) -> ndarray:

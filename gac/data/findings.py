@@ -1,20 +1,13 @@
 """What in a data set will hurt training, in words: what was seen, why it hurts this method, what to do."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from gac.data.episode_facts import SHORT
 from gac.data.inspect import Facts
 from gac.data.mazes import seldom_met
+from gac.data.problems import SEVERITIES, Finding, about_constant_returns, about_reset_rows, about_too_few
 from gac.data.step_facts import JUMP_FACTOR, OUTLIER_Z, Dimension
 
-Severity = Literal["problem", "warning", "note"]
-SEVERITIES: tuple[Severity, ...] = ("problem", "warning", "note")
-"""Training fails or learns nothing; training is worse for it; good to know."""
-
-FEWEST_EPISODES = 20
-"""A regression of the return on a plan with fewer points is a guess."""
 FEW_EPISODES = 200
 """Two batches of the presets: below, updates see the same data over and over, and good plans are few."""
 FEW_STEPS = 10_000
@@ -45,23 +38,7 @@ HEAVY_KURTOSIS = 50.0
 """Excess kurtosis of about one value of 10 standard deviations in 200."""
 DUPLICATED_SHARE = 0.01
 """Share of repeated episodes beyond which the held-out ELBO no longer means unseen data."""
-TRAINABLE = 4
-"""Episodes that training refuses to do without."""
-
 _NAMED = 6
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something a person should know before training."""
-
-    severity: Severity
-    what: str
-    """What was seen, with its figures."""
-    why: str
-    """Why it hurts training of this method."""
-    do: str
-    """What to do about it."""
 
 
 def findings(facts: Facts) -> list[Finding]:
@@ -72,11 +49,12 @@ def findings(facts: Facts) -> list[Finding]:
 
 def _about_size(facts: Facts) -> Iterator[Finding]:
     episodes, lengths = facts.episodes, facts.lengths
-    if episodes < FEW_EPISODES:
+    if too_few := about_too_few(episodes):
+        yield too_few
+    elif episodes < FEW_EPISODES:
         yield Finding(
-            "problem" if episodes < FEWEST_EPISODES else "warning",
-            f"There {'is only 1 episode' if episodes == 1 else f'are only {episodes} episodes'}"
-            f"{f'; training needs {TRAINABLE}' if episodes < TRAINABLE else ''}.",
+            "warning",
+            f"There are only {episodes} episodes.",
             "An episode gives one return: the critic sees as many numbers as there are episodes, and a query "
             "can only choose among plans that some episode had.",
             f"Collect {FEW_EPISODES} or more, or cut long recordings into episodes with a return each.",
@@ -111,13 +89,8 @@ def _about_size(facts: Facts) -> Iterator[Finding]:
 def _about_returns(facts: Facts) -> Iterator[Finding]:
     returns = facts.returns
     spread = returns.spread
-    if spread.constant:
-        yield Finding(
-            "problem",
-            f"Every episode has the return {spread.mean:g}.",
-            "The critic learns a constant: exploit, explore and target have nothing to climb.",
-            "Give returns that tell good from bad, or use the prior query alone.",
-        )
+    if constant := about_constant_returns(spread):
+        yield constant
         return
     if returns.most_common_share > SAME_RETURN_SHARE:
         zero = "0, as with a sparse reward" if returns.most_common == 0 else f"{returns.most_common:g}"
@@ -189,22 +162,15 @@ def _about_ends(facts: Facts) -> Iterator[Finding]:
             "programs would learn that nothing comes after.",
             "Mark them as timeouts where the file is written.",
         )
-    if ends.continued is not None and ends.continued > CONTINUED_SHARE:
-        yield Finding(
-            "note",
-            f"{ends.continued:.0%} of the episodes begin where the one before ends.",
-            "They are windows of a longer run, as in Maze2D, and their first states are not those that the "
-            "environment resets to; or the final states were recorded after a reset.",
-            "Windows of one length are fine. If the environment was reset in between, record the state "
-            "before the reset, or leave next_observations out.",
-        )
+    yield from _about_continued(facts)
     if not facts.has_final_observations:
         yield Finding(
             "note",
             "The states after the last actions are missing.",
             "The last transition of every episode is left out of the likelihood: how an episode ends, such "
             "as a fall, is never predicted.",
-            "Record next_observations, or T + 1 states per episode.",
+            "Record next_observations, or T + 1 states per episode (in an HDF5 file: a table holds none); "
+            "nothing, if how episodes end does not matter.",
         )
     jumps = facts.jumps
     if jumps.first is not None:
@@ -219,6 +185,32 @@ def _about_ends(facts: Facts) -> Iterator[Finding]:
             f"A step {JUMP_FACTOR:.0f} times as long as usual, or one back to where episodes start, looks "
             "like a reset without a flag: two episodes then share one plan and one return.",
             "Set terminals or timeouts there; nothing, if it is an angle that wraps or a real teleport.",
+        )
+
+
+def _about_continued(facts: Facts) -> Iterator[Finding]:
+    """How the start of an episode follows from the end of another: at most one of three things."""
+    ends = facts.ends
+    if reset_rows := about_reset_rows(facts.reset_rows, facts.episodes):
+        yield reset_rows
+    elif ends.continued is None or ends.continued <= CONTINUED_SHARE:
+        return
+    elif ends.final_jumps:
+        yield Finding(
+            "warning",
+            f"{ends.continued:.0%} of the episodes end by a jump to the state that the next one begins with.",
+            "Their final states were recorded after the reset: the model learns a last step that never was.",
+            "Record the state before the reset (final_obs in the infos of a vector environment), or leave "
+            "next_observations out.",
+        )
+    else:
+        yield Finding(
+            "note",
+            f"{ends.continued:.0%} of the episodes begin where the one before ends.",
+            "They are windows of a longer run, as in Maze2D, and their first states are not those that the "
+            "environment resets to.",
+            "Nothing, where windows of one length are meant"
+            + ("." if ends.one_length else "; where lengths differ, returns do not compare: cut them alike."),
         )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from gac.data.episode_facts import Ends, Lengths, Returns, duplicates_of, ends_of, lengths_of, returns_of
 from gac.data.episodes import Episodes
+from gac.data.reset_rows import reset_rows_of
 from gac.data.step_facts import Bounds, Columns, Jumps, Saturation, columns_of, jumps_of, saturation_of
 
 
@@ -28,6 +29,8 @@ class Facts:
     ends: Ends
     duplicated_episodes: int
     """Episodes whose states and actions are those of an earlier one, bit for bit."""
+    reset_rows: int
+    """Episodes whose first row is no step: see `gac.data.reset_rows`."""
     observations: Columns
     actions: Columns
     saturation: Saturation
@@ -61,6 +64,7 @@ def describe(episodes: Episodes, action_bounds: Bounds | None = None) -> Facts:
         returns=returns_of(episodes),
         ends=ends_of(episodes),
         duplicated_episodes=duplicates_of(episodes),
+        reset_rows=len(reset_rows_of(episodes).episodes),
         observations=observations,
         actions=columns_of(episodes.actions),
         saturation=saturation_of(episodes.actions, action_bounds),

@@ -13,6 +13,7 @@ from gac.data.fetch import load_fetched
 from gac.data.maze_recipe import MAZE_RECIPES
 from gac.data.mazes import CUTS, seldom_met
 from gac.data.minari_sets import PREFIX, is_minari, read_minari, write_minari
+from gac.data.reset_rows import dropping_reset_rows
 from gac.data.tables import is_table, read_table
 from gac.errors import UserError
 
@@ -36,7 +37,13 @@ def list_data() -> dict[str, str]:
     return {name: recipe.about for name, recipe in recipes.RECIPES.items()}
 
 
-def load_data(name_or_path: str | os.PathLike[str], seed: int = 0, on_disk: bool | None = None) -> Episodes:
+def load_data(
+    name_or_path: str | os.PathLike[str],
+    seed: int = 0,
+    on_disk: bool | None = None,
+    *,
+    drop_reset_rows: bool = False,
+) -> Episodes:
     """Episodes from a recipe, from D4RL's own files, from a Minari set, or from a file of yours.
 
     Args:
@@ -47,11 +54,19 @@ def load_data(name_or_path: str | os.PathLike[str], seed: int = 0, on_disk: bool
             `:cut=hold` or `:cut=success` at the end of its name: see `gac.data.mazes.cut`.
         seed: Seed of a recipe; other data has none and ignores it.
         on_disk: Leave the steps of an HDF5 file there, as `read_d4rl` says; nothing else can stay on disk.
+        drop_reset_rows: Leave out the rows that a vector environment with next-step autoreset logs between
+            episodes, and warn if there are none: see `gac.data.reset_rows`.
 
     Raises:
         UserError: neither a known name nor a file, a cut that is unknown or for what is no maze, what
-            cannot stay on disk and is asked to, or what `gac.data.fetch` or the readers refuse.
+            cannot stay on disk and is asked to, or what `gac.data.fetch`, the readers or
+            `without_reset_rows` refuse.
     """
+    episodes = _load(name_or_path, seed, on_disk)
+    return dropping_reset_rows(episodes) if drop_reset_rows else episodes
+
+
+def _load(name_or_path: str | os.PathLike[str], seed: int, on_disk: bool | None) -> Episodes:
     full = os.fspath(name_or_path)
     text, how = without_cut(full)
     if text in recipes.RECIPES:

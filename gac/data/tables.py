@@ -11,6 +11,7 @@ from numpy import ndarray
 from gac.data.blocks import LARGEST, usable
 from gac.data.columns import SUFFIXES, Labels, Source, open_table
 from gac.data.episodes import SHORTEST, Episodes, episode_returns
+from gac.data.reset_rows import dropping_reset_rows
 from gac.errors import UserError
 
 OBSERVATION_PREFIXES = ("observation_", "obs_")
@@ -48,6 +49,7 @@ def read_table(
     step: str | None = None,
     terminated: str | None = None,
     env_id: str | None = None,
+    drop_reset_rows: bool = False,
 ) -> Episodes:
     """Read logs: one row per step, which holds what was observed and the action that was taken then.
 
@@ -69,11 +71,13 @@ def read_table(
         step: Column that must increase within an episode; `step` unless given, if there is one.
         terminated: Column of 0 and 1 (or false and true); `terminated` unless given, if there is one.
         env_id: The Gymnasium id of the environment, if there is one.
+        drop_reset_rows: Leave out the rows that a vector environment with next-step autoreset logs between
+            episodes, and warn if there are none: see `gac.data.reset_rows`.
 
     Raises:
         UserError: no such file or a damaged one, a missing column, a cell that is no finite number or
             names no episode, an episode whose rows are apart, out of order or fewer than two, a score that
-            changes within an episode or is missing, or what `Episodes` refuses.
+            changes within an episode or is missing, or what `Episodes` or `without_reset_rows` refuses.
     """
     source = open_table(Path(path))
     roles = _Roles(
@@ -107,7 +111,7 @@ def read_table(
     ended = np.zeros(len(lengths), bool)
     if roles.terminated:
         ended = _terminations(source, roles.terminated, labels[roles.terminated], starts + lengths - 1)
-    return Episodes(
+    episodes = Episodes(
         observations=np.column_stack([columns[name].astype(np.float32) for name in roles.observations]),
         actions=np.column_stack([columns[name].astype(np.float32) for name in roles.actions]),
         rewards=rewards,
@@ -119,6 +123,7 @@ def read_table(
         env_id=env_id,
         name=str(path),
     )
+    return dropping_reset_rows(episodes) if drop_reset_rows else episodes
 
 
 def _check_roles(source: Source, roles: _Roles, *, has_file_of_scores: bool) -> None:

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gac.data.episode_facts import Histogram, Spread
-from gac.data.findings import Finding
 from gac.data.inspect import Facts
+from gac.data.problems import Finding
 from gac.data.step_facts import Columns
 
 NO_FINDING = "Nothing was found that should hurt training."

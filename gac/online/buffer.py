@@ -123,6 +123,7 @@ def lesson(
     standardiser: Standardiser,
     config: Config,
     online: OnlineConfig,
+    added: int = 0,
 ) -> tuple[Lesson, Float[ndarray, "episodes"]]:
     """How to learn from a buffer, and the share of every one of its episodes.
 
@@ -133,10 +134,11 @@ def lesson(
         buffer: offline episodes first, then collected ones in their order.
         offline: number of offline episodes.
         newest: number of episodes, at the end, that the newest stage collected.
+        added: number of offline episodes, the last of them, that the run had not been trained on before.
     """
     count = buffer.num_episodes
-    train_index, heldout_index = split_episodes(offline, config)
-    collected: Int[ndarray, "collected"] = np.arange(offline, count, dtype=np.int32)
+    train_index, heldout_index = split_episodes(offline - added, config)
+    new: Int[ndarray, "new"] = np.arange(offline - added, count, dtype=np.int32)
     share = shares(
         buffer.returns.astype(np.float64),
         offline,
@@ -144,7 +146,7 @@ def lesson(
         online.return_power,
         online.new_share,
     )
-    train_index = np.concatenate([train_index, collected])
+    train_index = np.concatenate([train_index, new])
     of_train = share[train_index]
-    how = Lesson(standardiser, train_index, heldout_index, of_train / of_train.sum(), count - offline)
+    how = Lesson(standardiser, train_index, heldout_index, of_train / of_train.sum(), count - offline, added)
     return how, share

@@ -47,7 +47,8 @@ def finetune(
 
     Args:
         agent: a trained agent; its run's state, where it has one, is what training goes on from.
-        data: the episodes that it was trained on: the buffer begins with them.
+        data: the episodes that it was trained on, and those that were added since, if there are any: the
+            buffer begins with them.
         env_id: Gymnasium id; the data's own unless given.
         out: folder of the new run; without it, a temporary one, and only the agent is kept.
         config: settings of the stages; the defaults of `OnlineConfig` unless given.

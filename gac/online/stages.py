@@ -32,7 +32,7 @@ from gac.online.folder import (
     last_metrics,
 )
 from gac.online.planning import Known, episodes_of_a_stage, plans_to_collect
-from gac.online.start import check_start, digest, of_stages, starting_state
+from gac.online.start import begun_data, check_start, digest, of_stages, own_data, starting_state
 from gac.records import ONLINE_SCHEMA, DataFacts, Evaluation
 from gac.training.checkpoint import (
     Progress,
@@ -41,6 +41,7 @@ from gac.training.checkpoint import (
     read_progress,
     write_state,
 )
+from gac.training.identity import Found
 from gac.training.offline import Trainer
 from gac.training.update import TrainState, init_state
 
@@ -67,7 +68,8 @@ class Online:
     Args:
         agent: where to begin. If it was loaded from a run, or trained in this process, training goes on
             from that run's state.
-        data: the offline episodes, with which the buffer begins.
+        data: the offline episodes, with which the buffer begins: those that the agent was trained on, and
+            others that were added since, if there are any.
         out: folder of the new run.
         config: settings of the stages.
         env_id: Gymnasium id for the records, where there is one.
@@ -75,8 +77,8 @@ class Online:
         overwrite: replace what the folder holds.
 
     Raises:
-        UserError: data that do not fit the agent, a folder in use, a resume with another agent, data set
-            or configuration.
+        UserError: data that do not fit the agent or are in other units, a folder in use, a resume with
+            another agent, data set or configuration.
     """
 
     def __init__(
@@ -92,17 +94,19 @@ class Online:
     ) -> None:
         self.out, self.config = Path(out), config or OnlineConfig()
         self.env_id = env_id or data.env_id
-        self.offline = data
         check_start(agent, data, self.out, self.config)
+        begun = resume and all((self.out / name).exists() for name in ("online.json", "state.safetensors"))
+        found = Found(begun_data(self.out, data)) if begun else own_data(agent, data)
+        self.offline = data = found.episodes
         identity = {"env_id": self.env_id, "model": digest(agent), "data": fingerprint(data)}
         claim_stages(self.out, identity, self.config, resume=resume, overwrite=overwrite)
         header = {"schema_version": ONLINE_SCHEMA, "run": None if agent.run is None else str(agent.run)}
         settings = {"config": dataclasses.asdict(self.config)}
         write_text(self.out / "online.json", json.dumps(header | identity | settings, indent=1))
         if not (self.out / "state.safetensors").exists():
-            state, progress = starting_state(agent, data)
+            state, progress = starting_state(agent, found)
             parts = agent.model, agent.logged, agent.standardiser, of_stages(agent.config, self.config)
-            Agent(*parts, DataFacts.of(data)).save(self.out)
+            Agent(*parts, DataFacts.of(data, added=found.added)).save(self.out)
             write_state(self.out, state, progress)
         self.agent = load(self.out)
         self.records = [records.read_record(path) for path in existing(self.out, records.record_path)]
@@ -246,7 +250,8 @@ class Online:
         buffer = joined([self.offline, *(e.episodes for stage in [*self._past, self._now] for e in stage)])
         newest = sum(batch.episodes.num_episodes for batch in self._now)
         standardiser, config = self.agent.standardiser, self.agent.config
-        how, share = lesson(buffer, self.offline.num_episodes, newest, standardiser, config, self.config)
+        offline, added = self.offline.num_episodes, self.agent.facts.added
+        how, share = lesson(buffer, offline, newest, standardiser, config, self.config, added)
         trainer = Trainer(buffer, config, self.out, how)
         begun = self._begin(trainer, newest)
         self._run(trainer, begun, progress or (lambda *_: None))

@@ -10,13 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gac.acting.agent import Agent
+from gac.acting.agent import Agent, load
 from gac.config import Config, OnlineConfig
 from gac.data.episodes import Episodes
 from gac.errors import UserError
 from gac.model.joint import Phi
 from gac.records import read_online
 from gac.training.checkpoint import Progress, fingerprint, read_arrays, read_progress
+from gac.training.identity import Found, Known, compare, refusal
 from gac.training.update import TrainState, init_state, make_optimiser
 
 
@@ -44,15 +45,67 @@ def of_stages(config: Config, online: OnlineConfig) -> Config:
     )
 
 
-def starting_state(agent: Agent, data: Episodes) -> tuple[TrainState, Progress]:
+def own_data(agent: Agent, data: Episodes) -> Found:
+    """The data as fine-tuning begins with it: the run's episodes in their order, then those added since.
+
+    Warns of what is lost where data differs, and of episodes that were added.
+
+    Raises:
+        UserError: data in other units than the run's.
+    """
+    found = compare(Known.of(agent), data)
+    if found.units:
+        raise refusal(found, data.name)
+    if found.differs is not None:
+        warnings.warn(
+            f"{data.name} {found.differs}: posteriors begin anew, and episodes are held out anew, some of "
+            "which the run was trained on; give the data that it was trained on to keep both",
+            stacklevel=3,
+        )
+    elif found.added:
+        old = len(found.episodes) - found.added
+        warnings.warn(
+            f"{data.name}: {found.added} of {len(found.episodes)} episodes were added since the run was "
+            f"trained; they are learned from, the posteriors of the other {old} are kept, and those of them "
+            "that were held out stay held out",
+            stacklevel=3,
+        )
+    return found
+
+
+def begun_data(out: Path, data: Episodes) -> Episodes:
+    """The episodes that fine-tuning in a folder was begun with, to go on with it.
+
+    Raises:
+        UserError: they are not all there, unchanged.
+    """
+    found = compare(Known.of(load(out)), data)
+    if found.differs is not None:
+        raise UserError(
+            f"{out} was begun with other episodes than these: {data.name} {found.differs}; resume with the "
+            "same"
+        )
+    if not found.added:
+        return found.episodes
+    old = len(found.episodes) - found.added
+    warnings.warn(
+        f"{data.name}: {found.added} of {len(found.episodes)} episodes were added since fine-tuning began "
+        f"with the other {old}, and are left out",
+        stacklevel=3,
+    )
+    return found.episodes.select(slice(0, old))
+
+
+def starting_state(agent: Agent, data: Found) -> tuple[TrainState, Progress]:
     """The state to train on from.
 
     From the agent's run, where that is still as the agent is: weights, optimiser (with its place on the
-    learning rate's schedule) and, if it was trained on this very data, the posterior of every episode.
-    Otherwise the agent's weights, a fresh optimiser, and posteriors at the prior, from where the first
-    visits bring them to their place.
+    learning rate's schedule) and, of the episodes that it was trained on, the posteriors. Otherwise the
+    agent's weights and a fresh optimiser. Other posteriors are at the prior, from where the first visits
+    bring them to their place.
     """
-    state = init_state(agent.config, agent.observation_dim, agent.action_dim, data.num_episodes)
+    count, print_of_data = len(data.episodes), fingerprint(data.episodes)
+    state = init_state(agent.config, agent.observation_dim, agent.action_dim, count)
     found = _of_run(agent, state)
     if found is None:
         theta = jax.tree.map(jnp.asarray, agent.model)
@@ -60,11 +113,13 @@ def starting_state(agent: Agent, data: Episodes) -> tuple[TrainState, Progress]:
         fresh = state._replace(
             theta=theta, averaged=jax.tree.map(jnp.copy, theta), optimiser_state=optimiser_state
         )
-        return fresh, Progress(0.0, fingerprint(data))
+        return fresh, Progress(0.0, print_of_data)
     stored, progress = found
-    if progress.data != fingerprint(data):
-        stored = stored._replace(bank=state.bank)
-    return stored, progress._replace(data=fingerprint(data))
+    bank = state.bank
+    if data.differs is None:
+        pairs = zip(stored.bank, bank, strict=True)
+        bank = Phi(*(jnp.concatenate([own, new[count - data.added :]]) for own, new in pairs))
+    return stored._replace(bank=bank), progress._replace(data=print_of_data)
 
 
 def _of_run(agent: Agent, like: TrainState) -> tuple[TrainState, Progress] | None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from gac.data.environment import is_maze, maze_of
 from gac.data.episodes import Episodes
-from gac.data.findings import Finding
 from gac.data.inspect import Facts
+from gac.data.problems import Finding
 from gac.data.step_facts import Columns
 from gac.data.words import NO_FINDING, facts_in_words
 from gac.files import write_text

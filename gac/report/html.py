@@ -30,7 +30,7 @@ from gac.report.figures import (
 )
 from gac.report.page import definitions, page, picture, refuse_folder, wrap
 from gac.report.provenance import commands, flatten, notes
-from gac.report.runs import Run, labels, read_run
+from gac.report.runs import Run, labels, read_run, run_folders, seeds_of
 from gac.report.stages import stage_returns, stages_span, stages_table_html
 from gac.report.style import Theme
 from gac.report.tables import NOTHING, mean_std, plans_table_html, query_table_html
@@ -39,6 +39,7 @@ from gac.report.variants import variants_table_html
 QUERIES_TEXT = """Returns are raw and undiscounted, normalised ones run from 0 (random) to 100 (expert);
 both are mean ± standard deviation over episodes. Predicted is the critic's mean return of the plans, before
 acting. Predicted over achieved is this method's honesty check: 1.00 keeps its promises, more is too much."""
+SEEDS_TEXT = """The rows of several seeds are mean ± standard deviation over the means of the seeds."""
 
 CAPTIONS = {
     "distributions": (
@@ -85,7 +86,7 @@ def write_report(runs: Sequence[Path], out: Path) -> None:
     """Write one HTML page that needs nothing else: no network, no script, no file beside it.
 
     Args:
-        runs: Folders of runs; several are compared side by side.
+        runs: Folders of runs, or of the seeds of one; several are compared side by side.
         out: The page to write; it appears whole or not at all.
 
     Raises:
@@ -95,6 +96,7 @@ def write_report(runs: Sequence[Path], out: Path) -> None:
         raise UserError(
             "no run is given, expected one or more folders; give the folder that gac train --out wrote"
         )
+    runs = [run for path in runs for run in run_folders(path)]
     for index, path in enumerate(runs):
         if path.resolve() in {other.resolve() for other in runs[:index]}:
             raise UserError(f"{path} is given twice, expected different runs; leave one out")
@@ -109,7 +111,7 @@ def render(runs: Sequence[Run]) -> str:
     body = (
         f"<header><p>Generative Actor Critic</p><h1>{wrap(', '.join(names))}</h1></header>",
         _columns(runs, names, "facts", _facts),
-        f"<section><h2>Queries</h2>{query_table_html(runs)}<p class=note>{QUERIES_TEXT}</p></section>",
+        f"<section><h2>Queries</h2>{query_table_html(runs)}<p class=note>{_queries_text(runs)}</p></section>",
         f"<section><h2>Behaviour</h2>{_behaviour(runs, names)}</section>",
         _variants(runs, names),
         _consistency(runs, names),
@@ -120,6 +122,10 @@ def render(runs: Sequence[Run]) -> str:
         f"{_settings(runs, names)}</section>",
     )
     return page(f"GAC: {', '.join(names)}", "\n".join(body))
+
+
+def _queries_text(runs: Sequence[Run]) -> str:
+    return f"{QUERIES_TEXT} {SEEDS_TEXT}" if seeds_of(runs) else QUERIES_TEXT
 
 
 def _columns(runs: Sequence[Run], names: Sequence[str], kind: str, content: Callable[[Run], str]) -> str:

@@ -16,13 +16,16 @@ from gac.json_fields import is_number, read_text
 from gac.online.folder import existing
 from gac.online.record import StageRecord, read_record, record_path
 from gac.records import (
+    SEED_FOLDER,
     Consistency,
     DataFacts,
     Evaluation,
+    no_run,
     read_consistency,
     read_evaluation,
     read_facts,
     read_online,
+    seed_folders,
 )
 
 QUERIES = ("exploit", "explore", "target", "prior")
@@ -73,6 +76,32 @@ class Run:
     def missing(self) -> tuple[str, ...]:
         """The queries of QUERIES that were not evaluated."""
         return tuple(name for name in QUERIES if name not in {record.query for record in self.queries})
+
+
+def run_folders(path: Path) -> list[Path]:
+    """The runs of a folder: itself, or those of the seeds in it.
+
+    Raises:
+        UserError: no folder, or one that holds neither a run nor seeds.
+    """
+    if not path.is_dir():
+        raise UserError(f"{path} is no folder, expected a run; give the folder that gac train --out wrote")
+    # A run that lost a file is still one, and reading it says which file.
+    if any((path / name).exists() for name in ("config.json", "data.json", "metrics.jsonl")):
+        return [path]
+    if seeds := seed_folders(path):
+        return seeds
+    raise no_run(path)
+
+
+def seeds_of(runs: Sequence[Run]) -> dict[Path, list[Run]]:
+    """The runs that are seeds of one training, by its folder; runs alone are in none."""
+    groups: dict[Path, list[Run]] = {}
+    for run in runs:
+        path = run.path.resolve()
+        if SEED_FOLDER.fullmatch(path.name):
+            groups.setdefault(path.parent, []).append(run)
+    return {folder: group for folder, group in groups.items() if len(group) > 1}
 
 
 def read_run(path: Path) -> Run:

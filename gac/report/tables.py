@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gac.records import Evaluation
-from gac.report.runs import QUERIES, Run, labels
+from gac.report.runs import QUERIES, Run, labels, seeds_of
 from gac.report.style import DATA, colour
 
 HEADINGS = (
@@ -46,12 +46,16 @@ def mean_std(mean: float | None, std: float | None) -> str:
 
 
 def query_rows(runs: Sequence[Run]) -> list[list[Row]]:
-    """The rows in groups: the data, then query by query, each with a row per run."""
+    """The rows in groups: the data, then query by query, each with a row per run and one for its seeds."""
     names = labels(runs)
+    seeds = list(seeds_of(runs).values())
     extra = sorted({record.query for run in runs for record in run.queries} - set(QUERIES))
     data = [_data_row(run, name) for run, name in zip(runs, names, strict=True)]
     return [data] + [
-        [_query_row(run, name, query) for run, name in zip(runs, names, strict=True)]
+        [
+            *(_query_row(run, name, query) for run, name in zip(runs, names, strict=True)),
+            *(row for group in seeds if (row := _seeds_row(group, query)) is not None),
+        ]
         for query in (*QUERIES, *extra)
     ]
 
@@ -131,6 +135,30 @@ def _query_row(run: Run, name: str, query: str) -> Row:
     if record is None:
         return Row(query, name, (NOTHING, "not evaluated", *[NOTHING] * 4), evaluated=False)
     return Row(query, name, _cells(record))
+
+
+def _seeds_row(runs: Sequence[Run], query: str) -> Row | None:
+    """Mean ± standard deviation over the seeds that were asked; None where there are not two of them."""
+    found = [record for run in runs for record in run.queries if record.query == query]
+    if len(found) < 2:
+        return None
+
+    def over(values: Sequence[float | None], digits: int = 1) -> str:
+        if any(value is None for value in values):
+            return NOTHING
+        numbers = np.array(values, np.float64)
+        return f"{numbers.mean():.{digits}f} ± {numbers.std():.{digits}f}"
+
+    asked = len(found) if len(found) == len(runs) else f"{len(found)} of {len(runs)}"
+    cells = (
+        str(sum(len(record.returns) for record in found)),
+        over([record.mean for record in found]),
+        over([record.normalized_mean for record in found]),
+        over([record.predicted_mean for record in found]),
+        over([record.ratio for record in found], 2),
+        over([record.plan_seconds for record in found], 2),
+    )
+    return Row(query, f"{runs[0].path.resolve().parent.name}: {asked} seeds", cells)
 
 
 def _cells(record: Evaluation) -> tuple[str, ...]:

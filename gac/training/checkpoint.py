@@ -43,11 +43,14 @@ class Progress(NamedTuple):
     """Fingerprint of the episodes."""
 
 
-def fingerprint(episodes: Episodes) -> str:
-    """SHA-256 of everything that training reads of the episodes."""
+def fingerprint(episodes: Episodes, count: int | None = None) -> str:
+    """SHA-256 of everything that training reads of the episodes, or of the first so many of them."""
     digest = hashlib.sha256()
-    arrays = (episodes.observations, episodes.actions, episodes.returns, episodes.lengths)
-    final = () if episodes.final_observations is None else (episodes.final_observations,)
+    count = episodes.num_episodes if count is None else count
+    rows = int(episodes.lengths[:count].sum(dtype=np.int64))
+    arrays: tuple[np.ndarray, ...] = (episodes.observations[:rows], episodes.actions[:rows])
+    arrays += episodes.returns[:count], episodes.lengths[:count]
+    final = () if episodes.final_observations is None else (episodes.final_observations[:count],)
     for array in arrays + final:
         for block in blocks(array):
             digest.update(np.ascontiguousarray(block).data)

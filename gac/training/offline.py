@@ -17,6 +17,7 @@ from numpy import ndarray
 from gac.acting.agent import Agent
 from gac.config import MOST_HELDOUT, Config
 from gac.data.episodes import Episodes
+from gac.data.problems import warn_of_problems
 from gac.data.standardise import Standardiser, warn_of_outlier
 from gac.data.windows import DeviceEpisodes
 from gac.errors import UserError
@@ -32,6 +33,7 @@ from gac.training.checkpoint import (
     write_state,
 )
 from gac.training.devices import on_first
+from gac.training.identity import check_same
 from gac.training.in_memory import in_memory
 from gac.training.interrupt import interrupt_later
 from gac.training.logged import MOST
@@ -65,6 +67,8 @@ class Lesson(NamedTuple):
     """Of each training episode in what is learned; they sum to 1."""
     collected: int = 0
     """How many of the episodes, the last ones, were collected in fine-tuning."""
+    added: int = 0
+    """How many of those before them, the last ones, are new to the run that fine-tuning began with."""
 
 
 class Trainer:
@@ -90,9 +94,10 @@ class Trainer:
         self.episodes, self.config, self.out = episodes, config, out
         self.data: Any
         self.state: TrainState
-        self.collected = 0
+        self.collected = self.added = 0
         if lesson is not None:
-            self.standardiser, self.train_index, self.heldout_index, share, self.collected = lesson
+            self.standardiser, self.train_index, self.heldout_index, share, *new = lesson
+            self.collected, self.added = new
             place = in_memory(
                 episodes, self.standardiser, config, self.train_index, self.heldout_index, share
             )
@@ -171,7 +176,7 @@ class Trainer:
             logged=self.logged(),
             standardiser=self.standardiser,
             config=self.config,
-            facts=DataFacts.of(self.episodes, self.collected),
+            facts=DataFacts.of(self.episodes, self.collected, self.added),
             run=self.out,
         )
 
@@ -193,11 +198,12 @@ class Trainer:
         """Go on from what the run's folder holds, which the first process reads.
 
         Raises:
-            UserError: as `read_state`.
+            UserError: as `read_state` and `check_same`.
         """
         state, progress = self.portable_state(), self.progress
         with all_or_none("go on with the run"):
             if is_first():
+                check_same(self.out, self.episodes, progress.data)
                 state, progress = read_state(self.out, state, progress, self.config)
         arrays, seconds = of_first((saved_arrays(state), np.float64(progress.seconds)))
         self.begin_from(eqx.combine(arrays, state), progress._replace(seconds=float(seconds)))
@@ -288,6 +294,8 @@ def train(
 ) -> Agent:
     """Learn the joint distribution of trajectories and returns, section 2 of the method.
 
+    Warns of what `gac.data.findings` calls a problem, before anything is learned.
+
     Args:
         data: episodes, each with one return; steps that are on disk stay there, with the same result.
         config: a preset, perhaps with fields replaced.
@@ -313,6 +321,7 @@ def train(
     with all_or_none("begin the run"):
         if is_first():
             claim_folder(out, resume=resume, overwrite=overwrite)
+            warn_of_problems(data)
     trainer = Trainer(data, config, out)
     alike = config.to_json() + trainer.progress.data
     check_alike("settings or episodes", hashlib.sha256(alike.encode()).hexdigest())

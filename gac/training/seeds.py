@@ -18,6 +18,7 @@ from gac.acting.agent import Agent
 from gac.compilation import large_products
 from gac.config import Config
 from gac.data.episodes import Episodes
+from gac.data.problems import warn_of_problems
 from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes, to_device
 from gac.errors import UserError
@@ -280,6 +281,7 @@ def train_seeds(
                 left.rmdir()
     for seed in range(config.seed, config.seed + seeds):
         claim_folder(folder(out, seed), resume=resume, overwrite=overwrite)
+    warn_of_problems(data)
     together = Seeds(data, config, out, seeds)
     if resume:
         for run in together.runs:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gac.data import Episodes, describe, findings
-from gac.data.findings import SEVERITIES, TRAINABLE
+from gac.data.problems import SEVERITIES, TRAINABLE
 
 
 def healthy(seed=0, count=300, shortest=30, longest=60):

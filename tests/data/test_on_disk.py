@@ -10,7 +10,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gac.data import blocks as blocks_module
-from gac.data import d4rl_hdf5, describe, episode_facts, load_data, read_d4rl, unpack_d4rl, write_d4rl
+from gac.data import (
+    d4rl_hdf5,
+    describe,
+    episode_facts,
+    load_data,
+    read_d4rl,
+    reset_rows,
+    unpack_d4rl,
+    write_d4rl,
+)
 from gac.data.memory import available_memory
 from gac.errors import UserError
 from gac.training.checkpoint import fingerprint
@@ -205,6 +214,7 @@ def test_available_memory_is_some():
 def test_reading_writing_and_converting_take_memory_for_a_few_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr(blocks_module, "BLOCK_BYTES", 2**18)
     monkeypatch.setattr(episode_facts, "SAMPLE", 1000)
+    monkeypatch.setattr(reset_rows, "SAMPLE", 1000)
     path, flat, again = (tmp_path / name for name in ("x.hdf5", "flat.hdf5", "again.hdf5"))
     steps, count = 1000, 300
     rng = np.random.default_rng(0)

@@ -25,6 +25,7 @@ from gac.online.collected import Collected
 from gac.online.record import read_record
 from gac.online.start import starting_state
 from gac.training.checkpoint import read_arrays, read_progress
+from gac.training.identity import Found
 from gac.training.update import init_state
 
 SCRIPT = """
@@ -152,7 +153,7 @@ def test_progress_tells_every_part_to_its_end(whole):
 
 
 def test_training_goes_on_from_the_state_of_the_run(trained, whole):
-    state, progress = starting_state(trained.agent, trained.episodes)
+    state, progress = starting_state(trained.agent, Found(trained.episodes))
     assert tiny.same(state, state_of(trained.folder, trained.agent, 10)._replace(key=state.key))
     assert progress == read_progress(trained.folder)
     assert int(state.optimiser_state[1][0].count) == 2 * tiny.UPDATES
@@ -164,13 +165,14 @@ def test_training_goes_on_from_the_state_of_the_run(trained, whole):
         trained.config,
         trained.agent.facts,
     )
-    fresh, _ = starting_state(alone, trained.episodes)
+    fresh, _ = starting_state(alone, Found(trained.episodes))
     assert tiny.same(fresh.theta, trained.agent.model)
     assert int(fresh.update) == 0
     alone.model, alone.run = state.theta, trained.folder
     with pytest.warns(UserWarning, match="of another update than its model"):
-        assert int(starting_state(alone, trained.episodes)[0].update) == 0
-    other, _ = starting_state(trained.agent, tiny.make_episodes(6, seed=1))
+        assert int(starting_state(alone, Found(trained.episodes))[0].update) == 0
+    found = Found(tiny.make_episodes(6, seed=1), differs="holds others")
+    other, _ = starting_state(trained.agent, found)
     assert tiny.same(other.theta, state.theta)
     assert other.bank.mu.shape[0] == 6
     assert not np.any(other.bank.mu)
@@ -256,7 +258,7 @@ def test_a_resume_with_other_data_agent_or_environment_is_refused(trained, whole
         resume(data=tiny.make_episodes(seed=1))
     with pytest.raises(UserError, match="another env_id"):
         resume(env_id=toy_env.ID)
-    theta = starting_state(trained.agent, trained.episodes)[0].theta
+    theta = starting_state(trained.agent, Found(trained.episodes))[0].theta
     with pytest.raises(UserError, match="another agent"):
         resume(
             agent=gac.Agent(

@@ -1,8 +1,15 @@
 import numpy as np
+import pytest
 from fake_run import evaluation, write_run
 from rich.console import Console
 
-from gac.report import query_table, query_table_html, read_run
+import gac
+from gac.commands import claim
+from gac.config import Config
+from gac.errors import UserError
+from gac.report import query_table, query_table_html, read_run, write_report
+from gac.report.runs import run_folders
+from gac.report.tables import query_rows
 
 
 def printed(table, width=80):
@@ -65,3 +72,57 @@ def test_names_are_no_markup(tmp_path):
     assert "[bold red]" in printed(query_table(runs), 140)
     assert "&lt;i&gt;" in query_table_html(runs)
     assert "<i>" not in query_table_html(runs)
+
+
+def write_seeds(folder, means=(100.0, 200.0, 400.0)):
+    """Runs of seeds 0, 1, ... whose exploit returned so much in the mean."""
+    for seed, mean in enumerate(means):
+        record = evaluation("exploit", episodes=10)
+        write_run(folder / f"seed-{seed}", {"exploit": record | {"mean": mean}}, config=Config(seed=seed))
+    return folder
+
+
+def test_seeds_get_a_row_over_their_means(tmp_path):
+    write_seeds(tmp_path / "hopper")
+    runs = [read_run(path) for path in run_folders(tmp_path / "hopper")]
+    exploit = next(group for group in query_rows(runs) if group[0].query == "exploit")
+    assert [row.run for row in exploit] == ["seed-0", "seed-1", "seed-2", "hopper: 3 seeds"]
+    assert exploit[-1].cells[:2] == ("30", f"{np.mean([100, 200, 400]):.1f} ± {np.std([100, 200, 400]):.1f}")
+    # Nothing was asked but exploit, and one seed alone is none of several.
+    assert all(len(group) == 3 for group in query_rows(runs) if group[0].query != "exploit")
+    assert all(len(group) == 1 for group in query_rows(runs[:1]))
+    html = query_table_html(runs)
+    assert 'rowspan="4"' in html
+    assert "hopper: 3 seeds" in html
+
+
+def test_a_folder_of_seeds_stands_for_its_runs(tmp_path):
+    folder = write_seeds(tmp_path / "hopper", (1.0, 2.0))
+    for name in ("seed-10", "seed-2", "seed-x"):
+        (folder / name).mkdir()
+        (folder / name / "config.json").touch()
+    assert [path.name for path in run_folders(folder)] == ["seed-0", "seed-1", "seed-2", "seed-10"]
+    assert run_folders(folder / "seed-1") == [folder / "seed-1"]
+    for name in ("seed-10", "seed-2", "seed-x"):
+        (folder / name / "config.json").unlink()
+    write_report([folder], tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    assert "over the means of the seeds" in text
+    with pytest.raises(UserError, match="seed-1 is given twice"):
+        write_report([folder, folder / "seed-1"], tmp_path / "page.html")
+
+
+def test_a_folder_without_runs_gets_one_line(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for folder in ("empty", "."):
+        with pytest.raises(UserError, match="holds no run"):
+            write_report([tmp_path / folder], tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_a_command_for_one_run_names_those_of_a_folder_of_seeds(tmp_path):
+    folder = write_seeds(tmp_path / "hopper")
+    with pytest.raises(UserError, match=r"the runs of 3 seeds, expected one run; give one of .*seed-0, "):
+        gac.load(folder)
+    with pytest.raises(UserError, match="go on with --seeds 3"):
+        claim(folder, resume=True, overwrite=False)
