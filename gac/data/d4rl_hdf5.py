@@ -14,6 +14,7 @@ from numpy import ndarray
 from gac.data import d4rl_maze
 from gac.data.d4rl_catalogue import by_file
 from gac.data.episodes import SHORTEST, Episodes, check_count, episode_returns
+from gac.data.hdf5_agreement import check_ends, read_final_observations
 from gac.data.hdf5_columns import (
     FLAGS,
     FLOATS,
@@ -27,7 +28,6 @@ from gac.data.hdf5_columns import (
     not_mappable,
     open_d4rl,
     read_ends,
-    read_final_observations,
     read_floats,
     reading,
     whole_file,
@@ -103,6 +103,7 @@ def has_ways(path: Path) -> bool:
 def _episodes(file: h5py.File, path: Path, name: str, env_id: str | None, on_disk: bool) -> Episodes:
     """The episodes that the flags mark."""
     ends = read_ends(file, path)
+    check_ends(file, path, ends)
     for key in PER_EPISODE:
         if key in file:
             check_count(key, len(file[key]), len(ends.rows), name)
@@ -112,7 +113,7 @@ def _episodes(file: h5py.File, path: Path, name: str, env_id: str | None, on_dis
         )
     rows: Any = slice(0, int(ends.rows[-1]) + 1)
     lengths = np.diff(ends.rows, prepend=-1).astype(np.int32)
-    final = read_final_observations(file, ends)
+    final = read_final_observations(file, path, ends)
     returns = read_floats(file["returns"]) if "returns" in file else None
     whole = lengths >= SHORTEST
     # A person can mend a file of their own, but not D4RL's.
@@ -233,7 +234,8 @@ def _unpack(file: h5py.File, source: Path, path: Path, env_id: str | None) -> Ep
     with whole_file(path) as temporary:
         with reading(source):
             ends = read_ends(file, source)
-            final = read_final_observations(file, ends)
+            check_ends(file, source, ends)
+            final = read_final_observations(file, source, ends)
         columns = [_copied(file, key, source) for key in (*STEPS, "returns", *FLAGS) if key in file]
         columns += [] if final is None else [_whole("final_observations", final)]
         _write(temporary, columns, env_id, contiguous=True)

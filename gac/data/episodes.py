@@ -10,13 +10,13 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
 from numpy import ndarray
 
+from gac.data.agreement import check_returns
 from gac.data.blocks import LARGEST, blocks, first_unusable, joined, sums_of_runs, usable
 from gac.errors import UserError
 
 SHORTEST = 2
 """Fewest steps of an episode: one transition that the model can learn from."""
 
-_RETURN_TOLERANCE = 1e-3
 _VALUES = ("observations", "actions", "rewards", "final_observations", "returns")
 
 
@@ -357,17 +357,8 @@ def _check_values(e: Episodes) -> None:
     if endless.any():
         i = int(np.argmax(endless))
         raise UserError(f"episode {i} of {e.name} is neither terminated nor truncated; set one of them")
-    if e.rewards is None:
-        return
-    sums = sums_of_runs(e.rewards, e.lengths, np.asarray)
-    scale = np.maximum(1.0, sums_of_runs(e.rewards, e.lengths, np.abs))
-    wrong = np.abs(sums - e.returns) > _RETURN_TOLERANCE * scale
-    if wrong.any():
-        i = int(np.argmax(wrong))
-        raise UserError(
-            f"episode {i} of {e.name} has return {e.returns[i]:g}, but its rewards add up to {sums[i]:g}; "
-            "give one of the two, or correct them"
-        )
+    if e.rewards is not None:
+        check_returns(e.rewards, e.returns, e.lengths, e.name)
 
 
 def _unusable(e: Episodes) -> str:

@@ -131,20 +131,6 @@ def flagged_rows(file: h5py.File, key: str, path: Path) -> Int64[ndarray, "flagg
     return np.concatenate([np.zeros(0, np.int64), *flagged])
 
 
-def read_final_observations(file: h5py.File, ends: Ends) -> Float32[ndarray, "episodes obs"] | None:
-    """The state after each episode's last action, where the file has it."""
-    if "final_observations" in file:
-        return read_floats(file["final_observations"])
-    if "next_observations" not in file:
-        return None
-    following = file["next_observations"]
-    final = np.empty((len(ends.rows), following.shape[1]), np.float32)
-    for rows in blocks_of(following):
-        inside = slice(*np.searchsorted(ends.rows, (rows.start, rows.stop)))
-        final[inside] = read_floats(following, rows)[ends.rows[inside] - rows.start]
-    return final
-
-
 def blocks_of(dataset: h5py.Dataset) -> Iterator[slice]:
     """Slices of rows that cover a data set."""
     return row_blocks(len(dataset), dataset.dtype.itemsize * int(np.prod(dataset.shape[1:])))

@@ -1,0 +1,102 @@
+"""What a source says twice must agree: comparisons up to rounding, whatever the units of the data."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int32
+from numpy import ndarray
+
+from gac.data.blocks import sums_of_runs
+from gac.errors import UserError, told_apart
+
+_ROUNDINGS = 4
+"""How many roundings may part two copies of a number, such as a conversion of units and back."""
+_RETURN_TOLERANCE = 1e-3
+"""Share of a return that may be lost where a file was written with few digits."""
+
+
+def differing(one: ndarray, other: ndarray) -> Bool[ndarray, "rows width"]:
+    """Which values of two `(rows, width)` arrays differ by more than rounding.
+
+    Rounding is that of float32, or of the coarser type, at the size of the value or at its column's usual
+    size, whichever is larger. NaN says nothing that could differ: whether it may stand there is asked
+    elsewhere.
+    """
+    wrong: ndarray = (one != other) & (one == one) & (other == other)
+    rows = np.flatnonzero(wrong.any(axis=1))
+    if not len(rows):
+        return wrong
+    with np.errstate(invalid="ignore", over="ignore"):
+        left, right = one[rows].astype(np.float64), other[rows].astype(np.float64)
+        apart, size = np.abs(left - right), np.maximum(np.abs(left), np.abs(right))
+        usual = np.median(np.nan_to_num(np.abs(one)), axis=0)
+        allowed = _ROUNDINGS * max(_epsilon(one), _epsilon(other)) * np.maximum(size, usual)
+        wrong[rows] &= ~((apart <= allowed) & np.isfinite(allowed))
+    return wrong
+
+
+def _epsilon(array: ndarray) -> float:
+    smallest = float(np.finfo(np.float32).eps)
+    return max(smallest, float(np.finfo(array.dtype).eps)) if array.dtype.kind == "f" else smallest
+
+
+class Tally:
+    """The first place where two copies part, and in how many rows they do."""
+
+    class Place(NamedTuple):
+        """Where it is, and the two values."""
+
+        row: int
+        column: int
+        values: tuple[str, str]
+
+    def __init__(self) -> None:
+        self.first: Tally.Place | None = None
+        self.wrong = self.compared = 0
+
+    def add(self, one: ndarray, other: ndarray, rows: ndarray) -> None:
+        """Compare two `(rows, width)` arrays, whose rows have the numbers `rows` in the whole."""
+        wrong = differing(one, other)
+        in_row = wrong.any(axis=1)
+        if self.first is None and in_row.any():
+            i, column = (int(place) for place in np.argwhere(wrong)[0])
+            values = told_apart(float(one[i, column]), float(other[i, column]))
+            self.first = self.Place(int(rows[i]), column, values)
+        self.wrong += int(in_row.sum())
+        self.compared += len(rows)
+
+    @property
+    def share(self) -> str:
+        """In how many rows they part, in words."""
+        return share(self.wrong, self.compared, "rows")
+
+
+def share(part: int, whole: int, what: str) -> str:
+    """So many of so many, in words and in percent."""
+    return f"{part:,} of {whole:,} {what} ({100 * part / whole:.3g}%)"
+
+
+def check_returns(
+    rewards: Float32[ndarray, "steps"],
+    returns: Float32[ndarray, "episodes"],
+    lengths: Int32[ndarray, "episodes"],
+    name: str,
+) -> None:
+    """Refuse returns that are not the sums of the rewards.
+
+    They may part by what float32 can lose in adding T rewards, T times its rounding of the sum of their
+    sizes, and by a thousandth of the return.
+
+    Raises:
+        UserError: the first episode whose return is another.
+    """
+    sums = sums_of_runs(rewards, lengths, np.asarray)
+    lost = lengths * float(np.finfo(np.float32).eps) * sums_of_runs(rewards, lengths, np.abs)
+    wrong = ~(np.abs(sums - returns) <= np.maximum(lost, _RETURN_TOLERANCE * np.abs(sums)))
+    if wrong.any():
+        i = int(np.argmax(wrong))
+        said, added = told_apart(float(returns[i]), float(sums[i]))
+        raise UserError(
+            f"episode {i} of {name} has return {said}, but its rewards add up to {added}, as in "
+            f"{share(int(wrong.sum()), len(wrong), 'episodes')}; give one of the two, or correct them"
+        )
