@@ -15,8 +15,9 @@ from numpy import ndarray
 from gac.data import d4rl_maze
 from gac.data.blocks import row_blocks
 from gac.data.d4rl_catalogue import by_file, gymnasium_id
+from gac.data.hdf5_filled import check_filled
 from gac.data.mazes import HORIZONS
-from gac.errors import UserError
+from gac.errors import UserError, some_of
 
 FLOATS = {
     "observations": 2,
@@ -166,7 +167,7 @@ def _check_columns(file: h5py.File, path: Path, required: tuple[str, ...]) -> No
     missing = [key for key in required if key not in file]
     if missing:
         raise UserError(
-            f"{path} has no {' or '.join(missing)} (it has: {', '.join(sorted(file)) or 'nothing'}), "
+            f"{path} has no {' or '.join(missing)} (it has: {some_of(sorted(file)) or 'nothing'}), "
             "expected D4RL's flat layout; add what is missing"
         )
     for key in known_columns(file):
@@ -191,6 +192,7 @@ def _check_column(dataset: Any, key: str, path: Path) -> None:
         raise UserError(f"{path}: {key} has shape {dataset.shape}, expected rank {rank}; reshape it")
     if dataset.dtype.kind not in ("fiu" if key in FLOATS else "fiub"):
         raise UserError(f"{path}: {key} has dtype {dataset.dtype}, expected numbers; convert it")
+    check_filled(dataset, path, key)
 
 
 def _kind(file: h5py.File, path: Path) -> Kind:
