@@ -26,9 +26,9 @@ def some_of(names: Iterable[str]) -> str:
 
 
 def told_apart(one: float, other: float) -> tuple[str, str]:
-    """Two unlike numbers, with as many digits as it takes to see that they differ; six where that does."""
+    """Two numbers with as many digits as it takes to tell them apart, or all where they are the same."""
     for digits in range(6, 17):
         texts = f"{one:.{digits}g}", f"{other:.{digits}g}"
-        if texts[0] != texts[1]:
+        if texts[0] != texts[1] or float(texts[0]) == one == other:
             return texts
     return f"{one:.17g}", f"{other:.17g}"

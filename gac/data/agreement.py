@@ -1,5 +1,6 @@
 """What a source says twice must agree: comparisons up to rounding, whatever the units of the data."""
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -74,6 +75,26 @@ class Tally:
 def share(part: int, whole: int, what: str) -> str:
     """So many of so many, in words and in percent."""
     return f"{part:,} of {whole:,} {what} ({100 * part / whole:.3g}%)"
+
+
+def warn_if_steps_go_on(where: str, going_on: int, ends: int, fix: str) -> None:
+    """Warn of ends of episodes after which a step's number goes on, if it begins anew after most.
+
+    A counter over a whole recording never begins anew, so it tells nothing of episodes.
+
+    Args:
+        where: The first such place, the column named.
+        going_on: How many there are.
+        ends: Ends that another episode follows.
+        fix: What to do about it.
+    """
+    if 0 < going_on < ends / 2:
+        warnings.warn(
+            f"{where} goes on into the next episode, and begins anew after most others, as in "
+            f"{share(going_on, ends, 'ends')}: if an episode goes on there, its return is that of a part; "
+            f"{fix}",
+            stacklevel=4,
+        )
 
 
 def check_returns(

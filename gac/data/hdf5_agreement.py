@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 from numpy import ndarray
 
-from gac.data.agreement import Tally, differing, share
+from gac.data.agreement import Tally, differing, share, warn_if_steps_go_on
 from gac.data.blocks import row_blocks
 from gac.data.d4rl_catalogue import by_file
 from gac.data.hdf5_columns import Ends, blocks_of, read_floats
@@ -186,14 +186,8 @@ def _check_steps(file: h5py.File, key: str, path: Path, ends: Ends) -> None:
             f"{share(len(extra), len(file[key]), 'rows')}, expected it to grow until terminals or timeouts "
             f"is set; set one of them at each last step, sort the rows, or leave {key} out"
         )
-    # A counter over the whole recording never begins anew, so only one that mostly does can tell.
-    if 0 < len(going_on) < (len(ends.rows) - 1) / 2:
-        warnings.warn(
-            f"{path}: {key} goes on after row {going_on[0]}, where terminals or timeouts end an episode, and "
-            f"begins anew after most others: {share(len(going_on), len(ends.rows) - 1, 'ends')}; if the "
-            "episode goes on there, its return is that of a part: correct the flags",
-            stacklevel=4,
-        )
+    where = f"{path} row {going_on[0]}: an episode ends there, but {key}" if len(going_on) else ""
+    warn_if_steps_go_on(where, len(going_on), len(ends.rows) - 1, "correct terminals and timeouts")
 
 
 def _beside(

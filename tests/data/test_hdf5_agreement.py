@@ -156,7 +156,9 @@ def test_numbers_of_steps_are_compared_with_the_flags(tmp_path, key):
 def test_an_end_where_the_steps_go_on_is_named(tmp_path):
     steps = np.concatenate([np.arange(2), np.arange(2), np.arange(3), np.arange(5)])
     path = write(tmp_path / "x.hdf5", steps=steps, timeouts=np.isin(np.arange(12), [1, 3, 6, 8, 11]))
-    with pytest.warns(UserWarning, match=r"steps goes on after row 8.* 1 of 4 ends \(25%\)"):
+    with pytest.warns(
+        UserWarning, match=r"row 8: an episode ends there, but steps goes on .* 1 of 4 ends \(25%\)"
+    ):
         assert len(read_d4rl(path)) == 5
 
 
@@ -193,7 +195,7 @@ def test_other_things_of_these_names_are_left_alone(tmp_path):
         tmp_path / "x.hdf5",
         steps=np.zeros((12, 3)),
         episode=np.arange(3),
-        episode_ids=7,
+        dones=7,
         lengths=np.zeros(12),
     )
     assert len(read_d4rl(path)) == 3
