@@ -13,6 +13,7 @@ from numpy import ndarray
 from gac.data.agreement import check_returns
 from gac.data.blocks import LARGEST, blocks, first_unusable, joined, sums_of_runs, usable
 from gac.errors import UserError
+from gac.masks import unmasked
 
 SHORTEST = 2
 """Fewest steps of an episode: one transition that the model can learn from."""
@@ -93,8 +94,8 @@ class Episodes:
 
         Raises:
             UserError: no episodes, one shorter than two steps, lengths or widths that do not match, values
-                that are not real numbers of at most 1e19 in size, neither rewards nor returns or the two at
-                odds, an episode that is neither terminated nor truncated.
+                that are masked or no real numbers of at most 1e19 in size, neither rewards nor returns or
+                the two at odds, an episode that is neither terminated nor truncated.
         """
         count = len(observations)
         check_count("actions", len(actions), count, name)
@@ -187,7 +188,7 @@ class Episodes:
         if isinstance(indices, slice):
             chosen = everything[indices]
         else:  # An empty list would become a float array, which is no index.
-            chosen = everything[np.asarray(indices) if len(indices) else slice(0)]
+            chosen = everything[np.asarray(unmasked(indices, "indices")) if len(indices) else slice(0)]
         if chosen.size == 0:
             raise UserError(
                 f"no episode of {self.name} is selected, expected one or more; widen the selection"
@@ -231,7 +232,9 @@ def episode_returns(
 def _numbers(values: Any, rank: int, what: str, name: str) -> ndarray:
     """A float32 array of the rank; what is not finite is left for `_check_values` to name."""
     try:
-        array = np.asarray(values)
+        array = np.asarray(unmasked(values, f"{what} of {name}"))
+    except UserError:
+        raise
     except (TypeError, ValueError):
         raise UserError(
             f"{what} of {name} is ragged, expected an array of rank {rank}; give equal rows"
@@ -248,7 +251,7 @@ def _numbers(values: Any, rank: int, what: str, name: str) -> ndarray:
 
 
 def _flags(values: Any, what: str, count: int, name: str) -> ndarray:
-    array = np.asarray(values)
+    array = np.asarray(unmasked(values, f"{what} of {name}"))
     if array.dtype != np.bool_ or array.ndim != 1:
         found = f"dtype {array.dtype} and shape {array.shape}"
         raise UserError(f"{what} of {name} has {found}, expected one bool per episode; convert it")
@@ -315,6 +318,7 @@ def _check_layout(e: Episodes) -> None:
         array = getattr(e, key)
         if array is None and key in ("rewards", "final_observations"):
             continue
+        unmasked(array, f"{key} of {e.name}")
         fits = array.ndim == len(shape) and all(
             n in (None, m) for n, m in zip(shape, array.shape, strict=True)
         )
