@@ -35,6 +35,7 @@ from gac.data.hdf5_columns import (
 from gac.data.mazes import DEFAULT_CUT
 from gac.data.memory import available_memory, gigabytes
 from gac.errors import UserError
+from gac.writing import check_target
 
 IN_MEMORY_COPIES = 4
 """Copies of the steps at the peak of training in memory: raw, in the model's units, and on the way."""
@@ -202,7 +203,7 @@ def write_d4rl(
         UserError: the file exists, or cannot be written.
     """
     path = Path(path)
-    _check_new(path, overwrite)
+    check_new(path, overwrite=overwrite)
     with whole_file(path) as temporary:
         _write(temporary, _columns(episodes, contiguous), episodes.env_id, contiguous)
 
@@ -219,7 +220,7 @@ def unpack_d4rl(source: str | os.PathLike[str], path: str | os.PathLike[str]) ->
         UserError: `path` exists or cannot be written, or what `read_d4rl` raises of `source`.
     """
     source, path = Path(source), Path(path)
-    _check_new(path, overwrite=False)
+    check_new(path)
     with open_d4rl(source) as (file, kind):
         if kind.is_maze or by_file(source.name):
             episodes = read_d4rl(source, on_disk=False)
@@ -325,6 +326,12 @@ def _write(path: Path, columns: Iterable[_Column], env_id: str | None, contiguou
         disk.check()
 
 
-def _check_new(path: Path, overwrite: bool) -> None:
+def check_new(path: Path, *, overwrite: bool = False) -> None:
+    """Refuse a file that exists or could not be written, before any work is done for it.
+
+    Raises:
+        UserError: the file exists and is not to be replaced, or its folder takes no file.
+    """
     if path.exists() and not overwrite:
         raise UserError(f"{path} exists, expected a new file; delete it or choose another name")
+    check_target(path, make_folder=False)

@@ -231,10 +231,9 @@ def episode_returns(
 
 def _numbers(values: Any, rank: int, what: str, name: str) -> ndarray:
     """A float32 array of the rank; what is not finite is left for `_check_values` to name."""
+    shown = unmasked(values, f"{what} of {name}")
     try:
-        array = np.asarray(unmasked(values, f"{what} of {name}"))
-    except UserError:
-        raise
+        array = np.asarray(shown)
     except (TypeError, ValueError):
         raise UserError(
             f"{what} of {name} is ragged, expected an array of rank {rank}; give equal rows"
