@@ -96,7 +96,7 @@ def test_what_a_set_says_twice_is_compared(sets):
     assert "episode_1/terminations was made and never written" in refused(read_minari, ID)
 
 
-def test_a_target_is_looked_at_before_the_work(sets, tmp_path, monkeypatch):
+def test_a_target_is_looked_at_before_the_work(sets):
     write_minari(make((3, 2)), ID)
     assert f"minari/{ID} exists" in refused(minari_sets.check_new_set, ID)
     minari_sets.check_new_set("mine/toy/logs-v1")
