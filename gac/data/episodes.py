@@ -215,11 +215,13 @@ def episode_returns(
     """The given returns, or the sum of each episode's rewards.
 
     Raises:
-        UserError: neither is there, or the returns are not one number per episode.
+        UserError: neither is there, the two are at odds, or the returns are not one number per episode.
     """
     if returns is not None:
         y = _numbers(returns, 1, "returns", name)
         check_count("returns", len(y), len(lengths), name)
+        if rewards is not None:
+            check_returns(rewards, y, lengths, name, whole=True)
         return y
     if rewards is None:
         raise UserError(

@@ -117,8 +117,9 @@ def _check_lengths(lengths: ndarray, key: str, path: Path, ends: Ends) -> None:
     wrong = found[: len(marked)] != marked
     if wrong.any():
         i = int(np.argmax(wrong))
+        said, steps = told_apart(float(found[i]), float(marked[i]))
         raise UserError(
-            f"{path}: {key}[{i}] is {found[i]:g}, but by terminals and timeouts the episode has {marked[i]} "
+            f"{path}: {key}[{i}] is {said}, but by terminals and timeouts the episode has {steps} "
             f"steps, as in {share(int(wrong.sum()), len(marked), 'episodes')}; correct the flags, or leave "
             f"{key} out"
         )

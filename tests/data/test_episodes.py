@@ -249,6 +249,22 @@ def test_returns_are_compared_with_rewards_at_the_size_of_the_data(scale):
         Episodes.from_arrays(**source, returns=right + np.array([0.0, 2.0 * scale]))
 
 
+def test_returns_that_are_large_and_alike_are_compared_by_how_they_differ():
+    source = arrays((10,) * 8)
+    source["rewards"] = [100.0 + x / 10 for x in source["rewards"]]
+    right = np.array([x.sum() for x in source["rewards"]])
+    Episodes.from_arrays(**source, returns=right.round(3))
+    with pytest.raises(UserError, match="of 8 episodes"):
+        Episodes.from_arrays(**source, returns=right[::-1].copy())
+
+
+def test_a_part_of_accepted_data_is_accepted():
+    source = arrays((10,) * 8)
+    right = np.array([x.sum() for x in source["rewards"]])
+    episodes = Episodes.from_arrays(**source, returns=right.round(4))
+    assert [len(episodes.select([i])) for i in range(8)] == [1] * 8
+
+
 def test_unlike_returns_print_unlike():
     source = arrays((2, 2))
     source["rewards"] = [np.array([6e5, -6e5]), np.array([1.0, 1.0])]

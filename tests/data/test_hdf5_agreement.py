@@ -16,7 +16,7 @@ STEPS = np.concatenate([np.arange(n) for n in LENGTHS])
 IDS = np.repeat(np.arange(3), LENGTHS)
 
 
-def write(path, scale=1.0, offset=0.0, dtype=np.float32, **changes):
+def write(path, scale=1.0, offset=0.0, dtype=np.float32, wide=np.float32, **changes):
     """Three episodes whose next_observations are right; the environment was reset between them."""
     states = np.random.default_rng(0).normal(size=(12, 2)) * scale + offset
     following = np.roll(states, -1, axis=0)
@@ -27,7 +27,7 @@ def write(path, scale=1.0, offset=0.0, dtype=np.float32, **changes):
         "rewards": np.ones(12, np.float32),
         "terminals": np.zeros(12, bool),
         "timeouts": np.isin(np.arange(12), ENDS),
-        "next_observations": following.astype(np.float32),
+        "next_observations": following.astype(wide),
     }
     columns |= {key: value(columns) if callable(value) else value for key, value in changes.items()}
     with h5py.File(path, "w") as file:
@@ -93,6 +93,14 @@ def test_rounding_to_float32_and_back_is_no_contradiction(tmp_path, offset):
     read_d4rl(write(tmp_path / "x.hdf5", offset=offset, dtype=np.float64, next_observations=rounded))
     said = refused(write(tmp_path / "x.hdf5", offset=offset, next_observations=shifted(1, 0, 0.7)))
     assert "row 1" in said
+
+
+def test_what_float64_alone_can_hold_is_compared_as_such(tmp_path):
+    """Seconds since 1970: float32 would round both copies to the same number."""
+    exact = {"offset": 1.7e9, "dtype": np.float64, "wide": np.float64}
+    read_d4rl(write(tmp_path / "x.hdf5", **exact))
+    said = refused(write(tmp_path / "x.hdf5", **exact, next_observations=shifted(1, 0, 0.25)))
+    assert "row 1: next_observations[0] is 1700000000" in said
 
 
 def test_half_precision_is_compared_as_such(tmp_path):
