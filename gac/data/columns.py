@@ -97,17 +97,17 @@ def is_missing(text: str) -> bool:
 
 def no_header(source: Source) -> str:
     """A hint to add to a refusal where the first line of a CSV file looks like data; else nothing."""
-    if not isinstance(source, CsvTable) or not any(map(_is_number, source.names)):
+    if not isinstance(source, CsvTable) or not any(map(_is_numbers, source.names)):
         return ""
     return f"; its first line ({some_of(source.names)}) looks like data: write a header above it"
 
 
-def _is_number(text: str) -> bool:
+def _is_numbers(text: str) -> bool:
+    """Whether a cell holds a number, or several with spaces between them."""
     try:
-        float(text)
+        return bool([float(part) for part in text.split()])
     except ValueError:
         return False
-    return True
 
 
 class CsvTable(Source):

@@ -18,7 +18,7 @@ from gac.errors import UserError, told_apart
 EPISODE_IDS = ("episode_ids", "episode_id", "episode_index", "episode_idx", "episodes", "episode")
 STEP_NUMBERS = ("steps", "step", "timesteps", "timestep", "step_index", "frame_index")
 LENGTHS = ("lengths", "episode_lengths")
-DONES = ("dones", "done")
+DONES = ("dones", "done", "terminated", "terminations", "truncated", "truncations")
 
 
 def check_ends(file: h5py.File, path: Path, ends: Ends) -> None:

@@ -47,7 +47,8 @@ def check_told_twice(
     if len(following) == len(observations):
         _check_next(source, observations, following, starts)
     for name in ENDS:
-        if name in others and all(text.lower() in FLAGS for text in others[name].names):
+        # A column of ones alone is the number of something else.
+        if name in others and {FLAGS.get(text.lower()) for text in others[name].names} == {False, True}:
             check_early(source, name, others[name], starts)
 
 

@@ -244,8 +244,9 @@ def test_next_states_are_compared_with_the_next_rows(tmp_path, kind):
 
 
 def test_flags_of_ends_that_are_none_are_left_alone(tmp_path):
-    path = write_csv(tmp_path / "log.csv", changed(done=["no", "yes", "no", "yes", "no"]))
-    assert len(read_table(path, **ROLES)) == 2
+    for other in (["no", "yes", "no", "yes", "no"], [1] * 5, ["", 1, "", "", 1]):
+        path = write_csv(tmp_path / "log.csv", changed(done=other))
+        assert len(read_table(path, **ROLES)) == 2
 
 
 def test_a_step_that_goes_on_into_the_next_episode_is_named(tmp_path):
@@ -261,7 +262,9 @@ def test_a_step_that_goes_on_into_the_next_episode_is_named(tmp_path):
     read_table(write_csv(tmp_path / "log.csv", {**columns, "step": list(range(8))}))
 
 
-@pytest.mark.parametrize("text", ["0.5,1.0,0.0,0.0\n", "0.5,1.0,0.25,0.75\n", "a,1,0.25,0.75\n"])
+@pytest.mark.parametrize(
+    "text", ["0.5 1.0 0.0 0.0\n", "0.5,1.0,0.0,0.0\n", "0.5,1.0,0.25,0.75\n", "a,1,0.25,0.75\n"]
+)
 def test_a_missing_header_is_named(tmp_path, text):
     path = tmp_path / "log.csv"
     path.write_text(text * 3)
