@@ -52,7 +52,8 @@ def read_d4rl(
 
     `observations (N, S)`, `actions (N, A)`, `terminals (N,)`, `timeouts (N,)`, and `rewards (N,)` or
     `returns (E,)`; `final_observations (E, S)` or `next_observations (N, S)`, and the attribute `env_id`,
-    where they exist; anything else in the file is left alone. An episode ends where either flag is set. The
+    where they exist; anything else in the file is left alone, unless it says again where episodes end
+    (`gac.data.hdf5_agreement`). What is said twice is compared. An episode ends where either flag is set. The
     rows after the last flag are an episode that the recording cut off: the return of the whole is unknown,
     so they are left out with a warning, unless `returns` has an entry for them.
 
@@ -75,7 +76,7 @@ def read_d4rl(
     Raises:
         UserError: no such file, not HDF5 or damaged, a missing or misshapen data set, no end of an
             episode, a `cut` for a file that is none of D4RL's mazes, steps that must stay on disk and
-            cannot, or what `Episodes` refuses.
+            cannot, data that says two things or is not wholly there, or what `Episodes` refuses.
     """
     path = Path(path)
     called = name or str(path)

@@ -241,9 +241,8 @@ def _numbers(values: Any, rank: int, what: str, name: str) -> ndarray:
             f"{what} of {name} is ragged, expected an array of rank {rank}; give equal rows"
         ) from None
     if array.dtype.kind not in "fiu":
-        raise UserError(
-            f"{what} of {name} has dtype {array.dtype}, expected real numbers; convert it to float32"
-        )
+        fix = "fill in what is None, and convert it" if array.dtype.kind == "O" else "convert it"
+        raise UserError(f"{what} of {name} has dtype {array.dtype}, expected real numbers; {fix} to float32")
     if array.ndim != rank:
         axes = "(steps, width)" if rank == 2 else "(steps,)" if "[" in what else "(episodes,)"
         raise UserError(f"{what} of {name} has shape {array.shape}, expected {axes}; reshape it")

@@ -197,6 +197,10 @@ MISTAKES = {
     "flat actions": (_at("actions", 0, lambda x: x[:, 0]), r"actions\[0\].*shape \(3,\)"),
     "deep rewards": (_at("rewards", 0, lambda x: x[:, None]), r"rewards\[0\].*shape \(3, 1\)"),
     "text": (_at("observations", 0, lambda x: x.astype(str)), r"observations\[0\].*dtype <U"),
+    "None": (
+        _at("rewards", 0, lambda x: [None, *x[1:].tolist()]),
+        r"rewards\[0\].*dtype object.*fill in what is None",
+    ),
     "objects": (_at("actions", 0, lambda x: x.astype(object)), r"actions\[0\].*dtype object"),
     "complex": (_at("rewards", 0, lambda x: x.astype(complex)), r"rewards\[0\].*dtype complex128"),
     "ragged": (_at("actions", 0, lambda _: [[1.0], [1.0, 2.0], [3.0]]), r"actions\[0\].*ragged"),
