@@ -84,12 +84,15 @@ def evaluate(
     from gac.compilation import keep_compiled
     from gac.console import activity, playing
     from gac.envs.disturb import parse_disturbance
-    from gac.files import write_text
+    from gac.writing import check_target, write_or_print
 
+    if json is not None:
+        check_target(json)
     what = None if disturb is None else parse_disturbance(disturb)
     keep_compiled()
     with activity(f"loading {run}"):
         agent = gac.load(run)
+    check_target(run / "eval.json")
     name = environment_of(run, agent, env_id)
     aim = usual_target(name) if target is None else target
     if aim is None and query == "all":
@@ -114,9 +117,9 @@ def evaluate(
                 progress=progress,
             )
         records.append(result.to_json())
-        write_text(run / f"{result.stem}.json", records[-1])
+        write_or_print(run / f"{result.stem}.json", records[-1])
     if json is not None:
-        write_text(json, records[0] if len(records) == 1 else "[" + ",\n".join(records) + "]\n")
+        write_or_print(json, records[0] if len(records) == 1 else "[" + ",\n".join(records) + "]\n")
     print_evaluations(run)
 
 
@@ -149,11 +152,14 @@ def consistency(
     import gac.report
     from gac.compilation import keep_compiled
     from gac.console import activity, print_table, stderr_console
-    from gac.files import write_text
+    from gac.writing import check_target, write_or_print
 
+    if json is not None:
+        check_target(json)
     keep_compiled()
     with activity(f"loading {run}"):
         agent = gac.load(run)
+    check_target(run / "consistency.json")
     name, console = environment_of(run, agent, env_id), stderr_console()
     record = gac.consistency(
         agent,
@@ -164,9 +170,9 @@ def consistency(
         progress=lambda one: console.print(f"commanded {one.y_star:.1f}, achieved {one.mean:.1f}"),
     )
     text = record.to_json()
-    write_text(run / "consistency.json", text)
+    write_or_print(run / "consistency.json", text)
     if json is not None:
-        write_text(json, text)
+        write_or_print(json, text)
     print_table(gac.report.consistency_table(record))
 
 

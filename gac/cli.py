@@ -148,6 +148,8 @@ REFUSALS = {
     errno.EROFS: "read-only file system; choose another place",
     errno.ENOSPC: "the disk is full; free some space and try again (a run goes on with --resume)",
     errno.EDQUOT: "the disk quota is used up; free some space and try again (a run goes on with --resume)",
+    errno.EFBIG: "the file may not grow so large; raise the limit (ulimit -f), or choose another place",
+    errno.EIO: "the disk does not answer; check it, or choose another place",
     errno.ENOTDIR: "a part of the path is a file, expected a folder; check the name",
     errno.EISDIR: "is a folder, expected a file; check the name",
     errno.EEXIST: "exists already; choose another name",

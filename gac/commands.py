@@ -17,6 +17,7 @@ from gac.acting_commands import environment_of, evaluate, usual_target
 from gac.config import Config, OnlineConfig
 from gac.errors import UserError
 from gac.flags import Address, Count, DataName, DataSet, EnvId, FileName, Number, RunFolder, Switch
+from gac.writing import check_target
 
 PRESETS = ("fast", "paper")
 DEMO_DATA = "hopper-medium-replay"
@@ -171,6 +172,7 @@ def finetune(
     """
     if resume and overwrite:
         raise UserError("--resume and --overwrite are both given; give one of them")
+    check_target(out / "online.json")
     import gac
     from gac.compilation import keep_compiled
     from gac.console import activity, print_table, stage_progress
@@ -220,6 +222,7 @@ def report(runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN...")],
 
     if not runs:
         raise UserError("no run is given; try: gac report RUN --out report.html")
+    check_target(out)
     write_report(list(runs), out)
     print(f"report: {out}")
 
@@ -248,16 +251,18 @@ def bench(
     from gac.bench import limits, show
     from gac.bench import run as measuring
     from gac.console import activity
-    from gac.files import write_text
     from gac.training.devices import one_device_per_core
+    from gac.writing import write_or_print
 
+    if json is not None:
+        check_target(json)
     one_device_per_core()
     # Before anything is measured, and nothing is kept on disk here: compiling is one of the measures.
     machine = limits.machine()
     measures = measuring.bench(presets, repeats=repeats, run=run, quick=quick, announce=activity)
     show.print_measures(measures, Console(highlight=False))
     if json is not None:
-        write_text(json, show.to_json(machine, quick, measures))
+        write_or_print(json, show.to_json(machine, quick, measures))
 
 
 def preset(name: str) -> Config:
@@ -289,6 +294,7 @@ def claim(out: Path, *, resume: bool, overwrite: bool, run: Path | None = None) 
         raise UserError(
             f"{out} is not empty; go on with --resume, replace it with --overwrite, or choose another"
         )
+    check_target(out / "config.json")
 
 
 @contextmanager

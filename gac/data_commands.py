@@ -8,6 +8,7 @@ from tyro.conf import Positional, arg
 
 from gac.errors import UserError
 from gac.flags import DataName, FileName, Switch
+from gac.writing import check_target, write_or_print
 
 Name = Annotated[str | None, arg(metavar="NAME")]
 Names = Annotated[str | None, arg(metavar="NAME,NAME,…")]
@@ -35,10 +36,13 @@ def data_make(
     """
     from gac.console import activity
     from gac.data import list_data, load_data, write_d4rl
+    from gac.data.d4rl_hdf5 import check_new
     from gac.data.load import without_cut
 
     if without_cut(name)[0] not in list_data():
         raise UserError(f"{name!r} is no recipe, expected one of {', '.join(list_data())}; see gac data list")
+    if out is not None:
+        check_new(out)
     with activity(f"making {name}, seed {seed}"):
         episodes = load_data(name, seed=seed)
     if out is not None:
@@ -68,6 +72,8 @@ def data_fetch(
 
     if out is not None and out.exists():
         raise UserError(f"--out {out} exists, expected a new file; delete it or choose another name")
+    if out is not None:
+        check_target(out, make_folder=False)
     mirrors = [] if mirror is None else [mirror]
     try:
         with download_progress() as report:
@@ -111,15 +117,15 @@ def data_inspect(
     for flag, out in (("--json", json), ("--html", html)):
         if out is not None and out.resolve() == source:
             raise UserError(f"{flag} {out} is the data itself; give another name")
+        if out is not None:
+            check_target(out)
     with activity(f"reading {data}"):
         episodes = load_data(data, seed=seed, drop_reset_rows=drop_reset_rows)
         facts = describe(episodes, action_bounds(episodes.env_id))
     found = findings(facts)
     print_data(facts, found)
     if json is not None:
-        from gac.files import write_text  # JAX, which looking at data does without
-
-        write_text(json, data_json(facts, found))
+        write_or_print(json, data_json(facts, found))
         print(f"json: {json}")
     if html is not None:
         from gac.report.data_page import write_data_page
@@ -169,7 +175,7 @@ def data_convert(
         env_id: Gymnasium id of the environment, if there is one.
     """
     from gac.data import load_data, read_table, unpack_d4rl, write_data
-    from gac.data.load import check_target
+    from gac.data.load import check_new_data
     from gac.data.tables import is_table
 
     asked: dict[str, Any] = {
@@ -187,7 +193,7 @@ def data_convert(
     if columns and not is_table(src):
         flag = "--" + next(iter(columns)).replace("_", "-")
         raise UserError(f"{flag} is for a table, and {src} is none (.csv, .tsv, .parquet); leave it out")
-    check_target(dst, contiguous=contiguous)
+    check_new_data(dst, contiguous=contiguous)
     if contiguous and Path(src).is_file() and not is_table(src) and not drop_reset_rows:
         count, steps = unpack_d4rl(src, dst)
     else:

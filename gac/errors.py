@@ -1,4 +1,9 @@
-"""The one exception for what a person can mend."""
+"""The one exception for what a person can mend, and the words of its messages."""
+
+from collections.abc import Iterable
+
+_NAMED = 8
+"""Names that a message lists."""
 
 
 class UserError(ValueError):
@@ -11,3 +16,19 @@ class UserError(ValueError):
 def one_line(error: BaseException) -> str:
     """What an exception says, in one line; its kind where it says nothing."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def some_of(names: Iterable[str]) -> str:
+    """Names in a row; of many, the first and how many more there are."""
+    listed = [name or "''" for name in names]
+    more = len(listed) - _NAMED
+    return ", ".join(listed[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def told_apart(one: float, other: float) -> tuple[str, str]:
+    """Two numbers with as many digits as it takes to tell them apart, or all where they are the same."""
+    for digits in range(6, 17):
+        texts = f"{one:.{digits}g}", f"{other:.{digits}g}"
+        if texts[0] != texts[1] or float(texts[0]) == one == other:
+            return texts
+    return f"{one:.17g}", f"{other:.17g}"

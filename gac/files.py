@@ -1,9 +1,6 @@
-"""Files that are whole or not there: atomic writes, arrays as safetensors, strict reading."""
+"""Arrays as safetensors files, written as a whole and read strictly."""
 
-import os
-import stat
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,38 +10,11 @@ import safetensors.numpy
 from safetensors import SafetensorError, safe_open
 
 from gac.errors import UserError
+from gac.writing import whole_file as whole_file
+from gac.writing import write_bytes as write_bytes
+from gac.writing import write_text as write_text
 
 Tree = TypeVar("Tree")
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary name to write to, flushed and then renamed: a kill leaves the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(partial, "wb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-        yield partial
-        # safetensors puts a file of its own there, which its owner alone may read whatever the umask says.
-        if partial.stat().st_mode != mode:
-            partial.chmod(stat.S_IMODE(mode))
-        with open(partial, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file as a whole."""
-    with whole_file(path) as partial:
-        partial.write_bytes(content)
-
-
-def write_text(path: Path, text: str) -> None:
-    """`write_bytes` of UTF-8 text."""
-    write_bytes(path, text.encode())
 
 
 def write_tree(path: Path, tree: Any, metadata: Mapping[str, str]) -> None:

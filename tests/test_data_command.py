@@ -109,3 +109,38 @@ def test_any_data_set_is_converted_to_one_that_can_stay_on_disk(capsys, tmp_path
     assert cli.main(["data", "convert", str(src), str(dst), "--contiguous"]) == 0
     assert f"{dst}: 10 episodes, {episodes.num_steps} steps" in capsys.readouterr().out
     assert read_d4rl(dst, on_disk=True).num_steps == episodes.num_steps
+
+
+def test_targets_are_looked_at_before_the_work(capsys, monkeypatch, tmp_path):
+    """Whatever reads, makes or fetches data would fail here: none of it may be called."""
+
+    def work(*_, **__):
+        raise AssertionError("the work was begun")
+
+    monkeypatch.setattr("gac.data.load_data", work)
+    monkeypatch.setattr("gac.data.fetch.fetch", work)
+    (tmp_path / "file").write_text("")
+    bad, missing = tmp_path / "file" / "x.json", tmp_path / "none" / "x.hdf5"
+    for flag in ("--json", "--html"):
+        assert f"{bad} cannot be written (Not a directory)" in refused(
+            capsys, "data", "inspect", "x.hdf5", flag, bad
+        )
+    for command in (
+        ("make", "hopper-medium", "--out", missing),
+        ("fetch", "d4rl/hopper-medium-v2", "--out", missing),
+        ("convert", "x.hdf5", missing),
+    ):
+        assert f"{missing} cannot be written (No such file or directory)" in refused(capsys, "data", *command)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "sets"))
+    (tmp_path / "sets" / "mine" / "logs-v0").mkdir(parents=True)
+    assert "minari/mine/logs-v0 exists" in refused(capsys, "data", "convert", "x", "minari/mine/logs-v0")
+    for command in (
+        ("evaluate", "nowhere", "--json", bad),
+        ("consistency", "nowhere", "--json", bad),
+        ("bench", "--json", bad),
+        ("report", "nowhere", "--out", bad),
+        ("train", "x.hdf5", "--out", bad),
+        ("finetune", "nowhere", "--out", bad),
+    ):
+        assert f"{bad}" in refused(capsys, *command)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "sets"]

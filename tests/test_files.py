@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gac import files
+from gac import writing
 from gac.errors import UserError
 from gac.files import read_metadata, read_tree, write_bytes, write_text, write_tree
 
@@ -97,7 +97,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(call, tmp_path, monkey
     def full(*args):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(files.os, call, full)
+    monkeypatch.setattr(writing.os, call, full)
     with pytest.raises(OSError, match="No space"):
         write_text(path, "new and longer")
     assert path.read_text() == "old"

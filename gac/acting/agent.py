@@ -30,6 +30,7 @@ from gac.inference.queries import Exploit, Query, Target
 from gac.inference.solve import either, solve
 from gac.inference.trust_region import Logged
 from gac.json_fields import read_text
+from gac.masks import unmasked
 from gac.model.generator import PlanMemory
 from gac.model.joint import GAC, Phi
 from gac.records import DataFacts, no_run, read_facts
@@ -121,10 +122,10 @@ class Agent:
             seed: of the draws of the query; row i has those of `seed + i`, whatever else is in the batch.
 
         Raises:
-            UserError: an observation of another size, or one not finite or beyond 1e19; a `Target` with
-                another number of returns, or of weights, than observations.
+            UserError: an observation of another size, or one masked, not finite or beyond 1e19; a `Target`
+                with another number of returns, or of weights, than observations.
         """
-        first = np.asarray(observation, np.float32)
+        first = np.asarray(unmasked(observation, "observation"), np.float32)
         single = first.ndim == 1
         first = first[None] if single else first
         if first.ndim != 2 or first.shape[1] != self.observation_dim:
@@ -310,7 +311,7 @@ class Agent:
 
 def _for_each(name: str, value: float | tuple[float, ...], count: int) -> Float[ndarray, "count"]:
     """One value for each first observation of a batch."""
-    values = np.asarray(value, np.float32)
+    values = np.asarray(unmasked(value, name), np.float32)
     if values.shape not in ((), (count,)):
         raise UserError(f"{name} has {len(values)} values, expected one, or one for each of {count}")
     return np.broadcast_to(values, count)

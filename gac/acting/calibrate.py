@@ -1,5 +1,6 @@
 """Calibration of the trigger on the episodes that training kept out."""
 
+import math
 from typing import NamedTuple
 
 import equinox as eqx
@@ -11,8 +12,9 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from gac.acting.agent import Agent
 from gac.acting.calibration import Calibration, fingerprint
 from gac.acting.policy import Context, advance, empty_context, see
+from gac.acting.replan import DEFAULT_RATE
 from gac.acting.watch import MEMORY_STEPS, START, expect, judged, smooth, surprise
-from gac.config import PosteriorConfig
+from gac.config import MOST_HELDOUT, PosteriorConfig
 from gac.data.episodes import Episodes
 from gac.data.windows import DeviceEpisodes, to_device
 from gac.errors import UserError
@@ -67,10 +69,7 @@ def calibrate(agent: Agent, data: Episodes, seed: int = 0) -> Calibration:
     data = found.episodes.select(slice(0, agent.facts.episodes - agent.facts.collected))
     _, heldout = split_episodes(agent.facts.shared_out, agent.config)
     if not len(heldout):
-        raise UserError(
-            "training kept no episode out, expected some to calibrate the trigger on; "
-            "train with --heldout-fraction 0.05"
-        )
+        raise UserError(_none_held_out(data.num_episodes, agent.config.training.heldout_fraction))
     episodes = data.select(heldout)
     on_device = to_device(episodes, agent.standardiser)
     plans = posterior(agent, on_device, seed=seed)
@@ -93,6 +92,17 @@ def calibrate(agent: Agent, data: Episodes, seed: int = 0) -> Calibration:
         first_highest=tuple(first.max(axis=0).tolist()),
     )
     return agent.calibration
+
+
+def _none_held_out(episodes: int, share: float) -> str:
+    """What to do where training kept no episode out: hold out what the usual rate needs, or half of few."""
+    needed = math.ceil(1.0 / DEFAULT_RATE) - 1
+    enough = min(0.5, math.ceil(100 * needed / episodes) / 100)
+    return (
+        f"training kept none of its {episodes} episodes out (heldout_fraction {share:g}), expected some to "
+        f"calibrate the trigger on; train with --heldout-fraction {enough:g}, which holds out "
+        f"{min(MOST_HELDOUT, int(episodes * enough))}, or replan every N steps (--replan every:N)"
+    )
 
 
 def _flat(values: Float[Array, "batch n_z dim"]) -> tuple[tuple[float, ...], ...]:

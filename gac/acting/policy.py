@@ -15,6 +15,7 @@ from gac.compilation import JitSmall
 from gac.data.blocks import LARGEST
 from gac.data.standardise import Standardiser
 from gac.errors import UserError
+from gac.masks import unmasked
 from gac.model.generator import Generator, PlanMemory
 
 
@@ -162,7 +163,7 @@ def batch_of(
         UserError: an observation of another shape, or in an active row NaN, infinity or a number too large to
             square, which the row's context would go on holding.
     """
-    current = np.asarray(observation, np.float32)
+    current = np.asarray(unmasked(observation, "observation"), np.float32)
     current = current[None] if single else current
     if current.shape != shape:
         raise UserError(

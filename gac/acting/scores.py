@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy import ndarray
 
+from gac.masks import unmasked
+
 
 class Reference(NamedTuple):
     """Raw undiscounted returns of a random policy and of an expert."""
@@ -63,4 +65,8 @@ def normalized_score(env_id: str | None, returns: Sequence[float] | ndarray | fl
     scale = reference(env_id)
     if scale is None:
         return None
-    return 100.0 * (np.asarray(returns, np.float64) - scale.random) / (scale.expert - scale.random)
+    return (
+        100.0
+        * (np.asarray(unmasked(returns, "returns"), np.float64) - scale.random)
+        / (scale.expert - scale.random)
+    )

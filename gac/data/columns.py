@@ -10,16 +10,21 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
 
-from gac.errors import UserError
+from gac.errors import UserError, some_of
 
 CSV_SUFFIXES = (".csv", ".tsv")
 PARQUET_SUFFIXES = (".parquet",)
 SUFFIXES = (*CSV_SUFFIXES, *PARQUET_SUFFIXES)
 
+MISSING = frozenset({"", "nan", "na", "n/a", "#n/a", "#na", "<na>", "nat", "null", "none"})
+"""Words, in small letters, by which programs write that a value is missing."""
+
 _DELIMITERS = (",", ";", "\t")
+_LONGEST_CELL = 40
+_SPLIT = 'split it into a column each, such as obs_0, obs_1 (docs/own_logs.md, "Lists in cells")'
 
 
 class Labels(NamedTuple):
@@ -27,6 +32,21 @@ class Labels(NamedTuple):
 
     codes: Int64[ndarray, "rows"]
     names: tuple[str, ...]
+
+    @property
+    def missing(self) -> Bool[ndarray, "rows"]:
+        """The rows whose cell is empty, or says by a usual word that nothing is known."""
+        missing: ndarray = np.array([is_missing(name) for name in self.names], bool)[self.codes]
+        return missing
+
+    def numbers(self) -> Float64[ndarray, "rows"] | None:
+        """The cells as numbers, NaN where one is missing; None where one is something else."""
+        try:
+            values = [np.nan if is_missing(name) else float(name) for name in self.names]
+        except ValueError:
+            return None
+        column: ndarray = np.array(values, np.float64)[self.codes]
+        return column
 
 
 class Source(ABC):
@@ -37,9 +57,12 @@ class Source(ABC):
 
     @abstractmethod
     def read(
-        self, numbers: Sequence[str], labels: Sequence[str]
+        self, numbers: Sequence[str], labels: Sequence[str], others: Sequence[str] = ()
     ) -> tuple[dict[str, Float64[ndarray, "rows"]], dict[str, Labels]]:
-        """The columns `numbers` as numbers (NaN and infinity included), the columns `labels` as text."""
+        """The columns `numbers` as numbers (NaN and infinity included), the rest as text.
+
+        `others` may have holes, which are empty text: they are only compared with the rest.
+        """
 
     @abstractmethod
     def place(self, row: int) -> str:
@@ -61,8 +84,30 @@ def open_table(path: Path) -> Source:
     source: Source = CsvTable(path) if suffix in CSV_SUFFIXES else ParquetTable(path)
     twice = [name for name, count in Counter(source.names).items() if count > 1 and name]
     if twice:
-        raise UserError(f"{path} has two columns named {twice[0]!r}, expected one; rename one of them")
+        raise UserError(
+            f"{path} has two columns named {twice[0]!r}, expected one; rename one of them{no_header(source)}"
+        )
     return source
+
+
+def is_missing(text: str) -> bool:
+    """Whether a cell is empty, or says by a usual word that nothing is known."""
+    return text.strip().lower().lstrip("+-") in MISSING
+
+
+def no_header(source: Source) -> str:
+    """A hint to add to a refusal where the first line of a CSV file looks like data; else nothing."""
+    if not isinstance(source, CsvTable) or not any(map(_is_numbers, source.names)):
+        return ""
+    return f"; its first line ({some_of(source.names)}) looks like data: write a header above it"
+
+
+def _is_numbers(text: str) -> bool:
+    """Whether a cell holds a number, or several with spaces between them."""
+    try:
+        return bool([float(part) for part in text.split()])
+    except ValueError:
+        return False
 
 
 class CsvTable(Source):
@@ -79,10 +124,11 @@ class CsvTable(Source):
             self.names = self._header(file)[0]
 
     def read(
-        self, numbers: Sequence[str], labels: Sequence[str]
+        self, numbers: Sequence[str], labels: Sequence[str], others: Sequence[str] = ()
     ) -> tuple[dict[str, Float64[ndarray, "rows"]], dict[str, Labels]]:
         """NumPy's parser, which is fast; where it refuses, a second and careful look says why."""
-        kinds = {**dict.fromkeys(numbers, "f8"), **dict.fromkeys(labels, "O")}
+        texts = (*labels, *others)
+        kinds = {**dict.fromkeys(numbers, "f8"), **dict.fromkeys(texts, "O")}
         # Every column is parsed, since a row of another width has lost its columns' meaning.
         layout = [(f"{i}", kinds.get(name, "U1")) for i, name in enumerate(self.names)]
         try:
@@ -101,7 +147,7 @@ class CsvTable(Source):
         column = {name: table[f"{i}"] for i, name in enumerate(self.names)}
         return (
             {name: np.ascontiguousarray(column[name]) for name in numbers},
-            {name: _labels(text.strip() for text in column[name].tolist()) for name in labels},
+            {name: _labels(text.strip() for text in column[name].tolist()) for name in texts},
         )
 
     def place(self, row: int) -> str:
@@ -123,12 +169,7 @@ class CsvTable(Source):
                 try:
                     float(row[i])
                 except ValueError:
-                    found = f"{row[i].strip()!r}" if row[i].strip() else "empty"
-                    comma = ", with a decimal point" if "," in row[i] else ""
-                    raise UserError(
-                        f"{self.path} line {line}: {name} is {found}, expected a number{comma}; fill it in "
-                        "or drop the episode"
-                    ) from None
+                    raise UserError(f"{self.path} line {line}: {name} {_not_a_number(row[i])}") from None
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
         """Each row below the header, with its line."""
@@ -176,11 +217,12 @@ class ParquetTable(Source):
             self.names = tuple(self._file.schema_arrow.names)
 
     def read(
-        self, numbers: Sequence[str], labels: Sequence[str]
+        self, numbers: Sequence[str], labels: Sequence[str], others: Sequence[str] = ()
     ) -> tuple[dict[str, Float64[ndarray, "rows"]], dict[str, Labels]]:
-        """The columns, none of which may have a hole."""
+        """The columns, of which the numbers and labels may have no hole."""
+        texts = (*labels, *others)
         with self._whole():
-            table = self._file.read(columns=[*numbers, *labels])
+            table = self._file.read(columns=[*numbers, *texts])
             for name in (*numbers, *labels):
                 if table[name].null_count:
                     row = int(np.argmax(table[name].is_null().to_numpy(zero_copy_only=False)))
@@ -190,7 +232,10 @@ class ParquetTable(Source):
                     )
             return (
                 {name: self._numbers(table[name], name) for name in numbers},
-                {name: _labels(map(str, table[name].to_pylist())) for name in labels},
+                {
+                    name: _labels("" if cell is None else str(cell) for cell in table[name].to_pylist())
+                    for name in texts
+                },
             )
 
     def place(self, row: int) -> str:
@@ -198,6 +243,13 @@ class ParquetTable(Source):
 
     def _numbers(self, column: Any, name: str) -> ndarray:
         kind, types = column.type, self._arrow.types
+        if types.is_nested(kind):
+            raise UserError(
+                f"{self.path}: {name} has type {_shortened(str(kind))}, a list of values in each cell, "
+                f"expected one number; {_SPLIT}"
+            )
+        if types.is_temporal(kind):
+            raise UserError(f"{self.path}: {name} has type {kind}, expected numbers; give it in seconds")
         if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
             raise UserError(f"{self.path}: {name} has type {kind}, expected numbers; convert it to float")
         values: ndarray = column.to_numpy().astype(np.float64)
@@ -215,6 +267,20 @@ class ParquetTable(Source):
             raise UserError(
                 f"{self.path} is no Parquet file, or a damaged one ({reason}); write it again"
             ) from None
+
+
+def _not_a_number(cell: str) -> str:
+    """What a cell is instead of a number, and what to do about it."""
+    text = cell.strip()
+    if text.startswith(("[", "(", "{")):
+        return f"is {_shortened(text)}, a list of values in one cell, expected one number; {_SPLIT}"
+    found = _shortened(text) if text else "empty"
+    comma = ", with a decimal point" if "," in text else ""
+    return f"is {found}, expected a number{comma}; fill it in or drop the episode"
+
+
+def _shortened(text: str) -> str:
+    return repr(text if len(text) <= _LONGEST_CELL else f"{text[:_LONGEST_CELL]}…")
 
 
 def _labels(values: Iterator[str]) -> Labels:

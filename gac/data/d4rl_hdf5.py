@@ -14,6 +14,7 @@ from numpy import ndarray
 from gac.data import d4rl_maze
 from gac.data.d4rl_catalogue import by_file
 from gac.data.episodes import SHORTEST, Episodes, check_count, episode_returns
+from gac.data.hdf5_agreement import check_ends, read_final_observations
 from gac.data.hdf5_columns import (
     FLAGS,
     FLOATS,
@@ -27,7 +28,6 @@ from gac.data.hdf5_columns import (
     not_mappable,
     open_d4rl,
     read_ends,
-    read_final_observations,
     read_floats,
     reading,
     whole_file,
@@ -36,6 +36,7 @@ from gac.data.mazes import DEFAULT_CUT
 from gac.data.memory import available_memory, gigabytes
 from gac.data.reset_rows import dropping_reset_rows
 from gac.errors import UserError
+from gac.writing import check_target
 
 IN_MEMORY_COPIES = 4
 """Copies of the steps at the peak of training in memory: raw, in the model's units, and on the way."""
@@ -53,7 +54,8 @@ def read_d4rl(
 
     `observations (N, S)`, `actions (N, A)`, `terminals (N,)`, `timeouts (N,)`, and `rewards (N,)` or
     `returns (E,)`; `final_observations (E, S)` or `next_observations (N, S)`, and the attribute `env_id`,
-    where they exist; anything else in the file is left alone. An episode ends where either flag is set. The
+    where they exist; anything else in the file is left alone, unless it says again where episodes end
+    (`gac.data.hdf5_agreement`). What is said twice is compared. An episode ends where either flag is set. The
     rows after the last flag are an episode that the recording cut off: the return of the whole is unknown,
     so they are left out with a warning, unless `returns` has an entry for them.
 
@@ -78,7 +80,8 @@ def read_d4rl(
     Raises:
         UserError: no such file, not HDF5 or damaged, a missing or misshapen data set, no end of an
             episode, a `cut` for a file that is none of D4RL's mazes, steps that must stay on disk and
-            cannot, or what `Episodes` or `without_reset_rows` refuses.
+            cannot, data that says two things or is not wholly there, or what `Episodes` or
+            `without_reset_rows` refuses.
     """
     path = Path(path)
     called = name or str(path)
@@ -108,6 +111,7 @@ def has_ways(path: Path) -> bool:
 def _episodes(file: h5py.File, path: Path, name: str, env_id: str | None, on_disk: bool) -> Episodes:
     """The episodes that the flags mark."""
     ends = read_ends(file, path)
+    check_ends(file, path, ends)
     for key in PER_EPISODE:
         if key in file:
             check_count(key, len(file[key]), len(ends.rows), name)
@@ -117,7 +121,7 @@ def _episodes(file: h5py.File, path: Path, name: str, env_id: str | None, on_dis
         )
     rows: Any = slice(0, int(ends.rows[-1]) + 1)
     lengths = np.diff(ends.rows, prepend=-1).astype(np.int32)
-    final = read_final_observations(file, ends)
+    final = read_final_observations(file, path, ends)
     returns = read_floats(file["returns"]) if "returns" in file else None
     whole = lengths >= SHORTEST
     # A person can mend a file of their own, but not D4RL's.
@@ -206,7 +210,7 @@ def write_d4rl(
         UserError: the file exists, or cannot be written.
     """
     path = Path(path)
-    _check_new(path, overwrite)
+    check_new(path, overwrite=overwrite)
     with whole_file(path) as temporary:
         _write(temporary, _columns(episodes, contiguous), episodes.env_id, contiguous)
 
@@ -223,7 +227,7 @@ def unpack_d4rl(source: str | os.PathLike[str], path: str | os.PathLike[str]) ->
         UserError: `path` exists or cannot be written, or what `read_d4rl` raises of `source`.
     """
     source, path = Path(source), Path(path)
-    _check_new(path, overwrite=False)
+    check_new(path)
     with open_d4rl(source) as (file, kind):
         if kind.is_maze or by_file(source.name):
             episodes = read_d4rl(source, on_disk=False)
@@ -238,7 +242,8 @@ def _unpack(file: h5py.File, source: Path, path: Path, env_id: str | None) -> Ep
     with whole_file(path) as temporary:
         with reading(source):
             ends = read_ends(file, source)
-            final = read_final_observations(file, ends)
+            check_ends(file, source, ends)
+            final = read_final_observations(file, source, ends)
         columns = [_copied(file, key, source) for key in (*STEPS, "returns", *FLAGS) if key in file]
         columns += [] if final is None else [_whole("final_observations", final)]
         _write(temporary, columns, env_id, contiguous=True)
@@ -328,6 +333,12 @@ def _write(path: Path, columns: Iterable[_Column], env_id: str | None, contiguou
         disk.check()
 
 
-def _check_new(path: Path, overwrite: bool) -> None:
+def check_new(path: Path, *, overwrite: bool = False) -> None:
+    """Refuse a file that exists or could not be written, before any work is done for it.
+
+    Raises:
+        UserError: the file exists and is not to be replaced, or its folder takes no file.
+    """
     if path.exists() and not overwrite:
         raise UserError(f"{path} exists, expected a new file; delete it or choose another name")
+    check_target(path, make_folder=False)

@@ -1,10 +1,12 @@
 """One HDF5 file from the first of several URLs that serves it whole; a transfer that was cut off goes on."""
 
+import errno
 import fcntl
 import hashlib
 import http.client
 import os
 import re
+import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -193,6 +195,8 @@ def _transfer(url: str, part: _Part, size: int, report: Report) -> None:
             part.begin("", "")
             raise _Cut(f"has no bytes after {size:,}")
         block = _read(answer, start)
+        if total is not None and shutil.disk_usage(part.path.parent).free < total - start:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if start == 0:
             _require_hdf5(block)
             part.begin(url, _validator(answer))

@@ -10,13 +10,14 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
 from numpy import ndarray
 
+from gac.data.agreement import check_returns
 from gac.data.blocks import LARGEST, blocks, first_unusable, joined, sums_of_runs, usable
 from gac.errors import UserError
+from gac.masks import unmasked
 
 SHORTEST = 2
 """Fewest steps of an episode: one transition that the model can learn from."""
 
-_RETURN_TOLERANCE = 1e-3
 _VALUES = ("observations", "actions", "rewards", "final_observations", "returns")
 
 
@@ -93,8 +94,8 @@ class Episodes:
 
         Raises:
             UserError: no episodes, one shorter than two steps, lengths or widths that do not match, values
-                that are not real numbers of at most 1e19 in size, neither rewards nor returns or the two at
-                odds, an episode that is neither terminated nor truncated.
+                that are masked or no real numbers of at most 1e19 in size, neither rewards nor returns or
+                the two at odds, an episode that is neither terminated nor truncated.
         """
         count = len(observations)
         check_count("actions", len(actions), count, name)
@@ -187,7 +188,7 @@ class Episodes:
         if isinstance(indices, slice):
             chosen = everything[indices]
         else:  # An empty list would become a float array, which is no index.
-            chosen = everything[np.asarray(indices) if len(indices) else slice(0)]
+            chosen = everything[np.asarray(unmasked(indices, "indices")) if len(indices) else slice(0)]
         if chosen.size == 0:
             raise UserError(
                 f"no episode of {self.name} is selected, expected one or more; widen the selection"
@@ -214,11 +215,13 @@ def episode_returns(
     """The given returns, or the sum of each episode's rewards.
 
     Raises:
-        UserError: neither is there, or the returns are not one number per episode.
+        UserError: neither is there, the two are at odds, or the returns are not one number per episode.
     """
     if returns is not None:
         y = _numbers(returns, 1, "returns", name)
         check_count("returns", len(y), len(lengths), name)
+        if rewards is not None:
+            check_returns(rewards, y, lengths, name, whole=True)
         return y
     if rewards is None:
         raise UserError(
@@ -230,16 +233,16 @@ def episode_returns(
 
 def _numbers(values: Any, rank: int, what: str, name: str) -> ndarray:
     """A float32 array of the rank; what is not finite is left for `_check_values` to name."""
+    shown = unmasked(values, f"{what} of {name}")
     try:
-        array = np.asarray(values)
+        array = np.asarray(shown)
     except (TypeError, ValueError):
         raise UserError(
             f"{what} of {name} is ragged, expected an array of rank {rank}; give equal rows"
         ) from None
     if array.dtype.kind not in "fiu":
-        raise UserError(
-            f"{what} of {name} has dtype {array.dtype}, expected real numbers; convert it to float32"
-        )
+        fix = "fill in what is None, and convert it" if array.dtype.kind == "O" else "convert it"
+        raise UserError(f"{what} of {name} has dtype {array.dtype}, expected real numbers; {fix} to float32")
     if array.ndim != rank:
         axes = "(steps, width)" if rank == 2 else "(steps,)" if "[" in what else "(episodes,)"
         raise UserError(f"{what} of {name} has shape {array.shape}, expected {axes}; reshape it")
@@ -248,7 +251,7 @@ def _numbers(values: Any, rank: int, what: str, name: str) -> ndarray:
 
 
 def _flags(values: Any, what: str, count: int, name: str) -> ndarray:
-    array = np.asarray(values)
+    array = np.asarray(unmasked(values, f"{what} of {name}"))
     if array.dtype != np.bool_ or array.ndim != 1:
         found = f"dtype {array.dtype} and shape {array.shape}"
         raise UserError(f"{what} of {name} has {found}, expected one bool per episode; convert it")
@@ -315,6 +318,7 @@ def _check_layout(e: Episodes) -> None:
         array = getattr(e, key)
         if array is None and key in ("rewards", "final_observations"):
             continue
+        unmasked(array, f"{key} of {e.name}")
         fits = array.ndim == len(shape) and all(
             n in (None, m) for n, m in zip(shape, array.shape, strict=True)
         )
@@ -357,17 +361,8 @@ def _check_values(e: Episodes) -> None:
     if endless.any():
         i = int(np.argmax(endless))
         raise UserError(f"episode {i} of {e.name} is neither terminated nor truncated; set one of them")
-    if e.rewards is None:
-        return
-    sums = sums_of_runs(e.rewards, e.lengths, np.asarray)
-    scale = np.maximum(1.0, sums_of_runs(e.rewards, e.lengths, np.abs))
-    wrong = np.abs(sums - e.returns) > _RETURN_TOLERANCE * scale
-    if wrong.any():
-        i = int(np.argmax(wrong))
-        raise UserError(
-            f"episode {i} of {e.name} has return {e.returns[i]:g}, but its rewards add up to {sums[i]:g}; "
-            "give one of the two, or correct them"
-        )
+    if e.rewards is not None:
+        check_returns(e.rewards, e.returns, e.lengths, e.name)
 
 
 def _unusable(e: Episodes) -> str:

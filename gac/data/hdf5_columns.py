@@ -15,8 +15,9 @@ from numpy import ndarray
 from gac.data import d4rl_maze
 from gac.data.blocks import row_blocks
 from gac.data.d4rl_catalogue import by_file, gymnasium_id
+from gac.data.hdf5_filled import check_filled
 from gac.data.mazes import HORIZONS
-from gac.errors import UserError
+from gac.errors import UserError, some_of
 
 FLOATS = {
     "observations": 2,
@@ -131,20 +132,6 @@ def flagged_rows(file: h5py.File, key: str, path: Path) -> Int64[ndarray, "flagg
     return np.concatenate([np.zeros(0, np.int64), *flagged])
 
 
-def read_final_observations(file: h5py.File, ends: Ends) -> Float32[ndarray, "episodes obs"] | None:
-    """The state after each episode's last action, where the file has it."""
-    if "final_observations" in file:
-        return read_floats(file["final_observations"])
-    if "next_observations" not in file:
-        return None
-    following = file["next_observations"]
-    final = np.empty((len(ends.rows), following.shape[1]), np.float32)
-    for rows in blocks_of(following):
-        inside = slice(*np.searchsorted(ends.rows, (rows.start, rows.stop)))
-        final[inside] = read_floats(following, rows)[ends.rows[inside] - rows.start]
-    return final
-
-
 def blocks_of(dataset: h5py.Dataset) -> Iterator[slice]:
     """Slices of rows that cover a data set."""
     return row_blocks(len(dataset), dataset.dtype.itemsize * int(np.prod(dataset.shape[1:])))
@@ -180,7 +167,7 @@ def _check_columns(file: h5py.File, path: Path, required: tuple[str, ...]) -> No
     missing = [key for key in required if key not in file]
     if missing:
         raise UserError(
-            f"{path} has no {' or '.join(missing)} (it has: {', '.join(sorted(file)) or 'nothing'}), "
+            f"{path} has no {' or '.join(missing)} (it has: {some_of(sorted(file)) or 'nothing'}), "
             "expected D4RL's flat layout; add what is missing"
         )
     for key in known_columns(file):
@@ -205,6 +192,7 @@ def _check_column(dataset: Any, key: str, path: Path) -> None:
         raise UserError(f"{path}: {key} has shape {dataset.shape}, expected rank {rank}; reshape it")
     if dataset.dtype.kind not in ("fiu" if key in FLOATS else "fiub"):
         raise UserError(f"{path}: {key} has dtype {dataset.dtype}, expected numbers; convert it")
+    check_filled(dataset, path, key)
 
 
 def _kind(file: h5py.File, path: Path) -> Kind:

@@ -4,15 +4,16 @@ import dataclasses
 import difflib
 import os
 import shlex
+import warnings
 from pathlib import Path
 
 from gac.data import d4rl_catalogue, recipes
-from gac.data.d4rl_hdf5 import has_ways, read_d4rl, write_d4rl
+from gac.data.d4rl_hdf5 import check_new, has_ways, read_d4rl, write_d4rl
 from gac.data.episodes import Episodes
 from gac.data.fetch import load_fetched
 from gac.data.maze_recipe import MAZE_RECIPES
 from gac.data.mazes import CUTS, seldom_met
-from gac.data.minari_sets import PREFIX, is_minari, read_minari, write_minari
+from gac.data.minari_sets import PREFIX, check_new_set, is_minari, read_minari, write_minari
 from gac.data.reset_rows import dropping_reset_rows
 from gac.data.tables import is_table, read_table
 from gac.errors import UserError
@@ -116,27 +117,31 @@ def write_data(episodes: Episodes, name_or_path: str | os.PathLike[str], *, cont
         contiguous: Lay the file out so that its steps can stay on disk: see `write_d4rl`.
 
     Raises:
-        UserError: what `check_target`, `write_minari` or `write_d4rl` refuses.
+        UserError: what `check_new_data`, `write_minari` or `write_d4rl` refuses.
     """
     text = os.fspath(name_or_path)
-    check_target(text, contiguous=contiguous)
+    check_new_data(text, contiguous=contiguous)
     if is_minari(text):
         write_minari(episodes, text.removeprefix(PREFIX))
     else:
         write_d4rl(episodes, text, contiguous=contiguous)
 
 
-def check_target(name_or_path: str | os.PathLike[str], *, contiguous: bool) -> None:
+def check_new_data(name_or_path: str | os.PathLike[str], *, contiguous: bool) -> None:
     """Refuse what no data set can be written to, before any work is done for it.
 
     Raises:
-        UserError: the name of a table, or a contiguous Minari set.
+        UserError: the name of a table, a contiguous Minari set, what exists, or a folder that takes no file.
     """
     text = os.fspath(name_or_path)
     if is_table(text):
         raise UserError(f"{text} is the name of a table, expected a new .hdf5 file or {PREFIX}ID; rename it")
     if contiguous and is_minari(text):
         raise UserError(f"{text} is a Minari set, and only an HDF5 file can be contiguous; leave that out")
+    if is_minari(text):
+        check_new_set(text.removeprefix(PREFIX))
+    else:
+        check_new(Path(text))
 
 
 def without_cut(text: str) -> tuple[str, str | None]:
@@ -183,5 +188,8 @@ def _cached(full: str, recipe: str, seed: int, how: str | None) -> Episodes:
             f"{path.parent} cannot be made ({error.strerror}); set GAC_CACHE to a folder"
         ) from None
     episodes = recipes.make(recipe, seed, how)
-    write_d4rl(episodes, path, overwrite=True)
+    try:
+        write_d4rl(episodes, path, overwrite=True)
+    except UserError as error:
+        warnings.warn(f"{full} is made and not kept for the next time: {error}", stacklevel=3)
     return dataclasses.replace(episodes, name=full)

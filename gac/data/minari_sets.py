@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import gymnasium
+import h5py
 import numpy as np
 from gymnasium import spaces
 from numpy import ndarray
@@ -20,7 +21,9 @@ from numpy import ndarray
 import gac.envs  # noqa: F401 - registers the mazes
 from gac.data.episodes import SHORTEST, Episode, Episodes
 from gac.data.goals import PARTS, is_goal, is_vector, joined_space
+from gac.data.hdf5_filled import check_filled
 from gac.errors import UserError, one_line
+from gac.writing import check_room, check_target
 
 PREFIX = "minari/"
 """What stands before a Minari data set's id in the names of `load_data`."""
@@ -29,6 +32,9 @@ PREFIX = "minari/"
 _ID = re.compile(r"(?:[\w-]+/)*[\w-]+-v\d+", re.ASCII)
 _ROOT = "MINARI_DATASETS_PATH"
 _LONGEST_REASON = 200
+_NUMBERS = ("observations", "actions", "rewards", "terminations", "truncations")
+_EPISODE_BYTES = 32_768
+"""What the groups and chunks of an episode take beside its numbers: 15 to 26 KB were seen."""
 
 
 def is_minari(name: str) -> bool:
@@ -61,6 +67,7 @@ def read_minari(dataset_id: str) -> Episodes:
         # Without them minari would build the recorded environment, by whatever entry point the file names.
         if not {"observation_space", "action_space"} <= metadata.keys():
             raise UserError(f"{name} describes no spaces, which is not safe to read; load a newer version")
+        _check_filled(data, name)
         dataset = minari.MinariDataset(data)
         env_id = _env_id(metadata, name)
         with np.errstate(over="ignore"):  # `Episodes` names a number beyond float32
@@ -83,22 +90,20 @@ def write_minari(episodes: Episodes, dataset_id: str) -> None:
         UserError: minari is not installed, an id that is none or taken, no rewards or final observations,
             widths that are not the environment's, or a disk that refuses.
     """
-    minari = _minari()
-    name = PREFIX + _checked(dataset_id)
+    minari, name = _minari(), PREFIX + dataset_id
+    check_new_set(dataset_id)
     final = episodes.final_observations
     if episodes.rewards is None or final is None:
         lacking, unit = ("rewards", "step") if episodes.rewards is None else ("final observations", "episode")
         raise UserError(
             f"{episodes.name} has no {lacking}, and Minari needs one per {unit}; write an HDF5 file instead"
         )
-    if _folder(dataset_id).exists():
-        raise UserError(
-            f"{name} exists, expected a new id; choose another version, or: minari delete {dataset_id}"
-        )
     env = _environment(episodes)
     observation_space, action_space = _spaces(episodes, env)
-    refusals = _minaris_refusals(f"{name} cannot be written", "check the disk", (OSError, RuntimeError))
-    with refusals, _staging(minari), warnings.catch_warnings():
+    refusals = _minaris_refusals(f"{name} cannot be written", "make room", (OSError, RuntimeError))
+    with refusals, _staging(minari) as staging, warnings.catch_warnings():
+        # HDF5 crashes the process where the disk is full, and minari's file is not ours to guard.
+        check_room(staging, _bytes_of(episodes))
         warnings.filterwarnings("ignore", r"`\w+` is set to None|env_spec is None", UserWarning)
         minari.create_dataset_from_buffers(
             dataset_id,
@@ -108,6 +113,29 @@ def write_minari(episodes: Episodes, dataset_id: str) -> None:
             action_space=action_space,
             description=f"{Path(episodes.name).name}, converted by generative-actor-critic",
         )
+
+
+def check_new_set(dataset_id: str) -> None:
+    """Refuse a set that could not be written, before any work is done for it.
+
+    Raises:
+        UserError: minari is not installed, an id that is none or taken, or a folder that takes no file.
+    """
+    _minari()
+    name, folder = PREFIX + _checked(dataset_id), _folder(dataset_id)
+    if folder.exists():
+        raise UserError(
+            f"{name} exists, expected a new id; choose another version, or: minari delete {dataset_id}"
+        )
+    check_target(folder)
+
+
+def _bytes_of(episodes: Episodes) -> int:
+    """At least what minari's file of these episodes takes on the disk."""
+    steps = 4 * (episodes.observation_dim + episodes.action_dim + 1) + 2
+    return int(1.25 * steps * episodes.num_steps) + len(episodes) * (
+        _EPISODE_BYTES + 4 * episodes.observation_dim
+    )
 
 
 def _minari() -> ModuleType:
@@ -160,13 +188,19 @@ def _arrays(dataset: Any, name: str) -> dict[str, Any]:
     kept: dict[str, Any] = {
         key: [] for key in ("observations", "actions", "rewards", "terminated", "truncated")
     }
-    left_out = 0
+    left_out = steps = 0
     for i, episode in enumerate(dataset.iterate_episodes()):
         terminations, truncations = (
             np.asarray(flags, bool) for flags in (episode.terminations, episode.truncations)
         )
-        ends = np.flatnonzero(terminations | truncations)
         last = len(episode.rewards) - 1
+        steps += last + 1
+        if not len(terminations) == len(truncations) == last + 1:
+            raise UserError(
+                f"episode {i} of {name} has {last + 1} rewards, {len(terminations)} terminations and "
+                f"{len(truncations)} truncations, expected one of each per step; correct the data set"
+            )
+        ends = np.flatnonzero(terminations | truncations)
         if len(ends) and ends[0] < last:
             raise UserError(
                 f"episode {i} of {name} ends at step {ends[0]} and goes on to step {last}, expected one end; "
@@ -180,12 +214,30 @@ def _arrays(dataset: Any, name: str) -> dict[str, Any]:
         kept["rewards"].append(np.asarray(episode.rewards, np.float32))
         kept["terminated"].append(bool(terminations[-1]))
         kept["truncated"].append(bool(truncations[-1]))
+    if steps != dataset.total_steps:
+        warnings.warn(
+            f"{name} says that it has {dataset.total_steps:,} steps, and its episodes hold {steps:,}: it may "
+            "be half of a set; load it again",
+            stacklevel=3,
+        )
     if left_out:
         warnings.warn(
             f"{name}: {left_out} episodes without an end or with fewer than {SHORTEST} steps are left out",
             stacklevel=3,
         )
     return kept
+
+
+def _check_filled(data: Path, name: str) -> None:
+    """Refuse numbers that HDF5 would make up: see `gac.data.hdf5_filled`. Other formats have none."""
+    path = data / "main_data.hdf5"
+    if not path.is_file():
+        return
+    with h5py.File(path, "r") as file:
+        for group, episode in file.items():
+            for key in _NUMBERS:
+                if isinstance(column := episode.get(key), h5py.Dataset):
+                    check_filled(column, Path(name), f"{group}/{key}")
 
 
 def _rows_of(space: spaces.Space[Any], what: str, name: str) -> Callable[[Any], ndarray]:
@@ -282,7 +334,7 @@ def _buffer(minari: ModuleType, episode: Episode) -> Any:
 
 
 @contextlib.contextmanager
-def _staging(minari: ModuleType) -> Iterator[None]:
+def _staging(minari: ModuleType) -> Iterator[Path]:
     """Let minari work in a hidden folder; the data sets that it leaves there are moved in place at the end.
 
     minari writes in place, where a kill would leave half a set that it then lists and loads. It takes its
@@ -292,7 +344,7 @@ def _staging(minari: ModuleType) -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix=".gac-", dir=root) as staging:
         os.environ[_ROOT] = staging
         try:
-            yield
+            yield Path(staging)
             for dataset_id in minari.list_local_datasets():
                 _move(Path(staging), root, dataset_id)
         finally:

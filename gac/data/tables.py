@@ -9,15 +9,14 @@ import numpy as np
 from numpy import ndarray
 
 from gac.data.blocks import LARGEST, usable
-from gac.data.columns import SUFFIXES, Labels, Source, open_table
+from gac.data.columns import SUFFIXES, Labels, Source, no_header, open_table
 from gac.data.episodes import SHORTEST, Episodes, episode_returns
 from gac.data.reset_rows import dropping_reset_rows
-from gac.errors import UserError
+from gac.data.table_agreement import FLAGS, check_early, check_order, check_told_twice, told_twice
+from gac.errors import UserError, some_of, told_apart
 
 OBSERVATION_PREFIXES = ("observation_", "obs_")
 ACTION_PREFIXES = ("action_", "act_")
-
-_FLAGS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 
 
 class _Roles(NamedTuple):
@@ -93,7 +92,8 @@ def read_table(
     optional = (roles.step, roles.score, roles.reward)
     numbers = (*roles.observations, *roles.actions, *(name for name in optional if name))
     flags = (roles.terminated,) if roles.terminated else ()
-    columns, labels = source.read(list(dict.fromkeys(numbers)), [roles.episode, *flags])
+    others = told_twice(source, roles.observations, (*numbers, roles.episode, *flags))
+    columns, labels = source.read(list(dict.fromkeys(numbers)), [roles.episode, *flags], others)
     ids = labels[roles.episode]
     _check_named(source, roles.episode, ids)
     starts = _starts(source, ids)
@@ -101,7 +101,8 @@ def read_table(
     _check_lengths(source, ids, lengths)
     _check_finite(source, columns)
     if roles.step:
-        _check_order(source, roles.step, columns[roles.step], starts)
+        check_order(source, roles.step, columns[roles.step], starts)
+    check_told_twice(source, {name: columns[name] for name in roles.observations}, labels, starts)
     returns = None
     if scores is not None:
         returns = _scores_of_file(Path(scores), roles.episode, score or "return", ids)
@@ -110,7 +111,7 @@ def read_table(
     rewards = columns[roles.reward].astype(np.float32) if roles.reward else None
     ended = np.zeros(len(lengths), bool)
     if roles.terminated:
-        ended = _terminations(source, roles.terminated, labels[roles.terminated], starts + lengths - 1)
+        ended = _terminations(source, roles.terminated, labels[roles.terminated], starts)
     episodes = Episodes(
         observations=np.column_stack([columns[name].astype(np.float32) for name in roles.observations]),
         actions=np.column_stack([columns[name].astype(np.float32) for name in roles.actions]),
@@ -185,11 +186,12 @@ def _starts(source: Source, ids: Labels) -> ndarray:
 
 
 def _check_named(source: Source, name: str, ids: Labels) -> None:
-    blank = np.array([not each.strip() for each in ids.names], bool)[ids.codes]
-    if blank.any():
+    if ids.missing.any():
+        row = int(np.argmax(ids.missing))
+        found = ids.names[ids.codes[row]].strip() or "empty"
         raise UserError(
-            f"{source.path} {source.place(int(np.argmax(blank)))}: {name} is empty, expected the name of an "
-            "episode; fill it in or drop the row"
+            f"{source.path} {source.place(row)}: {name} is {found}, expected the name of an episode; fill it "
+            "in or drop the row"
         )
 
 
@@ -213,25 +215,15 @@ def _check_finite(source: Source, columns: dict[str, ndarray]) -> None:
             )
 
 
-def _check_order(source: Source, name: str, step: ndarray, starts: ndarray) -> None:
-    backwards = np.diff(step, prepend=-np.inf) <= 0
-    backwards[starts] = False
-    if backwards.any():
-        row = int(np.argmax(backwards))
-        raise UserError(
-            f"{source.path} {source.place(row)}: {name} is {step[row]:g} after {step[row - 1]:g}, expected "
-            "it to increase within an episode; sort the file by episode and step"
-        )
-
-
 def _scores_of_rows(source: Source, name: str, column: ndarray, starts: ndarray, lengths: ndarray) -> ndarray:
     scores: ndarray = column[starts]
     other = column != np.repeat(scores, lengths)
     if other.any():
         row = int(np.argmax(other))
+        found, before = told_apart(column[row], column[row - 1])
         raise UserError(
-            f"{source.path} {source.place(row)}: {name} is {column[row]:g} after {column[row - 1]:g} in the "
-            "same episode, expected one score per episode; give rewards as --reward"
+            f"{source.path} {source.place(row)}: {name} is {found} after {before} in the same episode, "
+            "expected one score per episode; give rewards as --reward"
         )
     return scores
 
@@ -259,8 +251,8 @@ def _scores_of_file(path: Path, episode: str, score: str, ids: Labels) -> ndarra
     return np.array([score_of[name] for name in ids.names])
 
 
-def _terminations(source: Source, name: str, flags: Labels, ends: ndarray) -> ndarray:
-    values = [_FLAGS.get(text.lower()) for text in flags.names]
+def _terminations(source: Source, name: str, flags: Labels, starts: ndarray) -> ndarray:
+    values = [FLAGS.get(text.lower()) for text in flags.names]
     if None in values:
         code = values.index(None)
         row = int(np.argmax(flags.codes == code))
@@ -268,18 +260,11 @@ def _terminations(source: Source, name: str, flags: Labels, ends: ndarray) -> nd
             f"{source.path} {source.place(row)}: {name} is {flags.names[code]!r}, expected 0 or 1; "
             "correct the flags, or leave the column out"
         )
-    steps: ndarray = np.array(values, bool)[flags.codes]
-    early = steps.copy()
-    early[ends] = False
-    if early.any():
-        row = int(np.argmax(early))
-        raise UserError(
-            f"{source.path} {source.place(row)}: {name} is 1 before the last row of its episode, expected "
-            "it there alone; correct the flags, or leave the column out"
-        )
-    ended: ndarray = steps[ends]
+    ends = np.append(starts[1:], len(flags.codes)) - 1
+    ended: ndarray = check_early(source, name, flags, starts)[ends]
     return ended
 
 
 def _listed(source: Source) -> str:
-    return ", ".join(name or "''" for name in source.names)
+    """The names of its columns, for the end of a refusal."""
+    return f"{some_of(source.names)}{no_header(source)}"

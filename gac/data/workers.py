@@ -1,7 +1,9 @@
 """Jobs in worker processes, for the recipes."""
 
+import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -14,9 +16,12 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from gac.errors import UserError
+
 WORKERS = 2
 """Processes that share the jobs; the results do not depend on it."""
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
 _ROOT = Path(__file__).parents[2]
 
@@ -31,6 +36,9 @@ def run(module: ModuleType, jobs: Sequence[Any], workers: int = WORKERS) -> list
         module: What runs as a script, and there calls `gac.data.rollout.serve`.
         jobs: Dataclasses of what JSON can hold.
         workers: Number of processes.
+
+    Raises:
+        UserError: the disk for temporary files is full.
     """
     # -P: without it, Python puts this folder first in the path, and its inspect.py hides the library's.
     command = [sys.executable, "-P", str(module.__file__)]
@@ -51,7 +59,12 @@ def run(module: ModuleType, jobs: Sequence[Any], workers: int = WORKERS) -> list
                     )
             for i, process in enumerate(running):
                 if process.wait():
-                    raise RuntimeError(f"a worker failed: {Path(folder, f'{i}.log').read_text()[-2000:]}")
+                    said = Path(folder, f"{i}.log").read_text()[-2000:]
+                    if full := re.search(
+                        rf"OSError: \[Errno ({'|'.join(map(str, _FULL))})\] ([^:\n]*)", said
+                    ):
+                        raise UserError(f"{folder} cannot be written ({full[2]}); make room, or set TMPDIR")
+                    raise RuntimeError(f"a worker failed: {said}")
         finally:
             for process in running:
                 process.kill()

@@ -80,6 +80,8 @@ def test_observations_that_cannot_be_planned_for_are_refused(trained, first):
     for wrong in (first[:, :2], first[None], np.zeros(7)):
         with pytest.raises(UserError, match="shape"):
             trained.agent.plan(wrong)
+    with pytest.raises(UserError, match="observation has 1 masked values"):
+        trained.agent.plan(np.ma.masked_equal(first, first[1, 1]))
     first[1, 1] = np.nan
     with pytest.raises(UserError, match="NaN"):
         trained.agent.plan(first)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 from types import SimpleNamespace
 
@@ -11,11 +12,12 @@ import pytest
 import tiny
 
 import gac
-from gac.acting.calibrate import largest, replay
+from gac.acting.calibrate import _none_held_out, largest, replay
 from gac.acting.calibration import FILE, Calibration, fingerprint
 from gac.acting.watch import MEMORY_STEPS
 from gac.data.windows import to_device
 from gac.errors import UserError
+from gac.training.offline import split_episodes
 
 EPISODES, STEPS, RATE = 400, 40, 0.2
 NOISE = tiny.MODEL.latent_tokens * tiny.MODEL.embed_dim
@@ -228,5 +230,17 @@ def test_other_episodes_and_a_run_without_held_out_ones_are_refused(trained):
     agent = gac.Agent(
         trained.agent.model, trained.agent.logged, trained.agent.standardiser, config, trained.agent.facts
     )
-    with pytest.raises(UserError, match="heldout-fraction"):
+    with pytest.raises(UserError) as refused:
         gac.calibrate(agent, trained.episodes)
+    share = float(re.search(r"--heldout-fraction ([\d.]+), which", str(refused.value))[1])
+    again = tiny.replace(tiny.CONFIG, heldout_fraction=share)
+    assert len(split_episodes(trained.episodes.num_episodes, again)[1]) > 0
+
+
+@pytest.mark.parametrize(
+    ("episodes", "share", "held_out"), [(4, "0.5", 2), (60, "0.32", 19), (5000, "0.01", 50)]
+)
+def test_the_advised_share_holds_some_out(episodes, share, held_out):
+    """The usual share of few episodes holds out none, so that is no advice."""
+    said = _none_held_out(episodes, 0.05)
+    assert f"--heldout-fraction {share}, which holds out {held_out}" in said

@@ -139,13 +139,15 @@ def test_a_file_with_d4rls_own_name_has_the_environment_of_that_name(tmp_path):
 
 def test_without_next_observations_the_final_states_are_unknown(tmp_path):
     assert read_d4rl(raw(tmp_path / "x.hdf5")).final_observations is None
-    following = np.arange(20.0).reshape(5, 4) + 100
+    following = np.arange(20.0).reshape(5, 4) + 4
+    following[[2, 4]] += 100
     episodes = read_d4rl(raw(tmp_path / "y.hdf5", next_observations=following))
     np.testing.assert_array_equal(episodes.final_observations, following[[2, 4]])
 
 
 def test_episodes_of_one_step_in_d4rls_own_files_are_left_out_with_a_warning(tmp_path):
-    changes = {"terminals": np.array([1, 0, 1, 1, 0], bool), "next_observations": np.ones((5, 4))}
+    following = np.arange(20.0).reshape(5, 4) + 4
+    changes = {"terminals": np.array([1, 0, 1, 1, 0], bool), "next_observations": following}
     with pytest.warns(UserWarning, match="3 episodes of a single step are left out"):
         episodes = read_d4rl(raw(tmp_path / "hopper_random-v2.hdf5", **changes))
     np.testing.assert_array_equal(episodes.lengths, [2])

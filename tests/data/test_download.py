@@ -238,6 +238,16 @@ def test_a_silent_server_is_left(site, target, monkeypatch):
     assert time.monotonic() - began < 20
 
 
+def test_room_is_looked_for_before_the_transfer(site, target, part, monkeypatch):
+    free = type(shutil.disk_usage("/"))(10**9, 10**9, len(BODY) - 1)
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: free)
+    with pytest.raises(UserError, match=r"No space left on device.; make room, or set GAC_CACHE"):
+        get(site.url("data.hdf5"), target)
+    assert not part.exists()
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: free._replace(free=len(BODY)))
+    assert get(site.url("data.hdf5"), target) == SHA256
+
+
 def test_a_full_disk_is_named_and_keeps_what_came(site, target, part, monkeypatch):
     def fail(self, block, write=module._Part.write):
         if self.size >= 500_000:

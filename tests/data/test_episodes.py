@@ -1,10 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gac.data import Episodes
-from gac.errors import UserError
+from gac.errors import UserError, told_apart
 
 
 def arrays(lengths=(3, 2), obs=4, act=2, final=True, seed=0):
@@ -106,7 +108,34 @@ def _with(x, place, value):
     return x
 
 
+def _mask(x, hidden=1):
+    """The array with its first entries masked."""
+    return np.ma.MaskedArray(x, np.arange(x.size).reshape(x.shape) < hidden)
+
+
 MISTAKES = {
+    "masked observations": (
+        _at("observations", 1, _mask),
+        r"observations\[1\] of arrays has 1 masked values",
+    ),
+    "masked actions": (_at("actions", 0, lambda x: _mask(x, 2)), r"actions\[0\] of arrays has 2 masked"),
+    "masked rows in a list": (
+        _at("observations", 0, lambda x: [_mask(row) for row in x]),
+        r"observations\[0\] of arrays has 4 masked",
+    ),
+    "masked rewards": (_at("rewards", 1, _mask), r"rewards\[1\] of arrays has 1 masked"),
+    "a masked reward in a list": (
+        _at("rewards", 1, lambda x: [*x[1:].tolist(), np.ma.masked]),
+        r"rewards\[1\] of arrays has 1 masked",
+    ),
+    "masked returns": (
+        lambda s: s.update(rewards=None, returns=np.ma.MaskedArray([1.0, 2.0], [False, True])),
+        "returns of arrays has 1 masked",
+    ),
+    "masked flags": (
+        _put("truncated", np.ma.MaskedArray([True, True], [True, False])),
+        "truncated of arrays has 1 masked",
+    ),
     "no episodes": (lambda s: s.update(observations=[], actions=[], rewards=[]), "no episodes"),
     "empty episode": (
         lambda s: s.update({k: [x[:0] for x in s[k]] for k in s}),
@@ -168,6 +197,10 @@ MISTAKES = {
     "flat actions": (_at("actions", 0, lambda x: x[:, 0]), r"actions\[0\].*shape \(3,\)"),
     "deep rewards": (_at("rewards", 0, lambda x: x[:, None]), r"rewards\[0\].*shape \(3, 1\)"),
     "text": (_at("observations", 0, lambda x: x.astype(str)), r"observations\[0\].*dtype <U"),
+    "None": (
+        _at("rewards", 0, lambda x: [None, *x[1:].tolist()]),
+        r"rewards\[0\].*dtype object.*fill in what is None",
+    ),
     "objects": (_at("actions", 0, lambda x: x.astype(object)), r"actions\[0\].*dtype object"),
     "complex": (_at("rewards", 0, lambda x: x.astype(complex)), r"rewards\[0\].*dtype complex128"),
     "ragged": (_at("actions", 0, lambda _: [[1.0], [1.0, 2.0], [3.0]]), r"actions\[0\].*ragged"),
@@ -190,6 +223,60 @@ def test_a_mistake_is_named_in_one_line(mistake):
     with pytest.raises(UserError, match=message) as raised:
         Episodes.from_arrays(**source)
     assert "\n" not in str(raised.value)
+
+
+def test_a_mask_that_hides_nothing_is_none():
+    source = arrays()
+    expected = Episodes.from_arrays(**source)
+    masked = {key: [np.ma.MaskedArray(x) for x in values] for key, values in source.items()}
+    np.testing.assert_array_equal(Episodes.from_arrays(**masked).observations, expected.observations)
+
+
+def test_masked_arrays_are_refused_in_the_fields_too():
+    episodes = Episodes.from_arrays(**arrays())
+    with pytest.raises(UserError, match="returns of arrays has 1 masked"):
+        dataclasses.replace(episodes, returns=_mask(episodes.returns))
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_returns_are_compared_with_rewards_at_the_size_of_the_data(scale):
+    """Also where rewards are small, or large ones cancel: no size is too small to differ."""
+    source = arrays((50, 40))
+    source["rewards"] = [scale * (np.tile([1000.0, -1000.0], len(x) // 2) + x) for x in source["rewards"]]
+    right = np.array([x.sum() for x in source["rewards"]])
+    added = np.array(
+        [np.cumsum(x, dtype=np.float32)[-1] for x in source["rewards"]]
+    )  # as many programs add them up
+    for returns in (right, added, right.astype(np.float32)):
+        Episodes.from_arrays(**source, returns=returns)
+    with pytest.raises(UserError, match=r"episode 1 of arrays has return .* as in 1 of 2 episodes \(50%\)"):
+        Episodes.from_arrays(**source, returns=right + np.array([0.0, 2.0 * scale]))
+
+
+def test_returns_that_are_large_and_alike_are_compared_by_how_they_differ():
+    source = arrays((10,) * 8)
+    source["rewards"] = [100.0 + x / 10 for x in source["rewards"]]
+    right = np.array([x.sum() for x in source["rewards"]])
+    Episodes.from_arrays(**source, returns=right.round(3))
+    with pytest.raises(UserError, match="of 8 episodes"):
+        Episodes.from_arrays(**source, returns=right[::-1].copy())
+
+
+def test_a_part_of_accepted_data_is_accepted():
+    source = arrays((10,) * 8)
+    right = np.array([x.sum() for x in source["rewards"]])
+    episodes = Episodes.from_arrays(**source, returns=right.round(4))
+    assert [len(episodes.select([i])) for i in range(8)] == [1] * 8
+
+
+def test_unlike_returns_print_unlike():
+    source = arrays((2, 2))
+    source["rewards"] = [np.array([6e5, -6e5]), np.array([1.0, 1.0])]
+    with pytest.raises(UserError, match=r"has return 2\.0025, but its rewards add up to 2,"):
+        Episodes.from_arrays(**source, returns=np.array([0.0, 2.0025]))
+    assert told_apart(1234567.0, 1234568.0) == ("1234567", "1234568")
+    assert told_apart(1.0, 2.0) == ("1", "2")
+    assert told_apart(1700000028, 1700000028) == ("1700000028", "1700000028")
 
 
 def test_an_empty_selection_is_refused():

@@ -117,3 +117,12 @@ def test_the_data_and_the_environments_come_with_the_package():
     code = "import gac; print(gac.data.read_d4rl.__name__, gac.envs.maze_map.__name__)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["read_d4rl", "maze_map"]
+
+
+def test_a_recipe_whose_cache_cannot_be_written_is_not_lost(cache, made, monkeypatch):
+    def full(*_, **__):
+        raise UserError("the disk is full")
+
+    monkeypatch.setattr(load, "write_d4rl", full)
+    with pytest.warns(UserWarning, match="is made and not kept for the next time: the disk is full"):
+        assert load_data("hopper-medium").num_episodes > 0

@@ -8,6 +8,7 @@ import sys
 import warnings
 
 import gymnasium
+import h5py
 import minari
 import numpy as np
 import pytest
@@ -283,8 +284,6 @@ def test_episodes_without_an_end_or_a_second_step_are_left_out_aloud():
 
 def test_an_end_in_the_middle_is_refused():
     record(lengths=(3,))
-    import h5py
-
     folder = minari.load_dataset(ID).storage.data_path
     with h5py.File(folder / "main_data.hdf5", "a") as file:
         file["episode_0/truncations"][1] = True

@@ -220,8 +220,8 @@ def test_reading_writing_and_converting_take_memory_for_a_few_blocks(tmp_path, m
     rng = np.random.default_rng(0)
     states = rng.normal(size=(steps, 10)).astype(np.float32)
     with h5py.File(path, "w") as file:
-        for key in ("observations", "next_observations"):
-            file.create_dataset(key, data=np.tile(states, (count, 1)), chunks=(1000, 10), compression="lzf")
+        for key, rows in (("observations", states), ("next_observations", np.roll(states, -1, axis=0))):
+            file.create_dataset(key, data=np.tile(rows, (count, 1)), chunks=(1000, 10), compression="lzf")
         file["actions"] = np.tile(states[:, :2], (count, 1))
         file["rewards"] = np.tile(states[:, 0], count)
         file["timeouts"] = np.tile(np.arange(steps) == steps - 1, count)

@@ -181,6 +181,13 @@ def test_rewards_make_the_return_and_must_agree_with_a_score(tmp_path):
         ({"run": ["a", "b", "b", "b", "a"]}, "{4}: episode 'a' begins again"),
         ({"run": ["a", "a", "", "", "b"]}, "{2}: run is empty, expected the name of an episode"),
         ({"run": ["a", "a", "b", "b", " "]}, "{4}: run is empty, expected the name of an episode"),
+        ({"run": [1.0, 1.0, *[float("nan")] * 3]}, "{2}: run is nan, expected the name of an episode"),
+        ({"run": ["a", "a", "NA", "NA", "NA"]}, "{2}: run is NA, expected the name of an episode"),
+        ({"run": ["None", "None", "b", "b", "b"]}, "{0}: run is None, expected the name of an episode"),
+        ({"time": [0, 1, 1700000028, 1700000030, 1700000029]}, "{4}: time is 1700000029 after 1700000030"),
+        ({"yield": [7.5, 7.5, 1234567, 1234567, 1234568]}, "{4}: yield is 1234568 after 1234567"),
+        ({"done": [0, 0, 0, 1, 1]}, "{3}: done is 1 before the last row of its episode"),
+        ({"truncated": [True, True, False, False, True]}, "{0}: truncated is 1 before the last row"),
         ({"time": [0, 1, 0, 2, 2]}, "{4}: time is 2 after 2"),
         ({"run": ["a", "a", "b", "b", "c"]}, "episode 'c' has 1 row"),
         ({"terminated": [0, 1, 1, 0, 1]}, "{2}: terminated is 1 before the last row"),
@@ -214,6 +221,77 @@ def test_bad_text_is_named_by_its_line(tmp_path, text, said):
     path = tmp_path / "log.csv"
     path.write_text(text)
     assert said in refused(path)
+
+
+NEXT = {"next_temperature": [21.0, 8.0, 22.0, 23.5, 9.0], "next_pressure": [1.1, 5.0, 1.3, 1.4, 6.0]}
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_next_states_are_compared_with_the_next_rows(tmp_path, kind):
+    path, write = tmp_path / f"log.{kind}", write_csv if kind == "csv" else write_parquet
+    assert len(read_table(write(path, changed(**NEXT)), **ROLES)) == 2
+    holes = "" if kind == "csv" else None
+    unknown = {"next_temperature": [21.0, holes, 22.0, 23.5, float("nan")]}
+    assert len(read_table(write(path, changed(**{**NEXT, **unknown})), **ROLES)) == 2
+    text = {"next_temperature": ["hot"] * 5}  # What it is then is not known.
+    assert len(read_table(write(path, changed(**{**NEXT, **text})), **ROLES)) == 2
+    assert len(read_table(write(path, changed(next_pressure=[5.0] * 5)), **ROLES)) == 2
+    wrong = {"next_pressure": [1.1, 5.0, 1.3, 1.5, 6.0]}
+    said = refused(write(path, changed(**{**NEXT, **wrong})))
+    place = "line 5" if kind == "csv" else "row 4"
+    assert f"{place}: next_pressure is 1.5, but the next row of the same episode has 1.4" in said
+    assert "as in 1 of 3 rows (33.3%) inside episodes" in said
+
+
+def test_flags_of_ends_that_are_none_are_left_alone(tmp_path):
+    for other in (["no", "yes", "no", "yes", "no"], [1] * 5, ["", 1, "", "", 1]):
+        path = write_csv(tmp_path / "log.csv", changed(done=other))
+        assert len(read_table(path, **ROLES)) == 2
+
+
+def test_a_step_that_goes_on_into_the_next_episode_is_named(tmp_path):
+    columns = {
+        "episode": np.repeat(np.arange(4), 2).tolist(),
+        "step": [0, 1, 0, 1, 2, 3, 0, 1],
+        "obs_0": list(range(8)),
+        "act_0": [0] * 8,
+        "return": [1] * 8,
+    }
+    with pytest.warns(UserWarning, match=r"line 6: an episode begins there, but step goes on .* 1 of 3 ends"):
+        assert len(read_table(write_csv(tmp_path / "log.csv", columns))) == 4
+    read_table(write_csv(tmp_path / "log.csv", {**columns, "step": list(range(8))}))
+
+
+@pytest.mark.parametrize(
+    "text", ["0.5 1.0 0.0 0.0\n", "0.5,1.0,0.0,0.0\n", "0.5,1.0,0.25,0.75\n", "a,1,0.25,0.75\n"]
+)
+def test_a_missing_header_is_named(tmp_path, text):
+    path = tmp_path / "log.csv"
+    path.write_text(text * 3)
+    with pytest.raises(UserError, match="looks like data: write a header above it"):
+        read_table(path)
+    assert "looks like data: write a header above it" in refused(path)
+
+
+def test_a_refusal_names_few_of_many_columns(tmp_path):
+    path = write_csv(tmp_path / "log.csv", {f"column_{i}": [1, 2] for i in range(500)})
+    said = refused(path)
+    assert "and 492 more" in said
+    assert len(said) < 400
+
+
+def test_lists_in_cells_are_told_from_other_types(tmp_path):
+    path = tmp_path / "log.parquet"
+    write_parquet(path, changed(pressure=[[1.0, 2.0]] * 5))
+    assert "pressure has type 'list<element: double>', a list of values" in refused(path)
+    assert "split it into a column each, such as obs_0" in refused(path)
+    times = pyarrow.array([1, 2, 1, 2, 3], pyarrow.timestamp("ms"))
+    write_parquet(path, changed(time=times))
+    assert "time has type timestamp[ms], expected numbers; give it in seconds" in refused(path)
+    text = write_csv(tmp_path / "log.csv", changed(pressure=["[1.0, 2.0]"] * 5))
+    assert "line 2: pressure is '[1.0, 2.0]', a list of values in one cell" in refused(text)
+    long = write_csv(tmp_path / "log.csv", changed(pressure=["x" * 5000] * 5))
+    assert len(refused(long)) < 300
 
 
 def test_other_encodings_are_named(tmp_path):

@@ -1,10 +1,12 @@
 import dataclasses
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 
 from gac.data import maze_rollout, recipes, rollout, workers
+from gac.errors import UserError
 
 HOPPER = str(recipes._SNAPSHOTS / "hopper.safetensors")
 JOBS = {
@@ -27,6 +29,15 @@ def test_a_worker_that_fails_says_why():
     job = dataclasses.replace(JOBS[rollout][0], env_id="NoSuchEnvironment-v0")
     with pytest.raises(RuntimeError, match="NoSuchEnvironment"):
         workers.run(rollout, [job])
+
+
+def test_a_worker_that_finds_the_disk_full_is_one_line(tmp_path):
+    script = tmp_path / "full.py"
+    script.write_text("raise OSError(28, 'No space left on device')")
+    module = ModuleType("full")
+    module.__file__ = str(script)
+    with pytest.raises(UserError, match=r"cannot be written .No space left on device.; make room, or set"):
+        workers.run(module, JOBS[rollout][:1], 1)
 
 
 def test_a_worker_starts_without_jax():

@@ -8,7 +8,7 @@ import pytest
 import tiny
 
 import gac
-from gac import files, presets
+from gac import presets, writing
 from gac.errors import UserError
 from gac.training.checkpoint import (
     check_config,
@@ -101,7 +101,7 @@ def test_a_kill_between_any_two_files_leaves_a_run_that_loads_and_resumes(moment
     """A save writes four files; the kill comes before one of them takes its name."""
     before = saved.state
     saved.step()
-    after, replace, calls = saved.state, files.os.replace, []
+    after, replace, calls = saved.state, writing.os.replace, []
 
     def kill(*args):
         calls.append(args)
@@ -109,7 +109,7 @@ def test_a_kill_between_any_two_files_leaves_a_run_that_loads_and_resumes(moment
             raise Killed
         replace(*args)
 
-    monkeypatch.setattr(files.os, "replace", kill)
+    monkeypatch.setattr(writing.os, "replace", kill)
     with pytest.raises(Killed):
         saved.save()
     monkeypatch.undo()
@@ -225,7 +225,7 @@ def test_writing_a_state_is_atomic(saved, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(writing.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         write_state(saved.out, saved.state, saved.progress)
     assert path.read_bytes() == before

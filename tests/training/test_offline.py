@@ -12,7 +12,7 @@ import pytest
 import tiny
 
 import gac
-from gac import files, presets
+from gac import presets, writing
 from gac.bench.workload import shrunk
 from gac.errors import UserError
 from gac.training import offline
@@ -167,7 +167,7 @@ def test_minutes_are_kept_and_progress_reaches_the_end(trainer, monkeypatch, tmp
 def test_a_full_disk_at_a_checkpoint_loses_nothing_saved(trainer, monkeypatch, tmp_path):
     monkeypatch.setattr(offline, "Trainer", lambda *args: trainer)
     trainer.out = tmp_path / "own"
-    fsync, calls = files.os.fsync, []
+    fsync, calls = writing.os.fsync, []
 
     def full(descriptor):
         calls.append(descriptor)
@@ -175,7 +175,7 @@ def test_a_full_disk_at_a_checkpoint_loses_nothing_saved(trainer, monkeypatch, t
             raise OSError(28, "No space left on device")
         fsync(descriptor)
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(writing.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         train(trainer.episodes, trainer.config, out=trainer.out, updates=50)
     monkeypatch.undo()
