@@ -19,7 +19,7 @@ def made(monkeypatch):
     """Replaces the recipes' work; lists the seeds that were made."""
     seeds = []
 
-    def make(name, seed, cut):
+    def make(name, seed):
         seeds.append(seed)
         return Episodes.from_arrays([np.full((3, 2), seed)], [np.ones((3, 1))], [np.ones(3)], name=name)
 
