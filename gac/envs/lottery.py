@@ -158,5 +158,5 @@ def _array(left: float, bought: float, seen: float) -> Float32[ndarray, "3"]:
 
 
 def _text(value: float) -> str:
-    """The shortest text that reads back as the same number."""
-    return repr(float(value)).removesuffix(".0")
+    """A short text that reads back as the same number and that Gymnasium takes into an id."""
+    return repr(float(value)).removesuffix(".0").replace("e+", "e")
