@@ -25,13 +25,13 @@ def bought(data):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("p", "win"), [(0.05, 10.0), (0.5, 3.0)])
 def test_buying_earns_p_times_win_and_not_buying_one(kind, p, win):
-    data = make(f"lottery:kind={kind},p={p},win={win},episodes=4000")
+    data = make(f"lottery:kind={kind},p={p},win={win},episodes=2000,steps=2")
     buys, y = bought(data), data.returns
-    assert buys.sum() == 2000
+    assert buys.sum() == 1000
     np.testing.assert_allclose(y[~buys], 1.0, rtol=1e-6)
     assert set(np.round(y[buys], 4).tolist()) == {0.0, win}
-    # Five standard errors of the mean of 2,000 draws.
-    assert y[buys].mean() == pytest.approx(p * win, abs=5 * win * math.sqrt(p * (1 - p) / 2000))
+    # Five standard errors of the mean of 1,000 draws.
+    assert y[buys].mean() == pytest.approx(p * win, abs=5 * win * math.sqrt(p * (1 - p) / 1000))
 
 
 def test_winners_and_losers_see_the_same_where_the_draw_is_hidden():
@@ -73,11 +73,11 @@ def test_the_first_action_decides_clearly_and_the_others_are_noise():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_draw_follows_neither_the_size_of_the_first_action_nor_the_episode_before(kind):
-    data = make(f"lottery:kind={kind},p=0.5,episodes=4000")
+    data = make(f"lottery:kind={kind},p=0.5,episodes=2000,steps=2")
     buys = bought(data)
     won, size = data.returns[buys] > 5, np.abs(data.actions[data.starts, 0][buys])
-    assert abs(np.corrcoef(won, size)[0, 1]) < 5 / math.sqrt(2000)
-    assert abs(np.corrcoef(won[1:], won[:-1])[0, 1]) < 5 / math.sqrt(2000)
+    assert abs(np.corrcoef(won, size)[0, 1]) < 5 / math.sqrt(1000)
+    assert abs(np.corrcoef(won[1:], won[:-1])[0, 1]) < 5 / math.sqrt(1000)
 
 
 def test_a_seed_gives_the_same_bytes_and_another_seed_others():
