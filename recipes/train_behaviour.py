@@ -1,4 +1,4 @@
-"""Train SAC with sbx-rl until it is expert and save its actor as it learns: the source of the bundled snapshots.
+"""Train SAC with sbx-rl until it is expert and save its actor as it learns: the source of the snapshots.
 
     pip install -r recipes.lock
     python recipes/train_behaviour.py --out runs/behaviour/hopper --env-id Hopper-v4 --until 3300
@@ -72,7 +72,7 @@ class Snapshots(BaseCallback):
         return self._mean_return() < self.settings.until
 
     def _mean_return(self) -> float:
-        """Mean return of the last 100 training episodes, whose actions are sampled; -inf before there are 100."""
+        """Mean return of the last 100 episodes, whose actions are sampled; -inf before there are 100."""
         episodes = self.model.ep_info_buffer or []
         return float(np.mean([e["r"] for e in episodes])) if len(episodes) == 100 else -float("inf")
 

@@ -26,19 +26,23 @@ REFERENCES = {
     "maze2d-umaze": Reference(23.85, 161.86),
     "maze2d-medium": Reference(13.13, 277.39),
     "maze2d-large": Reference(6.7, 273.99),
+    # An episode's return is 1 or 0: the score is the share of successes, in per cent.
+    "antmaze": Reference(0.0, 1.0),
 }
 
 # Gymnasium's and D4RL's names: Hopper-v5, gac/maze2d-umaze-v1, hopper-medium-v2. D4RL's dense mazes have
 # references of their own, hence no word may follow a maze's size.
 _ENV_ID = re.compile(
-    r"(?:.*/)?(?:(hopper|walker2d|halfcheetah)(?:-[a-z-]+)?|(maze2d-(?:umaze|medium|large)))-v\d+", re.I
+    r"(?:.*/)?(?:(hopper|walker2d|halfcheetah)(?:-[a-z-]+)?|(maze2d-(?:umaze|medium|large))"
+    r"|(antmaze)-(?:umaze|umaze-diverse|(?:medium|large)-(?:play|diverse)))-v\d+",
+    re.I,
 )
 
 
 def reference(env_id: str | None) -> Reference | None:
     """The reference returns of an environment, None where there are none."""
     found = _ENV_ID.fullmatch(env_id or "")
-    return REFERENCES[(found[1] or found[2]).lower()] if found else None
+    return REFERENCES[found[found.lastindex or 0].lower()] if found else None
 
 
 def normalized_score(env_id: str | None, returns: Sequence[float] | ndarray | float) -> ndarray | None:

@@ -10,9 +10,10 @@ from numpy import ndarray
 
 from gac.data.step_facts import Bounds
 from gac.envs import maze_map, register_by_id, target
+from gac.envs.ant_layouts import OFFSET, SIDE, ant_layout
 from gac.envs.layouts import CELL_MIDDLE
 
-_MAZE = "maze2d"
+_MAZES = ("maze2d", "antmaze")
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,11 @@ class Maze:
     walls: Int[ndarray, "x y"]
     """1 where cell (i, j) is a wall, 0 where it is free."""
     offset: float
-    """The middle of cell (i, j) is at (i, j) plus this, in both axes."""
+    """The middle of cell (i, j) is at `side` (i, j) plus this, in both axes."""
     target: Float64[ndarray, "2"]
-    """The point around which reward is given."""
+    """The point around which reward is given; the middle of where it may be."""
+    side: float = 1.0
+    """Length of a cell's side."""
 
 
 def action_bounds(env_id: str | None) -> Bounds | None:
@@ -53,10 +56,13 @@ def action_bounds(env_id: str | None) -> Bounds | None:
 
 def is_maze(env_id: str | None) -> bool:
     """Whether the first two entries of the states are a place in a plane, to draw paths in."""
-    return (env_id or "").split("/")[-1].lower().startswith(_MAZE)
+    return (env_id or "").split("/")[-1].lower().startswith(_MAZES)
 
 
 def maze_of(env_id: str | None) -> Maze | None:
     """The map of an environment; None where it is no maze, or one whose map is unknown."""
+    ant = ant_layout(env_id)
+    if ant is not None:
+        return Maze(ant.walls, OFFSET, ant.target, SIDE)
     walls, goal = maze_map(env_id), target(env_id)
     return None if walls is None or goal is None else Maze(walls, CELL_MIDDLE, goal)

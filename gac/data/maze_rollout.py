@@ -58,7 +58,7 @@ class Controller:
     def __init__(self, layout: Layout, rng: np.random.Generator) -> None:
         self._rng = rng
         self._free = [(int(i), int(j)) for i, j in layout.free_cells]
-        self._onward = {goal: _onward(goal, self._free) for goal in self._free}
+        self._onward = {goal: shortest_ways(goal, self._free) for goal in self._free}
         self._waypoints: list[tuple[float, float]] = []  # the next one is the last
 
     def choose_goal(self, x: float, y: float) -> None:
@@ -125,7 +125,7 @@ def _cell(x: float, y: float) -> Cell:
     return math.floor(x - CELL_MIDDLE + 0.5), math.floor(y - CELL_MIDDLE + 0.5)
 
 
-def _onward(goal: Cell, free: list[Cell]) -> dict[Cell, Cell]:
+def shortest_ways(goal: Cell, free: list[Cell]) -> dict[Cell, Cell]:
     """From every cell the next one on a shortest way to the goal; among equals, the first of `_MOVES`."""
     distance, queue = {goal: 0}, deque([goal])
     while queue:

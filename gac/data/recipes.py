@@ -1,7 +1,8 @@
 """Recipes: data sets in the likeness of D4RL's, made here.
 
 The robots' come from bundled snapshots of a SAC run, the mazes' (`gac.data.maze_recipe`) from a controller,
-the lottery's (`gac.data.lottery_recipe`) from its rules. A name may be followed by parameters
+those of the ant in a maze (`gac.data.antmaze_recipe`) from both, the lottery's (`gac.data.lottery_recipe`)
+from its rules. A name may be followed by parameters
 (`gac.data.names`), which replace fields of its recipe.
 
 Source: J. Fu, A. Kumar, O. Nachum, G. Tucker, S. Levine, *D4RL: Datasets for Deep Data-Driven
@@ -19,7 +20,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from safetensors import safe_open
 
-from gac.data import lottery_recipe, maze_recipe, rollout, workers
+from gac.data import antmaze_recipe, lottery_recipe, maze_recipe, rollout, workers
+from gac.data.antmaze_recipe import ANTMAZE_RECIPES, AntMazeRecipe
 from gac.data.episodes import Episodes, episode_returns
 from gac.data.lottery_recipe import LOTTERY_RECIPES, LotteryRecipe
 from gac.data.maze_recipe import MAZE_RECIPES, MazeRecipe
@@ -54,7 +56,7 @@ class Recipe:
     parameters: ClassVar[dict[str, Parameter]] = {"steps": STEPS}
 
 
-AnyRecipe = Recipe | MazeRecipe | LotteryRecipe
+AnyRecipe = Recipe | MazeRecipe | AntMazeRecipe | LotteryRecipe
 
 RECIPES: dict[str, AnyRecipe] = {
     "hopper-medium": Recipe(
@@ -115,6 +117,7 @@ RECIPES: dict[str, AnyRecipe] = {
         env_id="gac/NoisyHopper-v4",
     ),
     **MAZE_RECIPES,
+    **ANTMAZE_RECIPES,
     **LOTTERY_RECIPES,
 }
 
@@ -127,15 +130,18 @@ def make(name: str, seed: int = 0) -> Episodes:
         seed: 0 or more.
 
     Raises:
-        UserError: an unknown name or parameter, a negative seed.
+        UserError: an unknown name or parameter, a negative seed, no ant that can walk.
     """
     base, recipe = chosen(name, seed)
     if isinstance(recipe, LotteryRecipe):
         return lottery_recipe.make(name, recipe, seed)
     if isinstance(recipe, MazeRecipe):
         return replace(maze_recipe.make(base, recipe, seed), name=name)
-    env_id, jobs = rollouts(name, seed)
-    parts = workers.run(rollout, jobs)
+    if isinstance(recipe, AntMazeRecipe):
+        env_id, parts = antmaze_recipe.make(base, recipe, seed)
+    else:
+        env_id, jobs = rollouts(name, seed)
+        parts = workers.run(rollout, jobs)
     flat = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     return Episodes(
         observations=flat["observations"],
@@ -155,14 +161,17 @@ def fingerprint(name: str) -> str:
     """A short hash of all that `make`'s data depends on but the seed: a cache file's name.
 
     Raises:
-        UserError: an unknown name or parameter.
+        UserError: an unknown name or parameter, no ant that can walk.
     """
-    _, recipe = chosen(name)
+    base, recipe = chosen(name)
     packages = ["gymnasium", "mujoco", "numpy"]
     if isinstance(recipe, LotteryRecipe):
         files = lottery_recipe.SOURCES
     elif isinstance(recipe, MazeRecipe):
         files = [Path(rollout.__file__), *maze_recipe.SOURCES]
+        packages += ["gymnasium-robotics"]
+    elif isinstance(recipe, AntMazeRecipe):
+        files = [Path(rollout.__file__), *antmaze_recipe.SOURCES, antmaze_recipe.bundle(base)]
         packages += ["gymnasium-robotics"]
     else:
         files = [Path(rollout.__file__), _bundle(recipe), *([_NOISY] if recipe.env_id else [])]

@@ -303,8 +303,8 @@ def _axis_words(place: int, variance: ndarray, axes: ndarray) -> str:
 
 
 def _draw_map(axis: Axes, maze: Maze, theme: Theme) -> None:
-    corner = maze.offset - 0.5
-    walls = [Rectangle((i + corner, j + corner), 1, 1) for i, j in np.argwhere(maze.walls == 1)]
+    corners = maze.side * (np.argwhere(maze.walls == 1) - 0.5) + maze.offset
+    walls = [Rectangle((x, y), maze.side, maze.side) for x, y in corners]
     axis.add_collection(PatchCollection(walls, facecolor=theme.grid, edgecolor=theme.grid, linewidth=0.5))
     axis.plot(*maze.target, "*", color=theme.runs[1], markersize=16, markeredgecolor=theme.paper, zorder=4)
 

@@ -38,18 +38,32 @@ def test_a_file_cannot_name_a_module_to_import(tmp_path, monkeypatch):
 def test_mazes_are_known_by_their_id():
     assert is_maze("maze2d-umaze-v1")
     assert is_maze("other/Maze2D-large-v0")
+    assert is_maze("antmaze-umaze-diverse-v2")
     assert not is_maze("Hopper-v5")
     assert not is_maze(None)
 
 
-@pytest.mark.parametrize("size", ["umaze", "medium", "large"])
-def test_a_maze_is_drawn_where_its_environment_has_it(size):
-    maze, env = maze_of(f"maze2d-{size}-v1"), gymnasium.make(f"maze2d-{size}-v1")
+@pytest.mark.parametrize(
+    "env_id",
+    [
+        "maze2d-umaze-v1",
+        "maze2d-medium-v1",
+        "maze2d-large-v1",
+        "antmaze-umaze-v2",
+        "antmaze-medium-play-v2",
+        "antmaze-large-diverse-v2",
+    ],
+)
+def test_a_maze_is_drawn_where_its_environment_has_it(env_id):
+    maze, env = maze_of(env_id), gymnasium.make(env_id)
+
+    def cell(place):
+        return tuple(np.round((place - maze.offset) / maze.side).astype(int))
+
     for seed in range(5):
         start, _ = env.reset(seed=seed)
-        cell = np.round(start[:2] - maze.offset).astype(int)
-        assert maze.walls[tuple(cell)] == 0
-    assert maze.walls[tuple(np.round(maze.target - maze.offset).astype(int))] == 0
+        assert maze.walls[cell(start[:2])] == 0
+    assert maze.walls[cell(maze.target)] == 0
     assert (maze.walls[[0, -1]] == 1).all()
     env.close()
 

@@ -152,6 +152,15 @@ def test_walls_and_target_lie_in_the_frame_of_the_observations():
     assert len(paths.get_segments()) == 30
 
 
+def test_walls_of_larger_cells_lie_in_the_frame_too():
+    maze = Maze(WALLS, -4.0, np.array([1.0, 2.0]), side=4.0)
+    walls, _ = data_figures.maze_paths(make(), maze, LIGHT).axes[0].collections
+    boxes = {tuple(np.round(path.get_extents().bounds, 6)) for path in walls.get_paths()}
+    # Cell (0, 3) is the square of side 4 around (-4, 8).
+    assert (-6.0, 6.0, 4.0, 4.0) in boxes
+    assert len(boxes) == 10
+
+
 def test_paths_are_coloured_by_return_and_the_best_is_on_top():
     data = make()
     paths = data_figures.maze_paths(data, None, LIGHT).axes[0].collections[0]
