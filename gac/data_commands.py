@@ -29,18 +29,17 @@ def data_make(
     """Make a data set by its recipe and cache it; the same seed gives the same data.
 
     Args:
-        name: Name of a recipe, for a maze also with its cut, such as maze2d-umaze:cut=subgoal; see gac data
-            list.
+        name: Name of a recipe, perhaps with parameters, such as hopper-medium:steps=1000000 or
+            maze2d-umaze:cut=subgoal; see gac data list.
         seed: Seed of the recipe. gac train NAME takes seed 0; to train on another, write it with --out.
         out: Also write the data set here, in D4RL's flat HDF5 layout.
     """
     from gac.console import activity
-    from gac.data import list_data, load_data, write_d4rl
+    from gac.data import load_data, write_d4rl
     from gac.data.d4rl_hdf5 import check_new
-    from gac.data.load import without_cut
+    from gac.data.recipes import chosen
 
-    if without_cut(name)[0] not in list_data():
-        raise UserError(f"{name!r} is no recipe, expected one of {', '.join(list_data())}; see gac data list")
+    chosen(name, seed)
     if out is not None:
         check_new(out)
     with activity(f"making {name}, seed {seed}"):
@@ -108,12 +107,12 @@ def data_inspect(
     from gac.console import activity
     from gac.data import describe, findings, load_data
     from gac.data.environment import action_bounds
-    from gac.data.load import without_cut
+    from gac.data.names import split
     from gac.data.words import data_json, print_data
 
     if json is not None and html is not None and json.resolve() == html.resolve():
         raise UserError(f"--json and --html are both {json}; give two names")
-    source = Path(without_cut(data)[0]).resolve()
+    source = Path(split(data)[0]).resolve()
     for flag, out in (("--json", json), ("--html", html)):
         if out is not None and out.resolve() == source:
             raise UserError(f"{flag} {out} is the data itself; give another name")

@@ -11,7 +11,7 @@ from gymnasium.spaces import Box
 from jaxtyping import Float
 from numpy import ndarray
 
-import gac.envs  # noqa: F401 - registers the mazes
+import gac.envs
 from gac.acting.agent import Agent, Plan
 from gac.acting.play import OnStep, Played, Progress, play
 from gac.acting.replan import Never, Replan
@@ -57,6 +57,7 @@ def make_environments(
             the data beyond the environment's bounds.
     """
     try:
+        gac.envs.register_by_id(env_id)
         environments = [gymnasium.make(env_id) for _ in range(count)]
     except Exception as error:  # its constructor may be the user's own
         raise UserError(f"environment {env_id!r} cannot be made ({one_line(error)})") from error

@@ -7,11 +7,13 @@ Reinforcement Learning*, arXiv 2004.07219. The ant comes from recipes/train_ant.
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from numpy import ndarray
 from safetensors import safe_open
 
 from gac.data import workers
+from gac.data.names import STEPS, Parameter
 from gac.envs.ant_layouts import ANT_TASKS
 from gac.errors import UserError
 
@@ -54,6 +56,8 @@ class AntMazeRecipe:
     """Pieces of work that share the steps."""
     envs: int = 8
     """Environments per job; those under way when the steps are done finish their run."""
+
+    parameters: ClassVar[dict[str, Parameter]] = {"steps": STEPS}
 
 
 ANTMAZE_RECIPES = {

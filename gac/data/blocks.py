@@ -4,7 +4,7 @@ import mmap
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32, Int64
+from jaxtyping import Bool, Float32, Float64, Int, Int64
 from numpy import ndarray
 
 BLOCK_BYTES = 2**24
@@ -79,11 +79,13 @@ def first_unusable(array: ndarray) -> tuple[int, ...] | None:
 
 
 def sums_of_runs(
-    values: Float32[ndarray, "rows"],
-    lengths: Int32[ndarray, "runs"],
+    values: Float32[ndarray, "rows ..."],
+    lengths: Int[ndarray, "runs"],
     of: Callable[[ndarray], ndarray],
-) -> Float64[ndarray, "runs"]:
+) -> Float64[ndarray, "runs ..."]:
     """The sum of `of(values)` over each of the runs that follow each other, in float64 and by itself.
+
+    `of` keeps the rows; their width it may change.
 
     No run feels the others: as the difference of two running totals, each would carry the rounding of all
     before it, and their NaN. A run without rows sums to 0, one past the last row ends there.
@@ -91,7 +93,8 @@ def sums_of_runs(
     ends = np.minimum(np.cumsum(lengths, dtype=np.int64), len(values))
     starts = np.concatenate([[0], ends])[:-1]
     held = np.flatnonzero(starts < ends)  # `reduceat` would give an empty run the value at its start.
-    starts, ends, sums = starts[held], ends[held], np.zeros(len(held))
+    starts, ends = starts[held], ends[held]
+    sums = np.zeros((len(held), *of(values[:1]).shape[1:]))
     before = 0
     for block in blocks(values):
         first = np.searchsorted(ends, before, side="right")
@@ -100,9 +103,9 @@ def sums_of_runs(
             inside = of(block[: ends[after - 1] - before])
             places = np.maximum(starts[first:after] - before, 0)
             with np.errstate(invalid="ignore"):  # Infinities of both signs; whoever asked names them.
-                sums[first:after] += np.add.reduceat(inside, places, dtype=np.float64)
+                sums[first:after] += np.add.reduceat(inside, places, axis=0, dtype=np.float64)
         before += len(block)
-    every = np.zeros(len(lengths))
+    every = np.zeros((len(lengths), *sums.shape[1:]))
     every[held] = sums
     return every
 

@@ -9,7 +9,7 @@ from jaxtyping import Float64, Int
 from numpy import ndarray
 
 from gac.data.step_facts import Bounds
-from gac.envs import maze_map, target
+from gac.envs import maze_map, register_by_id, target
 from gac.envs.ant_layouts import OFFSET, SIDE, ant_layout
 from gac.envs.layouts import CELL_MIDDLE
 
@@ -36,6 +36,7 @@ def action_bounds(env_id: str | None) -> Bounds | None:
     Returns:
         None where the id is unknown, the environment cannot be made here, or its actions are no flat box.
     """
+    register_by_id(env_id)
     # Only registered ids: others may name a module, which nobody asked to import.
     if env_id is None or env_id not in gymnasium.registry:
         return None

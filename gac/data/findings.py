@@ -36,6 +36,10 @@ TINY_STD = 1e-4
 """Standard deviation over mean: float32 resolves a thousandth of it, and standardisation blows that up."""
 HEAVY_KURTOSIS = 50.0
 """Excess kurtosis of about one value of 10 standard deviations in 200."""
+MOSTLY = 0.5
+"""Share of the variance of the returns beyond which most of it is unexplained by what was done."""
+LINEAR_R2 = 0.95
+"""Share of the variance of held-out returns: the rest is less than a quarter of their spread."""
 DUPLICATED_SHARE = 0.01
 """Share of repeated episodes beyond which the held-out ELBO no longer means unseen data."""
 _NAMED = 6
@@ -43,7 +47,8 @@ _NAMED = 6
 
 def findings(facts: Facts) -> list[Finding]:
     """What will hurt training, gravest first; empty where nothing was found."""
-    found = [*_about_size(facts), *_about_returns(facts), *_about_ends(facts), *_about_steps(facts)]
+    parts = _about_size, _about_returns, _about_structure, _about_ends, _about_steps
+    found = [finding for part in parts for finding in part(facts)]
     return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
@@ -127,6 +132,29 @@ def _about_returns(facts: Facts) -> Iterator[Finding]:
             "The return says little but how long an episode lasted: plans are ranked by "
             + ("survival." if correlation > 0 else "how soon they end."),
             "Nothing, if that is the task; else check that episodes were not cut off by the recording.",
+        )
+
+
+def _about_structure(facts: Facts) -> Iterator[Finding]:
+    chance, linearity = facts.chance, facts.linearity
+    if chance is not None and chance.share > MOSTLY:
+        yield Finding(
+            "note",
+            f"Returns look mostly like chance: {chance.share:.0%} of their variance is between episodes in "
+            "which nearly the same was done.",
+            "Luck decides, or a detail that alike episodes do not share. A plan inferred from the best "
+            "returns then promises a luck that it cannot repeat.",
+            "Compare predicted with achieved return; judge plans by the mean over like episodes, not by the "
+            "best of them.",
+        )
+    if linearity is not None and linearity.r2 > LINEAR_R2:
+        yield Finding(
+            "note",
+            f"Returns are linear in what was logged: sums of states, actions and their squares explain "
+            f"{linearity.r2:.1%} of held-out returns.",
+            "A reward for each step can then be learned from the returns alone; only this method's own "
+            "promise, to need no rewards, is hardly tested.",
+            "Nothing; methods that need a reward per step can be compared on this data too.",
         )
 
 

@@ -10,6 +10,7 @@ from gac.data.episode_facts import Ends, Lengths, Returns, duplicates_of, ends_o
 from gac.data.episodes import Episodes
 from gac.data.reset_rows import reset_rows_of
 from gac.data.step_facts import Bounds, Columns, Jumps, Saturation, columns_of, jumps_of, saturation_of
+from gac.data.structure import Chance, Linearity, chance_of, linearity_of
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,10 @@ class Facts:
     actions: Columns
     saturation: Saturation
     jumps: Jumps
+    chance: Chance | None
+    """How far chance decides the returns; None with too few episodes, or where all returns are equal."""
+    linearity: Linearity | None
+    """Whether the returns are linear in what was logged; None likewise."""
 
     def to_dict(self) -> dict[str, Any]:
         """The facts ready for JSON, fields by their names."""
@@ -69,4 +74,6 @@ def describe(episodes: Episodes, action_bounds: Bounds | None = None) -> Facts:
         actions=columns_of(episodes.actions),
         saturation=saturation_of(episodes.actions, action_bounds),
         jumps=jumps_of(episodes, std),
+        chance=chance_of(episodes),
+        linearity=linearity_of(episodes),
     )

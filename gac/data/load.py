@@ -1,25 +1,23 @@
 """From a name or a path to episodes, and from episodes to a file or a Minari set."""
 
-import dataclasses
 import difflib
 import os
 import shlex
 import warnings
 from pathlib import Path
 
-from gac.data import d4rl_catalogue, recipes
+from gac.data import d4rl_catalogue, names, recipes
 from gac.data.d4rl_hdf5 import check_new, has_ways, read_d4rl, write_d4rl
 from gac.data.episodes import Episodes
 from gac.data.fetch import load_fetched
 from gac.data.maze_recipe import MAZE_RECIPES
-from gac.data.mazes import CUTS, seldom_met
+from gac.data.mazes import seldom_met
 from gac.data.minari_sets import PREFIX, check_new_set, is_minari, read_minari, write_minari
 from gac.data.reset_rows import dropping_reset_rows
 from gac.data.tables import is_table, read_table
 from gac.errors import UserError
 
 _SUFFIXES = (".hdf5", ".h5")
-_CUT = ":cut="
 
 
 def cache_folder() -> Path:
@@ -35,7 +33,10 @@ def fetched_folder() -> Path:
 
 def list_data() -> dict[str, str]:
     """The names that `load_data` makes by itself, each with a line about it."""
-    return {name: recipe.about for name, recipe in recipes.RECIPES.items()}
+    return {
+        name: f"{recipe.about}; takes {', '.join(recipe.parameters)}"
+        for name, recipe in recipes.RECIPES.items()
+    }
 
 
 def load_data(
@@ -51,17 +52,18 @@ def load_data(
         name_or_path: A name of `list_data`, made once; `d4rl/` and the name of a D4RL set, such as
             `d4rl/hopper-medium-v2`, fetched once; `minari/` and the id of a Minari data set; the path of an
             `.hdf5` file in D4RL's layout, or that of a table whose columns have the usual names
-            (`read_table`). The endless run of a maze takes `:cut=horizon` (the default), `:cut=subgoal`,
-            `:cut=hold` or `:cut=success` at the end of its name: see `gac.data.mazes.cut`.
+            (`read_table`). Parameters follow the name, as in `hopper-medium:steps=1000000`; those of a recipe
+            are in its line of `list_data`. The endless run of a maze takes `cut=horizon` (the default),
+            `cut=subgoal`, `cut=hold` or `cut=success`, a file's too: see `gac.data.mazes.cut`.
         seed: Seed of a recipe; other data has none and ignores it.
         on_disk: Leave the steps of an HDF5 file there, as `read_d4rl` says; nothing else can stay on disk.
         drop_reset_rows: Leave out the rows that a vector environment with next-step autoreset logs between
             episodes, and warn if there are none: see `gac.data.reset_rows`.
 
     Raises:
-        UserError: neither a known name nor a file, a cut that is unknown or for what is no maze, what
-            cannot stay on disk and is asked to, or what `gac.data.fetch`, the readers or
-            `without_reset_rows` refuse.
+        UserError: neither a known name nor a file, a parameter that is unknown or no value of it, a cut
+            for what is no maze, what cannot stay on disk and is asked to, or what `gac.data.fetch`, the
+            readers or `without_reset_rows` refuse.
     """
     episodes = _load(name_or_path, seed, on_disk)
     return dropping_reset_rows(episodes) if drop_reset_rows else episodes
@@ -69,22 +71,20 @@ def load_data(
 
 def _load(name_or_path: str | os.PathLike[str], seed: int, on_disk: bool | None) -> Episodes:
     full = os.fspath(name_or_path)
-    text, how = without_cut(full)
+    text, given = names.split(full)
     if text in recipes.RECIPES:
         _check_in_memory(full, on_disk)
-        return _cached(full, text, seed, how)
+        return _cached(full, text, seed)
     if is_minari(text) or is_table(text):
-        if how is not None:
-            raise UserError(f"{text} has episodes of its own and cannot be cut by {how}; leave out the cut")
+        names.values(full, given, {})
         _check_in_memory(text, on_disk)
         return read_minari(text.removeprefix(PREFIX)) if is_minari(text) else read_table(text)
-    if _is_fetched(text):
-        return read_d4rl(_fetched(text), how, on_disk, name=full)
-    if Path(text).is_file() or text.endswith(_SUFFIXES):
-        return read_d4rl(text, how, on_disk, name=full)
+    if _is_fetched(text) or Path(text).is_file() or text.endswith(_SUFFIXES):
+        how = names.values(full, given, {"cut": names.CUT}).get("cut")
+        return read_d4rl(_fetched(text) if _is_fetched(text) else text, how, on_disk, name=full)
     near = difflib.get_close_matches(text, [*recipes.RECIPES, *d4rl_catalogue.CATALOGUE], n=1)
     hint = f"did you mean {near[0]}?" if near else f"give one of {', '.join(recipes.RECIPES)}, or a file"
-    raise UserError(f"{text!r} is neither a name of gac data list nor a file; {hint}")
+    raise UserError(f"{full!r} is neither a name of gac data list nor a file; {hint}")
 
 
 def ways_of(name_or_path: str | os.PathLike[str], windows: Episodes) -> str | None:
@@ -97,15 +97,15 @@ def ways_of(name_or_path: str | os.PathLike[str], windows: Episodes) -> str | No
         name_or_path: As `load_data` takes it.
         windows: What `load_data` made of it.
     """
-    text, how = without_cut(os.fspath(name_or_path))
-    if how is not None or is_minari(text) or is_table(text):
+    text, given = names.split(os.fspath(name_or_path))
+    if "cut" in given or is_minari(text) or is_table(text):
         return None
     one_length = bool((windows.lengths == windows.lengths[0]).all())
     if not seldom_met(windows.env_id, one_length, float((windows.returns == 0).mean())):
         return None
     if text not in MAZE_RECIPES and not has_ways(_fetched(text) if _is_fetched(text) else Path(text)):
         return None
-    return f"{text}{_CUT}hold"
+    return names.join(text, given | {"cut": "hold"})
 
 
 def write_data(episodes: Episodes, name_or_path: str | os.PathLike[str], *, contiguous: bool = False) -> None:
@@ -144,16 +144,6 @@ def check_new_data(name_or_path: str | os.PathLike[str], *, contiguous: bool) ->
         check_new(Path(text))
 
 
-def without_cut(text: str) -> tuple[str, str | None]:
-    """A name without its `:cut=…`, and what that says; a file that is called so is a file."""
-    name, mark, how = text.rpartition(_CUT)
-    if not mark or Path(text).exists():
-        return text, None
-    if how not in CUTS:
-        raise UserError(f"{text!r}: the cut is {how!r}, expected one of {', '.join(CUTS)}")
-    return name, how
-
-
 def _check_in_memory(name: str, on_disk: bool | None) -> None:
     if on_disk:
         raise UserError(
@@ -174,8 +164,8 @@ def _fetched(name: str) -> Path:
     return load_fetched(name, fetched_folder(), DownloadLines())
 
 
-def _cached(full: str, recipe: str, seed: int, how: str | None) -> Episodes:
-    path = cache_folder() / f"{recipe}-seed{seed}-{recipes.fingerprint(recipe, how)}.hdf5"
+def _cached(full: str, base: str, seed: int) -> Episodes:
+    path = cache_folder() / f"{base}-seed{seed}-{recipes.fingerprint(full)}.hdf5"
     if path.exists():
         try:
             return read_d4rl(path, on_disk=False, name=full)
@@ -187,9 +177,9 @@ def _cached(full: str, recipe: str, seed: int, how: str | None) -> Episodes:
         raise UserError(
             f"{path.parent} cannot be made ({error.strerror}); set GAC_CACHE to a folder"
         ) from None
-    episodes = recipes.make(recipe, seed, how)
+    episodes = recipes.make(full, seed)
     try:
         write_d4rl(episodes, path, overwrite=True)
     except UserError as error:
         warnings.warn(f"{full} is made and not kept for the next time: {error}", stacklevel=3)
-    return dataclasses.replace(episodes, name=full)
+    return episodes

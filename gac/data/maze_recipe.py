@@ -7,10 +7,12 @@ Reinforcement Learning*, arXiv 2004.07219.
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from gac.data import workers
 from gac.data.episodes import Episodes
-from gac.data.mazes import HORIZONS, Run, cut
+from gac.data.mazes import DEFAULT_CUT, Run, cut
+from gac.data.names import CUT, STEPS, Parameter
 from gac.envs.layouts import LAYOUTS
 
 _PACKAGE = Path(__file__).parents[1]
@@ -22,6 +24,7 @@ SOURCES = [
         "data/mazes.py",
         "envs/layouts.py",
         "envs/maze2d.py",
+        "envs/noisy.py",
     )
 ]
 """The code that decides the data."""
@@ -39,6 +42,17 @@ class MazeRecipe:
     """About so many steps in all."""
     jobs: int
     """Endless runs that share the steps, each from a start of its own."""
+    noisy: bool = False
+    """Whether a random force acts on the ball (`gac.envs.noisy.NoisyMaze2D`)."""
+    cut: str = DEFAULT_CUT
+    """How the runs become episodes, one of `gac.data.mazes.CUTS`."""
+
+    parameters: ClassVar[dict[str, Parameter]] = {"steps": STEPS, "cut": CUT}
+
+    @property
+    def env_id(self) -> str:
+        """The Gymnasium id of the environment."""
+        return f"gac/NoisyMaze2d-{self.size}-v1" if self.noisy else f"maze2d-{self.size}-v1"
 
 
 MAZE_RECIPES = {
@@ -60,14 +74,21 @@ MAZE_RECIPES = {
         steps=4_000_000,
         jobs=4,
     ),
+    "noisy-maze2d-umaze": MazeRecipe(
+        about="gac/NoisyMaze2d-umaze-v1, 150k steps of maze2d-umaze's controller under random forces",
+        size="umaze",
+        steps=150_000,
+        jobs=4,
+        noisy=True,
+    ),
 }
-"""By name; as many steps as D4RL's sets have."""
+"""By name; those without noise have as many steps as D4RL's sets."""
 
 
-def make(name: str, recipe: MazeRecipe, seed: int, how: str) -> Episodes:
+def make(name: str, recipe: MazeRecipe, seed: int) -> Episodes:
     """Make a recipe's data; see `gac.data.recipes.make`."""
-    env_id = f"maze2d-{recipe.size}-v1"
-    return cut(runs(name, recipe, seed), how, horizon=HORIZONS[env_id], env_id=env_id, name=name)
+    horizon = LAYOUTS[recipe.size].horizon
+    return cut(runs(name, recipe, seed), recipe.cut, horizon=horizon, env_id=recipe.env_id, name=name)
 
 
 def runs(name: str, recipe: MazeRecipe, seed: int) -> list[Run]:
@@ -80,7 +101,7 @@ def runs(name: str, recipe: MazeRecipe, seed: int) -> list[Run]:
     horizon = LAYOUTS[recipe.size].horizon
     steps = horizon * -(-recipe.steps // (recipe.jobs * horizon))
     jobs = [
-        maze_rollout.Job(recipe.size, steps, [seed, zlib.crc32(name.encode()), part])
+        maze_rollout.Job(recipe.size, steps, [seed, zlib.crc32(name.encode()), part], recipe.noisy)
         for part in range(recipe.jobs)
     ]
     return [Run(**arrays) for arrays in workers.run(maze_rollout, jobs)]

@@ -22,6 +22,7 @@ from numpy import ndarray
 from gac.data.rollout import serve
 from gac.envs.layouts import CELL_MIDDLE, LAYOUTS, Layout
 from gac.envs.maze2d import Maze2D
+from gac.envs.noisy import NoisyMaze2D
 
 POSITION_GAIN = 10.0
 VELOCITY_GAIN = -1.0
@@ -47,6 +48,8 @@ class Job:
     """Length of the run."""
     seed: list[int]
     """Entropy of every random draw."""
+    noisy: bool = False
+    """Whether a random force acts on the ball."""
 
 
 class Controller:
@@ -93,7 +96,7 @@ def play(job: Job) -> dict[str, ndarray]:
         The fields of `gac.data.mazes.Run`.
     """
     rng = np.random.default_rng(job.seed)
-    env = Maze2D(job.size)
+    env = NoisyMaze2D(job.size) if job.noisy else Maze2D(job.size)
     state = env.reset(seed=int(rng.integers(2**31)))[0]
     controller = Controller(LAYOUTS[job.size], rng)
     noise = (NOISE * rng.standard_normal((job.steps, 2))).tolist()

@@ -18,7 +18,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy import ndarray
 
-import gac.envs  # noqa: F401 - registers the mazes
+import gac.envs
 from gac.data.episodes import SHORTEST, Episode, Episodes
 from gac.data.goals import PARTS, is_goal, is_vector, joined_space
 from gac.data.hdf5_filled import check_filled
@@ -287,6 +287,7 @@ def _environment(episodes: Episodes) -> gymnasium.Env[Any, Any] | None:
         if ":" in episodes.env_id:
             # Gymnasium would import the module, and the id may come from a file that somebody else made.
             raise ValueError("an id with a module; register it and leave the module out of env_id")
+        gac.envs.register_by_id(episodes.env_id)
         env = gymnasium.make(episodes.env_id)
         # ValueError: registered with a class instead of its name, which cannot be written down.
         assert env.spec is not None

@@ -11,13 +11,18 @@ from rich.table import Table
 from rich.text import Text
 
 from gac.data.episode_facts import Histogram, Spread
+from gac.data.findings import LINEAR_R2, MOSTLY
 from gac.data.inspect import Facts
 from gac.data.problems import Finding
 from gac.data.step_facts import Columns
+from gac.data.structure import FEWEST
 
 NO_FINDING = "Nothing was found that should hurt training."
 MOST_LINES = 40
 """Dimensions that the terminal lists; the JSON file and the page list all."""
+
+NEARLY_NONE = 0.05
+"""Share of the variance that counts as nothing left to chance."""
 
 STYLES = {"problem": "bold red", "warning": "bold yellow", "note": "bold cyan"}
 _BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -45,6 +50,8 @@ def facts_in_words(facts: Facts) -> dict[str, str]:
         "actions": _coverage(facts.actions),
         "saturated": f"{facts.saturation.share:.1%} of action entries, at the bounds {whose}",
         "missing": ", ".join(missing) or "nothing",
+        "chance": _chance(facts),
+        "linear": _linear(facts),
     }
 
 
@@ -125,6 +132,27 @@ def _columns(
     yield Padding(table, (0, 0, 0, 2), expand=False)
     more = len(columns.dimensions) - MOST_LINES
     yield Text(f"  and {more} more, in --json and --html\n" if more > 0 else "", style="dim")
+
+
+def _chance(facts: Facts) -> str:
+    if facts.chance is None:
+        return _untold(facts)
+    share = facts.chance.share
+    decides = "all" if share < NEARLY_NONE else "most of it" if share <= MOSTLY else "little of it"
+    return f"{share:.0%} of the returns' variance at most: what was done decides {decides}"
+
+
+def _linear(facts: Facts) -> str:
+    if facts.linearity is None:
+        return _untold(facts)
+    r2 = facts.linearity.r2
+    how = "a sum over the steps" if r2 > LINEAR_R2 else "no sum over the steps"
+    return f"held-out R² {r2:.3f}: the return is {how} of what was logged"
+
+
+def _untold(facts: Facts) -> str:
+    equal = facts.returns.spread.constant
+    return "all returns are equal" if equal else f"too few episodes to tell, expected {FEWEST} or more"
 
 
 def _coverage(columns: Columns) -> str:

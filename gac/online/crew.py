@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from gac.data.workers import ONE_THREAD
+from gac.envs import register_by_id
 from gac.errors import UserError, one_line
 from gac.online import stepper
 
@@ -179,6 +180,7 @@ def _spec(env_id: str) -> str | None:
     Raises:
         UserError: an environment that is registered in this process by what no other can import.
     """
+    register_by_id(env_id)
     spec = gymnasium.registry.get(env_id)
     if spec is None:
         return None

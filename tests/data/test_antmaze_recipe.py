@@ -88,8 +88,8 @@ def test_the_command_says_so_in_a_line(capsys):
 
 
 @pytest.mark.usefixtures("walker")
-def test_a_set_has_episodes_of_its_own():
-    with pytest.raises(UserError, match="has episodes of its own"):
+def test_a_set_has_episodes_of_its_own_and_no_snapshots_of_a_robot():
+    with pytest.raises(UserError, match="'cut' is no parameter here, expected steps"):
         load_data("antmaze-umaze:cut=hold")
-    with pytest.raises(UserError, match="antmaze-umaze is a maze"):
+    with pytest.raises(UserError, match="antmaze-umaze is no robot"):
         recipes.rollouts("antmaze-umaze")

@@ -10,15 +10,19 @@ from gac.data.problems import SEVERITIES, TRAINABLE
 
 
 def healthy(seed=0, count=300, shortest=30, longest=60):
-    """Plain lists that a test may spoil, and then give to `Episodes.from_arrays`."""
+    """Plain lists that a test may spoil, and then give to `Episodes.from_arrays`.
+
+    Each episode has a usual action of its own, and how far that is from 0 decides the return.
+    """
     rng = np.random.default_rng(seed)
     lengths = rng.integers(shortest, longest, count)
+    usual = rng.uniform(-0.5, 0.5, (count, 2))
     return {
         "observations": [
             (rng.normal(size=3) + 0.1 * rng.normal(size=(t + 1, 3)).cumsum(axis=0)) for t in lengths
         ],
-        "actions": [rng.normal(0, 0.4, size=(t, 2)).clip(-0.99, 0.99) for t in lengths],
-        "returns": rng.uniform(0, 100, count),
+        "actions": [rng.normal(usual[i], 0.25, size=(t, 2)).clip(-0.99, 0.99) for i, t in enumerate(lengths)],
+        "returns": 200 * np.abs(usual[:, 0]),
         "truncated": np.zeros(count, bool),
     }
 
@@ -76,6 +80,10 @@ def follow_the_length(data):
     data["returns"] = np.array([len(x) for x in data["actions"]]) * 2.0
 
 
+def add_up(data):
+    data["returns"] = np.array([(3 * x[:, 0] - x[:, 1] ** 2).sum() for x in data["actions"]])
+
+
 def cut_short(data):
     data["truncated"] = np.arange(300) % 2 == 0
 
@@ -102,6 +110,16 @@ FAULTS = {
         put(returns=np.concatenate([RNG.uniform(0, 5, 260), RNG.uniform(55, 60, 39), [100.0]])),
         "warning",
         "The best return, 100, is rare: 40 of 300 episodes",
+    ),
+    "returns by chance": (
+        put(returns=RNG.uniform(0, 100, 300)),
+        "note",
+        "Returns look mostly like chance: ",
+    ),
+    "returns that are sums of what was logged": (
+        add_up,
+        "note",
+        "Returns are linear in what was logged: sums of states, actions and their squares explain 100.0% of",
     ),
     "return is length": (follow_the_length, "note", "Return and length are correlated +1.00"),
     "short episodes": (shorten, "warning", "33% of the episodes have fewer than 10 steps"),
@@ -140,13 +158,19 @@ FAULTS = {
     ),
 }
 
+BY_CHANCE, LINEAR = "Returns look mostly like chance", "Returns are linear in what was logged"
 FOLLOWED = {
-    "short episodes": "There are only",
-    "a limit marked as a termination": "There are only",
-    "a forgotten reset": "extreme values",
-    "a state that hardly varies": "say the same",
+    "returns almost all zero": [BY_CHANCE],
+    "returns that hardly differ": [BY_CHANCE],
+    "a lucky episode": [BY_CHANCE],
+    "a lucky episode among good ones": [BY_CHANCE],
+    "return is length": [BY_CHANCE, LINEAR],
+    "short episodes": ["There are only"],
+    "a limit marked as a termination": ["There are only"],
+    "a forgotten reset": ["extreme values"],
+    "a state that hardly varies": ["say the same"],
 }
-"""Faults that bring another one with them, and what is said of it."""
+"""Faults that bring others with them, and what is said of those."""
 
 
 def test_healthy_data_has_no_finding():
@@ -162,8 +186,9 @@ def test_a_fault_is_found_and_nothing_worse_said(fault):
     matching = [each for each in found if words in each.what]
     assert [each.severity for each in matching] == [severity], [each.what for each in found]
     others = [each.what for each in found if each not in matching]
-    assert len(others) == (fault in FOLLOWED), others
-    assert all(FOLLOWED[fault] in each for each in others)
+    expected = FOLLOWED.get(fault, [])
+    assert len(others) == len(expected), others
+    assert all(words in each for words, each in zip(expected, others, strict=True)), others
     for each in matching:
         assert each.why.endswith(".")
         assert each.do.endswith(".")

@@ -19,7 +19,7 @@ def made(monkeypatch):
     """Replaces the recipes' work; lists the seeds that were made."""
     seeds = []
 
-    def make(name, seed, cut):
+    def make(name, seed):
         seeds.append(seed)
         return Episodes.from_arrays([np.full((3, 2), seed)], [np.ones((3, 1))], [np.ones(3)], name=name)
 
@@ -97,9 +97,13 @@ def test_a_file_whose_name_looks_like_a_cut_is_a_file(tmp_path, monkeypatch):
         ("d4lr/hopper-medium-v2", "did you mean d4rl/hopper-medium-v2"),
         (
             "d4rl/maze2d-umaze-v1:cut=goal",
-            "the cut is 'goal', expected one of horizon, subgoal, hold, success",
+            "cut is 'goal', expected one of horizon, subgoal, hold, success",
         ),
-        ("hopper-medium:cut=horizon", "has episodes of its own and cannot be cut"),
+        ("hopper-medium:cut=horizon", "'cut' is no parameter here, expected steps"),
+        ("hoper-medium:steps=9000", "did you mean hopper-medium"),
+        ("d4rl/maze2d-umaze-v1:steps=9000", "'steps' is no parameter here, expected cut"),
+        ("minari/mine/log-v0:cut=hold", "has episodes of its own and takes no 'cut'"),
+        ("log.csv:steps=9000", "has episodes of its own and takes no 'steps'"),
     ],
 )
 def test_an_unknown_name_is_answered(name, message):

@@ -31,7 +31,7 @@ def test_episodes_are_windows_of_the_horizon_in_the_environment_of_the_same_name
 
 
 def test_the_cut_is_a_choice_over_the_same_runs(small):
-    by = {how: make("maze2d-umaze", cut=how) for how in CUTS}
+    by = {how: make(f"maze2d-umaze:cut={how}") for how in CUTS}
     assert {how: len(data) for how, data in by.items()}["horizon"] == 8
     assert by["subgoal"].lengths.min() >= 2
     assert len(set(by["subgoal"].lengths.tolist())) > 3
@@ -42,19 +42,20 @@ def test_the_cut_is_a_choice_over_the_same_runs(small):
 
 
 @pytest.mark.parametrize(
-    ("name", "cut", "message"),
+    ("name", "message"),
     [
-        ("maze2d-umaze", "goals", "cut is 'goals', expected one of horizon, subgoal, hold, success"),
-        ("hopper-medium", "horizon", "hopper-medium has episodes of its own and cannot be cut by horizon"),
+        ("maze2d-umaze:cut=goals", "cut is 'goals', expected one of horizon, subgoal, hold, success"),
+        ("maze2d-umaze:steps=1999", "steps is '1999', expected a whole number from 2,000 to"),
+        ("hopper-medium:cut=horizon", "'cut' is no parameter here, expected steps"),
     ],
 )
-def test_a_wrong_cut_is_answered_before_any_work(monkeypatch, name, cut, message):
+def test_a_wrong_parameter_is_answered_before_any_work(monkeypatch, name, message):
     def work(*_):
         raise AssertionError("worked")
 
     monkeypatch.setattr(workers, "run", work)
     with pytest.raises(UserError, match=message):
-        make(name, cut=cut)
+        make(name)
 
 
 @pytest.mark.parametrize("size", list(LAYOUTS))

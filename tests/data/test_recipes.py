@@ -25,6 +25,8 @@ FIELDS = (
 def small(monkeypatch):
     """The recipes, cut down to seconds."""
     for name, recipe in list(recipes.RECIPES.items()):
+        if isinstance(recipe, recipes.LotteryRecipe):
+            continue
         few = {} if isinstance(recipe, recipes.MazeRecipe) else {"envs": 2}
         monkeypatch.setitem(recipes.RECIPES, name, dataclasses.replace(recipe, steps=600, jobs=2, **few))
 
@@ -34,7 +36,15 @@ def same(one, other):
 
 
 @pytest.mark.parametrize(
-    "name", ["hopper-medium", "walker2d-medium-replay", "halfcheetah-medium", "maze2d-umaze"]
+    "name",
+    [
+        "hopper-medium",
+        "walker2d-medium-replay",
+        "halfcheetah-medium",
+        "noisy-hopper-medium-replay",
+        "maze2d-umaze",
+        "noisy-maze2d-umaze",
+    ],
 )
 def test_a_seed_gives_the_same_bytes_and_another_seed_others(small, name):
     first, again, other = make(name, 0), make(name, 0), make(name, 1)
@@ -113,9 +123,43 @@ def test_mistakes_are_answered(name, seed, message):
         make(name, seed)
 
 
-def test_a_maze_has_no_snapshots_to_roll_out():
-    with pytest.raises(UserError, match="maze2d-umaze is a maze"):
-        recipes.rollouts("maze2d-umaze")
+@pytest.mark.parametrize("name", ["maze2d-umaze", "lottery"])
+def test_what_is_no_robot_has_no_snapshots_to_roll_out(name):
+    with pytest.raises(UserError, match=f"{name} is no robot"):
+        recipes.rollouts(name)
+
+
+def test_the_noisy_robot_has_the_policies_of_the_other_and_an_environment_of_its_own():
+    env_id, noisy = recipes.rollouts("noisy-hopper-medium-replay")
+    _, calm = recipes.rollouts("hopper-medium-replay")
+    assert env_id == "gac/NoisyHopper-v4"
+    assert {job.snapshot for job in noisy} == {job.snapshot for job in calm}
+    assert {job.env_id for job in noisy} == {f"gac.envs:{env_id}"}
+
+
+@pytest.mark.parametrize("policies", ["medium", "medium-replay"])
+def test_steps_are_shared_by_the_same_policies(policies):
+    _, usual = recipes.rollouts(f"hopper-{policies}")
+    for steps in (2_000, 40_000, 1_000_000):
+        _, jobs = recipes.rollouts(f"hopper-{policies}:steps={steps}")
+        assert [(job.snapshot, job.seed) for job in jobs] == [(job.snapshot, job.seed) for job in usual]
+        assert sum(job.min_steps for job in jobs) == pytest.approx(steps, rel=0.01)
+        # Each environment finishes an episode of up to 1,000 steps.
+        assert all(job.envs == 1 or job.envs * 1000 <= job.min_steps for job in jobs)
+
+
+def test_the_usual_number_of_steps_is_the_usual_data_set():
+    assert recipes.fingerprint("hopper-medium:steps=250000") == recipes.fingerprint("hopper-medium")
+    assert recipes.fingerprint("hopper-medium:steps=250001") != recipes.fingerprint("hopper-medium")
+    assert recipes.fingerprint("maze2d-umaze:cut=horizon") == recipes.fingerprint("maze2d-umaze")
+    assert recipes.fingerprint("lottery:p=0.050,steps=4") == recipes.fingerprint("lottery")
+
+
+def test_a_data_set_of_other_length_is_made():
+    data = make("hopper-medium:steps=2e3")
+    assert data.name == "hopper-medium:steps=2e3"
+    # Four jobs, each of which finishes the episode under way.
+    assert 2_000 <= data.num_steps < 2_000 + 4 * 1_000
 
 
 def test_the_bundles_are_small():

@@ -11,10 +11,11 @@ from gac.data.words import MOST_LINES, NO_FINDING, data_json, facts_in_words, pr
 def make(count=300, width=2, env_id="Hopper-v5", seed=0):
     rng = np.random.default_rng(seed)
     lengths = rng.integers(40, 60, count)
+    usual = rng.uniform(-0.5, 0.5, count)  # How far it is from 0 decides the return.
     return Episodes.from_arrays(
         [rng.normal(size=width) + 0.1 * rng.normal(size=(t + 1, width)).cumsum(axis=0) for t in lengths],
-        [rng.normal(0, 0.4, size=(t, 1)).clip(-0.99, 0.99) for t in lengths],
-        returns=rng.uniform(0, 100, count),
+        [rng.normal(usual[i], 0.25, size=(t, 1)).clip(-0.99, 0.99) for i, t in enumerate(lengths)],
+        returns=200 * np.abs(usual),
         truncated=rng.random(count) < 0.0,
         env_id=env_id,
         name="[bold]mine[/bold] " + "x" * 90,
@@ -60,6 +61,17 @@ def test_the_words_hold_the_figures():
     assert words["saturated"].endswith("at the bounds of the data")
 
 
+def test_it_is_said_how_far_chance_decides_and_whether_returns_are_sums():
+    facts = describe(make(count=50))
+    words = facts_in_words(facts)
+    assert words["chance"].startswith(f"{facts.chance.share:.0%} of the returns' variance at most")
+    assert words["linear"].startswith(f"held-out R² {facts.linearity.r2:.3f}")
+    few = facts_in_words(describe(make(count=19)))
+    assert few["chance"] == few["linear"] == "too few episodes to tell, expected 20 or more"
+    same = dataclasses.replace(make(count=50), returns=np.ones(50, np.float32))
+    assert facts_in_words(describe(same))["chance"] == "all returns are equal"
+
+
 def test_findings_are_said_whole_or_that_there_is_none(capsys):
     out = printed(capsys, make())
     assert NO_FINDING in out
@@ -89,3 +101,5 @@ def test_json_holds_facts_and_findings():
     assert found["returns"]["spread"]["mean"] == facts.returns.spread.mean
     assert len(found["observations"]["dimensions"]) == 2
     assert [each["what"] for each in found["findings"]] == [each.what for each in findings(facts)]
+    assert found["chance"] == dataclasses.asdict(facts.chance)
+    assert found["linearity"]["r2"] == facts.linearity.r2
