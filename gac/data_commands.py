@@ -103,7 +103,7 @@ def data_inspect(data: DataName, /, *, seed: int = 0, json: FileName = None, htm
             raise UserError(f"{flag} {out} is the data itself; give another name")
     with activity(f"reading {data}"):
         episodes = load_data(data, seed=seed)
-        facts = describe(episodes, action_bounds(episodes.env_id))
+        facts = describe(episodes, action_bounds(episodes.env_id, episodes.env_spec))
     found = findings(facts)
     print_data(facts, found)
     if json is not None:
@@ -126,6 +126,7 @@ def data_convert(
     *,
     seed: int = 0,
     contiguous: Switch = False,
+    clip_actions: Switch = False,
     observations: Names = None,
     actions: Names = None,
     episode: Name = None,
@@ -138,13 +139,15 @@ def data_convert(
 ) -> None:
     """Write any data set as an HDF5 file in D4RL's flat layout, or as a Minari data set.
 
-    The options after --contiguous say which column of a table (.csv, .tsv, .parquet) is what.
+    The options after --clip-actions say which column of a table (.csv, .tsv, .parquet) is what.
 
     Args:
         src: Name or path of a data set.
         dst: The file to write, or minari/ and the id of the Minari set; it must not exist.
         seed: Seed of the recipe, where the data set is made by one.
         contiguous: Uncompressed, so that the steps can stay on disk; SRC may be an HDF5 file of any size.
+        clip_actions: Clip actions to the bounds of the data's environment, as it did where they were logged
+            before that.
         observations: Columns of the observation; those called observation_… or obs_… unless given.
         actions: Columns of the action; those called action_… or act_… unless given.
         episode: Column that names the episode; episode unless given.
@@ -156,6 +159,7 @@ def data_convert(
         env_id: Gymnasium id of the environment, if there is one.
     """
     from gac.data import load_data, read_table, unpack_d4rl, write_data
+    from gac.data.environment import clipped
     from gac.data.load import check_target
     from gac.data.tables import is_table
 
@@ -175,10 +179,11 @@ def data_convert(
         flag = "--" + next(iter(columns)).replace("_", "-")
         raise UserError(f"{flag} is for a table, and {src} is none (.csv, .tsv, .parquet); leave it out")
     check_target(dst, contiguous=contiguous)
-    if contiguous and Path(src).is_file() and not is_table(src):
+    if contiguous and not clip_actions and Path(src).is_file() and not is_table(src):
         count, steps = unpack_d4rl(src, dst)
     else:
         episodes = read_table(src, **columns) if is_table(src) else load_data(src, seed=seed)
+        episodes = clipped(episodes) if clip_actions else episodes
         write_data(episodes, dst, contiguous=contiguous)
         count, steps = episodes.num_episodes, episodes.num_steps
     print(f"{dst}: {count} episodes, {steps} steps")

@@ -19,9 +19,10 @@ from gac.acting.policy import Policy
 from gac.acting.replan import Never, Replan
 from gac.acting.replanning import ReplanningPolicy
 from gac.compilation import float32_products
-from gac.config import Config
+from gac.config import FARTHEST, Config
 from gac.data.blocks import LARGEST, usable
 from gac.data.standardise import Standardiser
+from gac.envs.specification import Environment
 from gac.errors import UserError
 from gac.files import read_metadata, read_tree, write_text, write_tree
 from gac.inference.elites import Elites, elites, short_of
@@ -101,6 +102,11 @@ class Agent:
     def env_id(self) -> str | None:
         """Gymnasium id of the environment that the data came from, where it is known."""
         return self.facts.env_id
+
+    @property
+    def environment(self) -> Environment | None:
+        """The environment that the data came from, with all that it was made with, where it is known."""
+        return Environment.of(self.facts)
 
     @property
     def observation_dim(self) -> int:
@@ -285,8 +291,31 @@ class Agent:
     ) -> tuple[Float[ndarray, "episodes"], Float[ndarray, "count"]]:
         """Returns of the data, and the return that a target query aims at with each plan, standardised."""
         units = self.standardiser.standardise_return
+        if isinstance(query, Target):
+            self.check_aim(query.y_star)
         y_star = _for_each("y_star", query.y_star if isinstance(query, Target) else math.nan, count)
         return units(np.asarray(self.facts.returns, np.float32)), units(y_star)
+
+    def check_aim(self, y_star: float | tuple[float, ...]) -> None:
+        """Refuse a return to aim at that is so far away that float32 could not tell it from any other.
+
+        Args:
+            y_star: raw; one or several.
+
+        Raises:
+            UserError: one that the data's standard deviation is lost beside.
+        """
+        mean, std = float(self.standardiser.return_mean), float(self.standardiser.return_std)
+        aims = np.atleast_1d(np.asarray(y_star, np.float64))
+        away = np.abs(aims - mean) / std
+        worst = int(np.argmax(away))
+        if not away[worst] <= FARTHEST:  # Never true of NaN.
+            returns = self.facts.returns
+            raise UserError(
+                f"the return to aim at is {aims[worst]:g}, {away[worst]:.0e} standard deviations from the "
+                f"data's, which are from {min(returns):g} to {max(returns):g}; beyond {FARTHEST:.0e} float32 "
+                "tells no plan from another: give one nearer to the data's best"
+            )
 
     def save(self, folder: str | Path) -> None:
         """Write config.json, data.json and model.safetensors: enough to act without the data.

@@ -273,7 +273,7 @@ def test_every_step_is_told(agent, monkeypatch):
     monkeypatch.setattr(module, "MOST_ENVIRONMENTS", 2)
     told = []
     result = gac.evaluate(
-        agent, TOY, query=gac.Prior(), episodes=3, on_step=lambda i, *step: told.append((i, *step))
+        agent, TOY, query=gac.Prior(), episodes=3, on_step=lambda i, step: told.append((i, *step))
     )
     assert [sum(i == j for j, *_ in told) for i in range(3)] == list(result.lengths)
     for i in range(3):

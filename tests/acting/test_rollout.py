@@ -1,5 +1,6 @@
 """Halves that are stepped in turn are the batch in one piece; the policy decides beside them, in order."""
 
+import itertools
 import threading
 
 import gymnasium
@@ -9,14 +10,19 @@ import tiny
 from gymnasium.spaces import Box
 
 import gac
-from gac.acting import play as module
-from gac.acting.play import play
+from gac.acting import rollout as module
 from gac.acting.policy import Policy
+from gac.acting.rollout import begin, rollout
+from gac.envs.rows import Rows
+from gac.envs.specification import Environment
 from gac.errors import UserError
 
 
+ID = "GacPendulum-v0"
+
+
 class Pendulum(gymnasium.Env):
-    """What it shows follows from all actions so far; the length from its number."""
+    """What it shows follows from all actions so far; the length from its number. It spoils its actions."""
 
     observation_space = Box(-np.inf, np.inf, (tiny.OBSERVATION_DIM,), np.float32)
     action_space = Box(-1.0, 1.0, (tiny.ACTION_DIM,), np.float32)
@@ -25,28 +31,38 @@ class Pendulum(gymnasium.Env):
         self.number, self.fails_at, self.grows_at, self.time = number, fails_at, grows_at, 0
         self.state = np.full(tiny.OBSERVATION_DIM, 0.1 * number, np.float32)
 
+    def reset(self, *, seed=None, options=None):
+        return self.state, {}
+
     def step(self, action):
         self.time += 1
         if self.time == self.fails_at:
             raise ValueError("broken")
         self.state = 0.9 * self.state + 0.3 * np.resize(action, tiny.OBSERVATION_DIM).astype(np.float32)
+        action *= 0.0
         if self.time == self.grows_at:
             return np.append(self.state, 0.0), 0.0, False, False, {}
         return self.state, float(self.state.sum()), self.time == 3 + self.number % 4, False, {}
 
 
-def played(agent, count, replan=None, **changes):
+def played(agent, count, replan=None, longest=50, **changes):
     """What came of so many pendulums, and the order of their steps."""
-    environments = [Pendulum(i, **changes) for i in range(count)]
-    first = np.stack([env.state for env in environments])
+    numbers = itertools.count()
+    gymnasium.register(ID, lambda: Pendulum(next(numbers), **changes))
+    rows = Rows(Environment(ID), tiny.OBSERVATION_DIM)
+    try:
+        first = begin(rows, list(range(count)))
+    finally:
+        del gymnasium.registry[ID]
     told = []
-    result = play(
+    result = rollout(
         agent,
         agent.plan(first, gac.Prior()),
-        environments,
+        rows,
         first,
-        replan,
-        on_step=lambda i, *step: told.append((i, *step)),
+        replan=replan,
+        longest=longest,
+        on_step=lambda i, step: told.append((i, *step)),
         progress=lambda over, mean: told.append((over, mean)),
     )
     return result, told
