@@ -187,6 +187,11 @@ class Consistency:
         """The record as JSON text."""
         return json.dumps(dataclasses.asdict(self), indent=1)
 
+    @property
+    def environment(self) -> Environment:
+        """What was played in."""
+        return Environment(self.env_id, self.env_spec)
+
     def judged(self, *, usual: bool) -> tuple[Float[ndarray, "points"], ...]:
         """Achieved returns, estimates and their stds of the commands in distribution, or of those beyond."""
         rows = [

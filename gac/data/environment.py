@@ -26,8 +26,8 @@ INNER_SHARE = 0.95
 """A Gaussian's quantiles of `SHAPE` have less than this of the way between its extremes, an edge's more."""
 EDGE = 1e-3
 """Share of the way between the extremes within which a row is at one of them."""
-LEAST_AT_EDGE = 4
-"""Rows at the two extremes from which on these are bounds: a tail ends in a single row."""
+LEAST_AT_EDGE = 3
+"""Rows at an extreme from which on it is a bound: a tail ends in a single row."""
 
 _MAZE = "maze2d"
 
@@ -50,8 +50,8 @@ class Reach(NamedTuple):
     low: Float64[ndarray, "act"]
     high: Float64[ndarray, "act"]
     shape: Float64[ndarray, "..."]
-    """For each dimension its quantiles of `SHAPE`, and how many rows are at its extremes, within a thousandth
-    of their distance; empty where that is unknown."""
+    """For each dimension its quantiles of `SHAPE`, and how many rows are at its least and at its greatest
+    value, within `EDGE`; empty where that is unknown."""
 
 
 def reach_of(actions: Float32[ndarray, "steps act"]) -> Reach:
@@ -60,8 +60,8 @@ def reach_of(actions: Float32[ndarray, "steps act"]) -> Reach:
     some = np.asarray(actions[evenly_spaced(len(actions), SAMPLE)], np.float64)
     release(actions)
     near = EDGE * (high - low)
-    at_edge = ((some <= low + near) | (some >= high - near)).sum(axis=0)
-    return Reach(low, high, np.concatenate([np.quantile(some, SHAPE, axis=0), at_edge[None]]).T)
+    at_edges = np.stack([(some <= low + near).sum(axis=0), (some >= high - near).sum(axis=0)])
+    return Reach(low, high, np.concatenate([np.quantile(some, SHAPE, axis=0), at_edges]).T)
 
 
 def bounds_of(space: gymnasium.spaces.Box) -> Bounds:
@@ -90,18 +90,25 @@ def beyond_bounds(reach: Reach, bounds: Bounds, environment: str) -> str | None:
         f"{environment}'s bounds {low[worst]:g} and {high[worst]:g}"
         + (f", as {count} of {len(low)} actions do" if count > 1 else "")
     )
+    own = float(low[worst]), float(high[worst])
+    return f"{said}{_advice(reach, worst, *own, float(tolerance[worst]))}"
+
+
+def _advice(reach: Reach, which: int, low: float, high: float, tolerance: float) -> str:
+    """What to do about an action beyond its bounds, by the shape of what lies there."""
     clip = "clip them (gac data convert DATA NEW --clip-actions) and train on that"
     if not reach.shape.size:
-        return f"{said}; if they were logged before the environment clipped them, {clip}; else rescale them"
-    least, quarter, three_quarters, most, at_edge = reach.shape[worst]
-    across = reach.high[worst] - reach.low[worst]
-    ends = most - least >= INNER_SHARE * across or at_edge >= LEAST_AT_EDGE
-    if ends or three_quarters - quarter > 2.0 * span[worst]:
-        wider = f" {across / span[worst]:.3g} times as wide" if np.isfinite(span[worst]) else ""
-        return f"{said}: they look as in other units{wider}; rescale the data's actions to the environment's"
-    if quarter > high[worst] or three_quarters < low[worst]:
-        return f"{said}, where most of them are: they look as in other units; rescale the data's actions"
-    return f"{said}: they look as logged before the environment clipped them; {clip}"
+        return f"; if they were logged before the environment clipped them, {clip}; else rescale them"
+    least, quarter, three_quarters, most, *at_edges = reach.shape[which]
+    across = reach.high[which] - reach.low[which]
+    crossed = low - reach.low[which] > tolerance, reach.high[which] - high > tolerance
+    piled = min(rows for rows, beyond in zip(at_edges, crossed, strict=True) if beyond) >= LEAST_AT_EDGE
+    if piled or most - least >= INNER_SHARE * across or three_quarters - quarter > 2.0 * (high - low):
+        wider = f", {across / (high - low):.3g} times as wide" if np.isfinite(high - low) else ""
+        return f": they look as if in other units{wider}; rescale the data's actions to the environment's"
+    if quarter > high or three_quarters < low:
+        return ", where most of them are: they look as if in other units; rescale the data's actions"
+    return f": they look as if logged before the environment clipped them; {clip}"
 
 
 def other_bounds(recorded: Bounds, own: Bounds) -> bool:

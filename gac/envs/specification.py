@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +82,8 @@ class Environment:
                     f"it is {spec['entry_point']}, and that id is registered here as {registered.entry_point}"
                 )
             wrappers = tuple(map(_wrapper, spec["additional_wrappers"]))
+            if _names_module([spec["kwargs"], *(wrapper.kwargs for wrapper in wrappers)]):
+                raise ValueError("an argument of it may name a module, as what contains a colon does")
         except ValueError as error:
             raise UserError(
                 f"the data's environment {self} cannot be rebuilt: {one_line(error)}; to play in another "
@@ -102,7 +105,10 @@ class Environment:
         """
         spec = self.specification()
         try:
-            return gymnasium.make(self.id if spec is None else spec, disable_env_checker=True)
+            with warnings.catch_warnings():
+                if self.spec is not None:  # Its wrappers would say at every rebuilding what they round.
+                    warnings.simplefilter("ignore", UserWarning)
+                return gymnasium.make(self.id if spec is None else spec, disable_env_checker=True)
         except Exception as error:  # its constructor may be the user's own
             raise UserError(f"environment {str(self)!r} cannot be made ({one_line(error)})") from error
 
@@ -177,6 +183,15 @@ def _usual(registered: EnvSpec | None) -> dict[str, Any]:
     return {**kwargs, "max_episode_steps": registered.max_episode_steps}
 
 
+def _names_module(value: Any) -> bool:
+    """Whether text with a colon is somewhere in arguments: an environment may take it for an id to make."""
+    if isinstance(value, dict):
+        return any(map(_names_module, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_names_module, value))
+    return isinstance(value, str) and ":" in value
+
+
 def _package(entry_point: Any) -> str:
     """The package of an entry point; modules within it move from version to version."""
     module = entry_point if isinstance(entry_point, str) else getattr(entry_point, "__module__", "")
@@ -184,10 +199,9 @@ def _package(entry_point: Any) -> str:
 
 
 def _own(entry_point: Any) -> bool:
-    """Whether an entry point is a wrapper of Gymnasium's, which is loaded already."""
+    """Whether an entry point names a wrapper of Gymnasium's own."""
     module, _, name = str(entry_point).partition(":")
-    found = getattr(gymnasium.wrappers, name, None) if name in gymnasium.wrappers.__all__ else None
-    return isinstance(found, type) and module.startswith("gymnasium.wrappers")
+    return module.split(".")[:2] == ["gymnasium", "wrappers"] and name in gymnasium.wrappers.__all__
 
 
 def _wrapper(raw: dict[str, Any]) -> WrapperSpec:
@@ -198,5 +212,8 @@ def _wrapper(raw: dict[str, Any]) -> WrapperSpec:
         raise ValueError(f"the statistics of its wrapper {name} are not among the data")
     if not isinstance(kwargs, dict):
         raise ValueError(f"the arguments of its wrapper {name} are not among the data")
-    found = getattr(gymnasium.wrappers, entry_point.partition(":")[2])
+    try:
+        found: type = getattr(gymnasium.wrappers, entry_point.partition(":")[2])
+    except ImportError as error:
+        raise ValueError(f"its wrapper {name} needs what is not installed ({one_line(error)})") from None
     return WrapperSpec(name, f"{found.__module__}:{found.__name__}", kwargs)

@@ -17,7 +17,6 @@ from gac.envs.rows import Rows
 from gac.envs.specification import Environment
 from gac.errors import UserError
 
-
 ID = "GacPendulum-v0"
 
 
@@ -117,7 +116,9 @@ def test_an_environment_that_fails_ends_the_batch(trained):
 
 
 def test_an_observation_of_another_shape_ends_the_batch(trained):
-    with pytest.raises(UserError, match=r"observation of shape \(4,\) at step 3, expected \(3,\)"):
+    with pytest.raises(
+        UserError, match=r"episode 0 failed at step 3 \(observation of shape \(4,\), expected \(3,\)\)"
+    ):
         played(trained.agent, 2, grows_at=3)
 
 
