@@ -72,8 +72,8 @@ def finetune(
     environment = begun or _chosen(agent, data, env_id)
     if env_id is not None and environment != Environment(env_id):
         raise UserError(
-            f"{out} was begun in {environment}, env_id is {env_id}; leave out env_id (--env-id), or choose "
-            "another folder"
+            f"{out} was begun with another env_id, {environment}, than {env_id}; to go on, leave out env_id "
+            "(--env-id)"
         )
     longest = check_fits(environment, agent, longest=config.longest)
     if out is None:

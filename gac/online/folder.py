@@ -43,7 +43,8 @@ def claim_stages(
     was, now = (_environment(each) for each in (saved, identity))
     if was != now:
         raise UserError(
-            f"{out} was begun in {was or 'no environment'}, now {now or 'there is none'}; resume in the same"
+            f"{out} was begun with another env_id, {was or 'none'}, than {now or 'none'}; "
+            "resume with the same"
         )
     for field in dataclasses.fields(OnlineConfig):
         was, now = getattr(old, field.name), getattr(config, field.name)
