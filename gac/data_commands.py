@@ -91,7 +91,7 @@ def data_inspect(data: DataName, /, *, seed: int = 0, json: FileName = None, htm
     """
     from gac.console import activity
     from gac.data import describe, findings, load_data
-    from gac.data.environment import action_bounds
+    from gac.data.environment import action_bounds, warn_beyond_bounds
     from gac.data.load import without_cut
     from gac.data.words import data_json, print_data
 
@@ -103,6 +103,7 @@ def data_inspect(data: DataName, /, *, seed: int = 0, json: FileName = None, htm
             raise UserError(f"{flag} {out} is the data itself; give another name")
     with activity(f"reading {data}"):
         episodes = load_data(data, seed=seed)
+        warn_beyond_bounds(episodes)
         facts = describe(episodes, action_bounds(episodes.env_id, episodes.env_spec))
     found = findings(facts)
     print_data(facts, found)

@@ -303,13 +303,15 @@ class Agent:
             y_star: raw; one or several.
 
         Raises:
-            UserError: one that the data's standard deviation is lost beside.
+            UserError: one that the data's standard deviation is lost beside, or that is not finite.
         """
         mean, std = float(self.standardiser.return_mean), float(self.standardiser.return_std)
         aims = np.atleast_1d(np.asarray(y_star, np.float64))
+        if not np.isfinite(aims).all():
+            raise UserError(f"the return to aim at is {aims[~np.isfinite(aims)][0]}, expected a finite one")
         away = np.abs(aims - mean) / std
         worst = int(np.argmax(away))
-        if not away[worst] <= FARTHEST:  # Never true of NaN.
+        if away[worst] > FARTHEST:
             returns = self.facts.returns
             raise UserError(
                 f"the return to aim at is {aims[worst]:g}, {away[worst]:.0e} standard deviations from the "

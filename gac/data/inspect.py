@@ -32,6 +32,8 @@ class Facts:
     actions: Columns
     saturation: Saturation
     jumps: Jumps
+    env_spec: str | None = None
+    """JSON of the environment's specification, where it is more than its id."""
 
     def to_dict(self) -> dict[str, Any]:
         """The facts ready for JSON, fields by their names."""
@@ -65,4 +67,5 @@ def describe(episodes: Episodes, action_bounds: Bounds | None = None) -> Facts:
         actions=columns_of(episodes.actions),
         saturation=saturation_of(episodes.actions, action_bounds),
         jumps=jumps_of(episodes, std),
+        env_spec=episodes.env_spec,
     )

@@ -14,6 +14,7 @@ from gac.data.episode_facts import Histogram, Spread
 from gac.data.findings import Finding
 from gac.data.inspect import Facts
 from gac.data.step_facts import Columns
+from gac.envs.specification import Environment
 
 NO_FINDING = "Nothing was found that should hurt training."
 MOST_LINES = 40
@@ -34,7 +35,7 @@ def facts_in_words(facts: Facts) -> dict[str, str]:
     ]
     whose = "of the environment" if facts.saturation.bounds == "environment" else "of the data"
     return {
-        "environment": facts.env_id or "unknown",
+        "environment": str(Environment.of(facts) or "unknown"),
         "episodes": f"{facts.episodes:,}",
         "steps": f"{facts.steps:,}",
         "return": f"{y.mean:.1f} ± {y.std:.1f}, {y.min:.1f} to {y.max:.1f}",

@@ -267,7 +267,7 @@ class Online:
                 seed=self.config.seed,
                 targets=self.targets,
                 next_targets=aiming.moved(self.targets, outcome, unit),
-                collection=records.collection(self._now, self.env_id),
+                collection=records.collection(self._now, self.env_id if self.env_spec is None else None),
                 buffer=records.buffer_facts(buffer, share, newest),
                 first_update=begun.update,
                 last_update=int(trainer.state.update),
