@@ -99,7 +99,7 @@ def evaluate(
     if aim is None and query == "all":
         aim = max(agent.facts.returns)
     if aim is not None and query in ("target", "all"):
-        agent.check_aim(aim)
+        agent.standardiser.check_aim(aim)
     queries = {
         each: make_query(each, aim, near, guidance, plans)
         for each in (QUERIES if query == "all" else (query,))

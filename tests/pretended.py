@@ -12,5 +12,6 @@ class PretendedAgent(SimpleNamespace):
     def environment(self):
         return None if self.env_id is None else Environment(self.env_id)
 
-    def check_aim(self, y_star):
-        pass
+    @property
+    def standardiser(self):
+        return SimpleNamespace(check_aim=lambda y_star: None)

@@ -19,7 +19,7 @@ from gac.acting.policy import Policy
 from gac.acting.replan import Never, Replan
 from gac.acting.replanning import ReplanningPolicy
 from gac.compilation import float32_products
-from gac.config import FARTHEST, Config
+from gac.config import Config
 from gac.data.blocks import LARGEST, usable
 from gac.data.standardise import Standardiser
 from gac.envs.specification import Environment
@@ -105,7 +105,7 @@ class Agent:
 
     @property
     def environment(self) -> Environment | None:
-        """The environment that the data came from, with all that it was made with, where it is known."""
+        """The same with all that it was made with."""
         return Environment.of(self.facts)
 
     @property
@@ -224,9 +224,7 @@ class Agent:
 
         And 0 after fine-tuning: who has learned from guided episodes acts as they do.
         """
-        if self.facts.collected:
-            return 0.0
-        if not self.begins_anywhere:
+        if self.facts.collected or not self.begins_anywhere:
             return 0.0
         return GUIDANCE_ON_WAYS if self._rests_are_episodes else GUIDANCE
 
@@ -290,34 +288,11 @@ class Agent:
         self, query: Query, count: int
     ) -> tuple[Float[ndarray, "episodes"], Float[ndarray, "count"]]:
         """Returns of the data, and the return that a target query aims at with each plan, standardised."""
-        units = self.standardiser.standardise_return
+        units, y_star = self.standardiser.standardise_return, _for_each("y_star", math.nan, count)
         if isinstance(query, Target):
-            self.check_aim(query.y_star)
-        y_star = _for_each("y_star", query.y_star if isinstance(query, Target) else math.nan, count)
+            self.standardiser.check_aim(query.y_star)
+            y_star = _for_each("y_star", query.y_star, count)
         return units(np.asarray(self.facts.returns, np.float32)), units(y_star)
-
-    def check_aim(self, y_star: float | tuple[float, ...]) -> None:
-        """Refuse a return to aim at that is so far away that float32 could not tell it from any other.
-
-        Args:
-            y_star: raw; one or several.
-
-        Raises:
-            UserError: one that the data's standard deviation is lost beside, or that is not finite.
-        """
-        mean, std = float(self.standardiser.return_mean), float(self.standardiser.return_std)
-        aims = np.atleast_1d(np.asarray(y_star, np.float64))
-        if not np.isfinite(aims).all():
-            raise UserError(f"the return to aim at is {aims[~np.isfinite(aims)][0]}, expected a finite one")
-        away = np.abs(aims - mean) / std
-        worst = int(np.argmax(away))
-        if away[worst] > FARTHEST:
-            returns = self.facts.returns
-            raise UserError(
-                f"the return to aim at is {aims[worst]:g}, {away[worst]:.0e} standard deviations from the "
-                f"data's, which are from {min(returns):g} to {max(returns):g}; beyond {FARTHEST:.0e} float32 "
-                "tells no plan from another: give one nearer to the data's best"
-            )
 
     def save(self, folder: str | Path) -> None:
         """Write config.json, data.json and model.safetensors: enough to act without the data.

@@ -171,7 +171,7 @@ def test_actions_are_for_whoever_gets_them_to_write_into(trained):
 def test_a_return_that_float32_cannot_tell_is_no_aim(trained):
     """The tiny returns are 100 and a bit: a thousand standard deviations are ambitious."""
     mean, std = (float(trained.agent.standardiser[i]) for i in (4, 5))
-    trained.agent.check_aim((mean, mean + 1e4 * std, mean - 1e4 * std))
+    trained.agent.standardiser.check_aim((mean, mean + 1e4 * std, mean - 1e4 * std))
     first = np.zeros((1, tiny.OBSERVATION_DIM), np.float32)
     for wrong in (1e30, -1e30, 1e300, mean + 1e8 * std):
         with pytest.raises(UserError, match="the return to aim at is") as error:
