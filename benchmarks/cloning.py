@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import equinox as eqx
-import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,6 +25,7 @@ import gac.envs  # noqa: F401 - registers the mazes
 from gac.acting.evaluate import chosen_environment
 from gac.data import Episodes, load_data
 from gac.data.standardise import Standardiser
+from gac.envs.specification import Environment
 from gac.files import write_text
 
 WIDTH, BATCH, RATE = 256, 512, 1e-3
@@ -52,9 +52,9 @@ def cloned(states: Float[ndarray, "steps obs"], actions: Float[ndarray, "steps a
     return jax.jit(jax.vmap(eqx.combine(weights, structure)))
 
 
-def returns_of(policy: Any, env_id: str, episodes: int, seed: int) -> Float[ndarray, "episodes"]:
+def returns_of(policy: Any, environment: Environment, episodes: int, seed: int) -> Float[ndarray, "episodes"]:
     """One episode each in environments reset with seed, seed + 1, …"""
-    environments = [gymnasium.make(env_id) for _ in range(episodes)]
+    environments = [environment.make() for _ in range(episodes)]
     states = np.stack([env.reset(seed=seed + i)[0] for i, env in enumerate(environments)])
     returns, going = np.zeros(episodes), np.ones(episodes, bool)
     while going.any():
@@ -76,7 +76,7 @@ def clone_best(data: Episodes, share: float, steps: int, seed: int, episodes: in
     def policy(states: Float[ndarray, "batch obs"]) -> Float[ndarray, "batch act"]:
         return scale.raw_action(np.asarray(network(scale.standardise_observation(states))))
 
-    return returns_of(policy, chosen_environment(None, data.env_id), episodes, env_seed)
+    return returns_of(policy, chosen_environment(None, Environment.of(data)), episodes, env_seed)
 
 
 def main(

@@ -20,9 +20,9 @@ from tyro.conf import Positional, arg
 
 import gac
 from gac.acting.agent import Agent, Plan
-from gac.acting.evaluate import make_environments
-from gac.acting.play import play
+from gac.acting.rollout import begin, rollout
 from gac.data import load_data
+from gac.envs.rows import Rows
 from gac.files import write_text
 from gac.inference.trust_region import Logged, nearest_of
 from gac.model.joint import Phi
@@ -54,17 +54,17 @@ def kept_plans(run: Path, data: str) -> tuple[Agent, Phi, dict[str, ndarray], fl
 def act_out(agent: Agent, plans: Phi, starts: int, seed: int) -> tuple[ndarray, ndarray]:
     """Promised and achieved returns, `(plans, starts)`, raw; each start is the same for all plans."""
     count = plans.mu.shape[0]
-    assert agent.env_id is not None
-    environments = make_environments(agent.env_id, count, agent, None)
+    assert agent.environment is not None
+    rows = Rows(agent.environment, agent.observation_dim)
     promised, achieved = np.zeros((count, starts)), np.zeros((count, starts))
     for start in range(starts):
-        first = np.stack([env.reset(seed=seed + start)[0] for env in environments]).astype(np.float32)
+        first = begin(rows, [seed + start] * count)
         own: Plan = agent.plan(first, gac.Prior())
         s0 = jnp.asarray(agent.standardiser.standardise_observation(first))
         z_y, z_traj = agent.model.prior(s0, plans.mu)
         promised[:, start] = agent.standardiser.raw_return(np.asarray(agent.model.critic.mean(z_y)))
         acted = own._replace(memory=agent.model.generator.remember(z_traj), epsilon=plans.mu)
-        achieved[:, start] = play(agent, acted, environments, first).returns
+        achieved[:, start] = rollout(agent, acted, rows, first).returns
     return promised, achieved
 
 

@@ -92,7 +92,8 @@ def measure(
 ) -> list[Record]:
     """Evaluate a run in every way under every disturbance."""
     agent = gac.load(run)
-    name, records = environment_of(run, agent, env_id), []
+    environment_of(run, agent, env_id)
+    records: list[Record] = []
     if any(isinstance(replan, gac.Trigger) for replan in replans):
         calibrated(run, agent, None)
     warm_up(agent, query, replans, min(episodes, MOST_ENVIRONMENTS))
@@ -102,7 +103,7 @@ def measure(
         for replan in replans:
             result = gac.evaluate(
                 agent,
-                name,
+                env_id,
                 query=query,
                 episodes=episodes,
                 seed=seed,

@@ -21,20 +21,21 @@ from tyro.conf import Positional, arg
 
 import gac
 from gac.acting.agent import _read_out
-from gac.acting.evaluate import make_environments
-from gac.acting.play import play
+from gac.acting.rollout import Stepper, begin, rollout
+from gac.envs.rows import Rows
+from gac.envs.specification import Environment
 from gac.files import write_text
 from gac.inference.trust_region import REGION, _around, apart, returns_from
 from gac.training.logged import without_luck
 
 
-def try_out(agent: gac.Agent, envs: list[Any], seed: int) -> tuple[ndarray, dict[str, ndarray]]:
+def try_out(agent: gac.Agent, stepper: Stepper, trials: int, seed: int) -> tuple[ndarray, dict[str, ndarray]]:
     """Returns of the tried plans, raw, and what to add to the residual of each kept plan."""
-    first = np.stack([env.reset(seed=seed + i)[0] for i, env in enumerate(envs)]).astype(np.float32)
+    first = begin(stepper, [seed + i for i in range(trials)])
     s0, logged = jnp.asarray(agent.standardiser.standardise_observation(first)), agent.logged
     expected = np.stack([np.asarray(returns_from(agent.model, state, logged)) for state in s0])
-    left, tried = expected.copy(), np.zeros(len(envs), int)
-    for row in range(len(envs)):
+    left, tried = expected.copy(), np.zeros(trials, int)
+    for row in range(trials):
         tried[row] = left[row].argmax()
         left[:, tried[row]] = -np.inf
     places = jnp.arange(len(logged.residual))
@@ -42,8 +43,8 @@ def try_out(agent: gac.Agent, envs: list[Any], seed: int) -> tuple[ndarray, dict
     epsilon = regions.mu[tried]
     base = agent.plan(first, gac.Prior(), seed=seed)
     plan = base._replace(epsilon=epsilon, memory=_read_out(agent.model, s0, epsilon)[1])
-    returns = play(agent, plan, envs, first).returns
-    beyond = agent.standardiser.standardise_return(returns) - expected[np.arange(len(envs)), tried]
+    returns = rollout(agent, plan, stepper, first).returns
+    beyond = agent.standardiser.standardise_return(returns) - expected[np.arange(trials), tried]
     kept = [jax.tree.map(lambda leaf, place=place: leaf[place][None], logged.phi) for place in places]
     far = np.stack([np.asarray(apart(one, logged.phi)) for one in kept])[:, tried]
     nearest = beyond[np.argsort(far, axis=1, kind="stable")[:, :REGION]]
@@ -85,10 +86,10 @@ def main(
         print(f"{run.name} {key}: {played.mean:.0f} ± {played.std:.0f}", flush=True)
 
     exploit("as it is")
-    envs = make_environments(name, trials, agent)
+    stepper = Rows(Environment(name), agent.observation_dim)
     for repeat in range(repeats):
         agent.logged = logged
-        returns, found = try_out(agent, envs, tried_seed + 1000 * repeat)
+        returns, found = try_out(agent, stepper, trials, tried_seed + 1000 * repeat)
         for way, beyond in found.items():
             agent.logged = logged._replace(residual=logged.residual + jnp.asarray(beyond))
             exploit(f"{way}, {repeat}", returns)

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
+from gac.config import LONGEST
 from gac.errors import UserError
 from gac.flags import DataSet, EnvId, FileName, Number, RunFolder
 
@@ -43,6 +44,7 @@ def evaluate(
     seed: int = 0,
     replan: Annotated[str, arg(metavar="never|every:N|trigger[:RATE[:SIGNAL]]")] = "never",
     disturb: Annotated[str | None, arg(metavar="push:SPEED|noise:STD")] = None,
+    longest: int = LONGEST,
     data: DataSet = None,
     json: FileName = None,
 ) -> None:
@@ -54,7 +56,8 @@ def evaluate(
         run: Folder of a run.
         query: The inference query, or all four.
         episodes: Number of episodes per query.
-        env_id: Gymnasium id of the environment; the data set's unless given.
+        env_id: Gymnasium id of the environment; unless given the data set's, with the wrappers, arguments and
+            time limit that it was recorded with.
         target: The return y* of the target query, raw and undiscounted; the paper's where it has one, else
             the best return of the data for --query all.
         near: What the plans of the target query are held near: the prior, as in the paper; logged, one of the
@@ -70,6 +73,7 @@ def evaluate(
         replan: When to plan anew within an episode: never, every N steps, or at the trigger, with RATE false
             alarms per episode (0.05) and SIGNAL surprise, fall or either (the default).
         disturb: Push the body at random steps (SPEED in m/s), or add noise to the actions.
+        longest: Steps after which an episode counts as endless, where the environment has no time limit.
         data: The data set of the run, to calibrate the trigger anew; without this flag, that is done once,
             with the data set that the run names.
         json: Also write the record here; a list of records for --query all.
@@ -93,10 +97,12 @@ def evaluate(
     with activity(f"loading {run}"):
         agent = gac.load(run)
     check_target(run / "eval.json")
-    name = environment_of(run, agent, env_id)
-    aim = usual_target(name) if target is None else target
+    environment = environment_of(run, agent, env_id)
+    aim = usual_target(environment.id) if target is None else target
     if aim is None and query == "all":
         aim = max(agent.facts.returns)
+    if aim is not None and query in ("target", "all"):
+        agent.standardiser.check_aim(aim)
     queries = {
         each: make_query(each, aim, near, guidance, plans)
         for each in (QUERIES if query == "all" else (query,))
@@ -105,15 +111,16 @@ def evaluate(
         calibrated(run, agent, data)
     records = []
     for each, asked in queries.items():
-        with playing(f"{each}: {episodes} episodes of {name}", episodes) as progress:
+        with playing(f"{each}: {episodes} episodes of {environment}", episodes) as progress:
             result = gac.evaluate(
                 agent,
-                name,
+                env_id,
                 query=asked,
                 episodes=episodes,
                 seed=seed,
                 replan=when,
                 disturb=what,
+                longest=longest,
                 progress=progress,
             )
         records.append(result.to_json())
@@ -131,6 +138,7 @@ def consistency(
     episodes: int = 50,
     env_id: EnvId = None,
     seed: int = 0,
+    longest: int = LONGEST,
     json: FileName = None,
 ) -> None:
     """Command returns from the data's least to beyond its best; writes RUN/consistency.json for the report.
@@ -142,8 +150,9 @@ def consistency(
         run: Folder of a run.
         values: Number of commanded returns; two are beyond the data's best.
         episodes: Number of episodes per command.
-        env_id: Gymnasium id of the environment; the data set's unless given.
+        env_id: Gymnasium id of the environment; unless given the data set's, as it was recorded.
         seed: Seed of the environments, of the queries and of the inference.
+        longest: Steps after which an episode counts as endless, where the environment has no time limit.
         json: Also write the record here.
     """
     if episodes < 1:
@@ -160,13 +169,15 @@ def consistency(
     with activity(f"loading {run}"):
         agent = gac.load(run)
     check_target(run / "consistency.json")
-    name, console = environment_of(run, agent, env_id), stderr_console()
+    environment_of(run, agent, env_id)
+    console = stderr_console()
     record = gac.consistency(
         agent,
-        name,
+        env_id,
         values=values,
         episodes=episodes,
         seed=seed,
+        longest=longest,
         progress=lambda one: console.print(f"commanded {one.y_star:.1f}, achieved {one.mean:.1f}"),
     )
     text = record.to_json()
@@ -176,8 +187,8 @@ def consistency(
     print_table(gac.report.consistency_table(record))
 
 
-def environment_of(run: Path, agent: Any, env_id: str | None) -> str:
-    """The environment to play in: the one that is asked for, else the data's."""
+def environment_of(run: Path, agent: Any, env_id: str | None) -> Any:
+    """The environment to play in: the one that is asked for, else the data's, with all it was made with."""
     from gac.acting.evaluate import chosen_environment
 
     if env_id is None and agent.env_id is None:
@@ -185,7 +196,7 @@ def environment_of(run: Path, agent: Any, env_id: str | None) -> str:
             f"{run} names no environment to play in; give --env-id ID (such as Hopper-v5), or act without "
             "one in Python: agent.plan, agent.policy"
         )
-    return chosen_environment(env_id, agent.env_id)
+    return chosen_environment(env_id, agent.environment)
 
 
 def usual_target(env_id: str) -> float | None:

@@ -165,9 +165,9 @@ def finetune(
         data: Name or path of the data set that the buffer begins with; the run's unless given.
         drop_reset_rows: Leave out the rows that a vector environment with next-step autoreset logs between
             episodes; done by itself where the run was trained without them.
-        env_id: Gymnasium id of the environment; the data set's unless given.
-        resume: Go on from what the folder holds, whose settings then are the start; only the number of
-            stages may differ.
+        env_id: Gymnasium id of the environment; unless given the data set's, as it was recorded.
+        resume: Go on from what the folder holds, in the environment that it was begun in, whose settings then
+            are the start; only the number of stages may differ.
         overwrite: Replace what the folder holds.
     """
     if resume and overwrite:
@@ -176,6 +176,7 @@ def finetune(
     import gac
     from gac.compilation import keep_compiled
     from gac.console import activity, print_table, stage_progress
+    from gac.online.folder import environment_begun_in
     from gac.online.show import stages_table
     from gac.training.devices import one_device_per_core
 
@@ -183,13 +184,14 @@ def finetune(
     keep_compiled()
     with activity(f"loading {run}"):
         agent = gac.load(run)
-    name = environment_of(run, agent, env_id)
+    begun = environment_begun_in(out) if resume else None
+    environment = begun or environment_of(run, agent, env_id)
     source = data or agent.facts.name
     with activity(f"reading {source}"):
         in_memory = False if Path(source).suffix in (".hdf5", ".h5") else None
         episodes = gac.load_data(source, on_disk=in_memory, drop_reset_rows=drop_reset_rows)
     if config.targets == "y-star" and config.y_star is None:
-        config = dataclasses.replace(config, y_star=usual_target(name))
+        config = dataclasses.replace(config, y_star=usual_target(environment.id))
     with (
         saying_how_to_go_on(
             go_on("finetune", run, out, data=data, drop_reset_rows=drop_reset_rows, env_id=env_id),
@@ -200,7 +202,7 @@ def finetune(
         gac.finetune(
             agent,
             episodes,
-            name,
+            env_id,
             out=out,
             config=config,
             resume=resume,

@@ -13,6 +13,10 @@ from gac.errors import UserError
 SCHEMA_VERSION = 2
 MOST_HELDOUT = 64
 """Trajectories that training holds out at most."""
+FARTHEST = 2.0**23
+"""Standard deviations from which on float32 resolves none of them: what aims further is a mistake."""
+LONGEST = 10_000
+"""Steps after which an episode counts as endless, where the environment has no time limit."""
 
 
 @dataclass(frozen=True)
@@ -183,8 +187,8 @@ class OnlineConfig:
     """Episodes of exploit that judge each stage."""
     step_seconds: float = 60.0
     """A process that takes longer than this for one step of its environments counts as hung."""
-    longest: int = 10000
-    """An episode that takes more steps than this counts as endless."""
+    longest: int = LONGEST
+    """An episode that takes more steps counts as endless, where the environment has no time limit."""
 
     def __post_init__(self) -> None:
         least = {"stages": 1, "eval_episodes": 1, "longest": 2, "seed": 0}
@@ -201,9 +205,10 @@ class OnlineConfig:
             raise UserError(f"y_star is {self.y_star}, expected a finite return")
         check_guidance(self.guidance)
         if self.guidance_up_to is not None:
-            if not 0.0 < self.guidance_up_to < math.inf:
+            if not 0.0 < self.guidance_up_to <= FARTHEST:
                 raise UserError(
-                    f"guidance_up_to is {self.guidance_up_to:g}, expected a finite number above 0; try 64"
+                    f"guidance_up_to is {self.guidance_up_to:g}, expected a number above 0 and at most "
+                    f"{FARTHEST:g}; try 64"
                 )
             if self.guidance is not None:
                 raise UserError(
@@ -223,9 +228,10 @@ class OnlineConfig:
             raise UserError(
                 f"quantile is {self.quantile} and new_share {self.new_share}, expected at least 0 and below 1"
             )
-        if not (self.return_power >= 0.0 and self.delta_y >= 0.0):
+        if not (0.0 <= self.return_power < math.inf and 0.0 <= self.delta_y <= FARTHEST):
             raise UserError(
-                f"return_power is {self.return_power} and delta_y {self.delta_y}, expected 0 or more"
+                f"return_power is {self.return_power:g} and delta_y {self.delta_y:g}, expected 0 or more, "
+                f"and at most {FARTHEST:g} standard deviations for delta_y"
             )
 
     @classmethod
@@ -243,8 +249,8 @@ NEAR = ("prior", "logged", "both")
 def check_guidance(guidance: float | tuple[float, ...] | None) -> None:
     """Refuse a weight of guidance, or one of several, that is none."""
     for weight in guidance if isinstance(guidance, tuple) else (guidance,):
-        if weight is not None and not 0.0 <= weight < math.inf:
-            raise UserError(f"guidance is {weight}, expected a finite number, 0 or more; try 1")
+        if weight is not None and not 0.0 <= weight <= FARTHEST:
+            raise UserError(f"guidance is {weight:g}, expected 0 to {FARTHEST:g}; try 1")
 
 
 def _strict(cls: type, raw: Any, where: str) -> Any:

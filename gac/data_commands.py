@@ -106,7 +106,7 @@ def data_inspect(
     """
     from gac.console import activity
     from gac.data import describe, findings, load_data
-    from gac.data.environment import action_bounds
+    from gac.data.environment import action_bounds, warn_beyond_bounds
     from gac.data.names import split
     from gac.data.words import data_json, print_data
 
@@ -120,7 +120,8 @@ def data_inspect(
             check_target(out)
     with activity(f"reading {data}"):
         episodes = load_data(data, seed=seed, drop_reset_rows=drop_reset_rows)
-        facts = describe(episodes, action_bounds(episodes.env_id))
+        warn_beyond_bounds(episodes)
+        facts = describe(episodes, action_bounds(episodes.env_id, episodes.env_spec))
     found = findings(facts)
     print_data(facts, found)
     if json is not None:
@@ -142,6 +143,7 @@ def data_convert(
     seed: int = 0,
     contiguous: Switch = False,
     drop_reset_rows: Switch = False,
+    clip_actions: Switch = False,
     observations: Names = None,
     actions: Names = None,
     episode: Name = None,
@@ -154,7 +156,7 @@ def data_convert(
 ) -> None:
     """Write any data set as an HDF5 file in D4RL's flat layout, or as a Minari data set.
 
-    The options after --drop-reset-rows say which column of a table (.csv, .tsv, .parquet) is what.
+    The options after --clip-actions say which column of a table (.csv, .tsv, .parquet) is what.
 
     Args:
         src: Name or path of a data set.
@@ -163,6 +165,8 @@ def data_convert(
         contiguous: Uncompressed, so that the steps can stay on disk; SRC may be an HDF5 file of any size.
         drop_reset_rows: Leave out the rows that a vector environment with next-step autoreset logs between
             episodes.
+        clip_actions: Clip actions to the bounds of the data's environment, as it did where they were logged
+            before that.
         observations: Columns of the observation; those called observation_… or obs_… unless given.
         actions: Columns of the action; those called action_… or act_… unless given.
         episode: Column that names the episode; episode unless given.
@@ -174,6 +178,7 @@ def data_convert(
         env_id: Gymnasium id of the environment, if there is one.
     """
     from gac.data import load_data, read_table, unpack_d4rl, write_data
+    from gac.data.environment import clipped
     from gac.data.load import check_new_data
     from gac.data.tables import is_table
 
@@ -193,7 +198,8 @@ def data_convert(
         flag = "--" + next(iter(columns)).replace("_", "-")
         raise UserError(f"{flag} is for a table, and {src} is none (.csv, .tsv, .parquet); leave it out")
     check_new_data(dst, contiguous=contiguous)
-    if contiguous and Path(src).is_file() and not is_table(src) and not drop_reset_rows:
+    changes = drop_reset_rows or clip_actions
+    if contiguous and Path(src).is_file() and not is_table(src) and not changes:
         count, steps = unpack_d4rl(src, dst)
     else:
         if is_table(src):
@@ -201,6 +207,7 @@ def data_convert(
         else:
             in_memory = False if drop_reset_rows and Path(src).is_file() else None
             episodes = load_data(src, seed=seed, on_disk=in_memory, drop_reset_rows=drop_reset_rows)
+        episodes = clipped(episodes) if clip_actions else episodes
         write_data(episodes, dst, contiguous=contiguous)
         count, steps = episodes.num_episodes, episodes.num_steps
     print(f"{dst}: {count} episodes, {steps} steps")

@@ -14,7 +14,9 @@ from numpy import ndarray
 
 from gac.config import OnlineConfig
 from gac.data.blocks import joined
+from gac.data.environment import reach_of
 from gac.data.episodes import Episodes
+from gac.envs.specification import Environment, checked_spec
 from gac.errors import UserError
 from gac.json_fields import Fields, read_text
 
@@ -66,6 +68,10 @@ class DataFacts:
     """Largest."""
     first_std: tuple[float, ...] = ()
     """Standard deviation."""
+    env_spec: str | None = None
+    """JSON of Gymnasium's specification of the environment, where it is more than `env_id`."""
+    action_shape: tuple[tuple[float, ...], ...] = ()
+    """`gac.data.environment.Reach.shape` of the actions; empty in older records."""
     added: int = 0
     """How many of those before the collected ones, the last of them, fine-tuning found added to the data of
     the run that it began with; none of them is held out."""
@@ -96,6 +102,8 @@ class DataFacts:
             tuple(first.min(axis=0).tolist()),
             tuple(first.max(axis=0).tolist()),
             tuple(first.std(axis=0).tolist()),
+            episodes.env_spec,
+            tuple(map(tuple, reach_of(episodes.actions).shape.tolist())),
             added,
         )
 
@@ -152,6 +160,8 @@ class Evaluation:
     """Weight of the guidance that plans were acted out with; None in older records, which knew none."""
     plans: str | None = None
     """How many plans acted, one or several; None for all but exploit, and in older records."""
+    env_spec: str | None = None
+    """JSON of Gymnasium's specification of the environment, where it is more than `env_id`."""
 
     def to_json(self) -> str:
         """The record as JSON text."""
@@ -162,6 +172,11 @@ class Evaluation:
         """The name of its file, without the suffix."""
         parts = [self.query] + [self.replan] * (self.replan != "never") + [self.disturb] * bool(self.disturb)
         return "eval-" + "-".join(str(part).replace(":", "_") for part in parts)
+
+    @property
+    def environment(self) -> Environment:
+        """What was played in."""
+        return Environment(self.env_id, self.env_spec)
 
     @property
     def plain(self) -> bool:
@@ -201,10 +216,17 @@ class Consistency:
     estimated_stds: tuple[tuple[float | None, ...], ...]
     """Its standard deviation."""
     versions: Mapping[str, str]
+    env_spec: str | None = None
+    """JSON of Gymnasium's specification of the environment, where it is more than `env_id`."""
 
     def to_json(self) -> str:
         """The record as JSON text."""
         return json.dumps(dataclasses.asdict(self), indent=1)
+
+    @property
+    def environment(self) -> Environment:
+        """What was played in."""
+        return Environment(self.env_id, self.env_spec)
 
     def judged(self, *, usual: bool) -> tuple[Float[ndarray, "points"], ...]:
         """Achieved returns, estimates and their stds of the commands in distribution, or of those beyond."""
@@ -237,6 +259,7 @@ def read_consistency(path: Path) -> Consistency:
         estimated_returns=fields.table("estimated_returns", holes=True),
         estimated_stds=fields.table("estimated_stds", holes=True),
         versions=fields.versions("versions"),
+        env_spec=_spec(fields),
     )
     shapes = {
         tuple(map(len, table))
@@ -275,6 +298,8 @@ def read_facts(path: Path) -> DataFacts:
             name: fields.numbers(name) if name in fields.raw else ()
             for name in ("first_lowest", "first_highest", "first_std")
         },
+        env_spec=_spec(fields),
+        action_shape=fields.table("action_shape") if "action_shape" in fields.raw else (),
     )
     if not facts.returns or not len(facts.returns) == len(facts.lengths) == facts.episodes:
         raise UserError(
@@ -316,6 +341,7 @@ def read_evaluation(text: str, where: str, stem: str | None = None) -> Evaluatio
         disturb=fields.maybe_words("disturb"),
         near=fields.maybe_words("near"),
         plans=fields.maybe_words("plans"),
+        env_spec=_spec(fields),
         **{name: fields.maybe_number(name) for name in ("kl_weight", "quantile", "delta_y", "guidance")},
     )
     if record.replans and len(record.replans) != len(record.returns):
@@ -334,6 +360,12 @@ def read_evaluation(text: str, where: str, stem: str | None = None) -> Evaluatio
         value = record.query if record.plain else f"{record.query}, {record.replan}, {record.disturb}"
         raise UserError(f"{where}: {said} is {value!r}, expected that of the file's name; evaluate again")
     return record
+
+
+def _spec(fields: Fields) -> str | None:
+    """The specification in a record, where it is one."""
+    text = fields.maybe_words("env_spec")
+    return None if text is None else checked_spec(text, fields.words("env_id"), fields.where)
 
 
 def read_online(out: Path) -> tuple[dict[str, Any], OnlineConfig]:

@@ -12,10 +12,11 @@ from types import SimpleNamespace
 
 import pytest
 from one_line import refused
+from pretended import PretendedAgent
 
 import gac
 from gac import acting_commands, cli, commands
-from gac.config import Config, ModelConfig, PosteriorConfig, TrainingConfig
+from gac.config import LONGEST, Config, ModelConfig, PosteriorConfig, TrainingConfig
 from gac.errors import UserError
 from gac.records import read_consistency, read_evaluation
 
@@ -69,15 +70,15 @@ def run(monkeypatch, tmp_path):
     (folder / "config.json").write_text(Config().to_json())
     asked = []
 
-    def evaluate(agent, env_id, *, query, episodes, seed, replan, disturb, progress):
+    def evaluate(agent, env_id, *, query, episodes, seed, replan, disturb, longest, progress):
         asked.append(query)
         progress(episodes, 5.0)
-        record = evaluation(type(query).__name__.lower(), env_id, seed, episodes)
+        record = evaluation(type(query).__name__.lower(), env_id or agent.env_id, seed, episodes)
         record |= {"replan": str(replan), "disturb": None if disturb is None else str(disturb)}
         return read_evaluation(json.dumps(record), "pretended")
 
     facts = SimpleNamespace(name="made-up", returns=(1.0, 70.0, 20.0))
-    agent = SimpleNamespace(env_id="Hopper-v5", calibration=None, facts=facts)
+    agent = PretendedAgent(env_id="Hopper-v5", calibration=None, facts=facts)
     monkeypatch.setattr(gac, "load", lambda path: agent, raising=False)
     monkeypatch.setattr(gac, "evaluate", evaluate, raising=False)
     return SimpleNamespace(folder=folder, asked=asked, agent=agent)
@@ -365,13 +366,15 @@ def test_a_sweep_is_written_and_shown(capsys, run, monkeypatch, tmp_path):
 
     def sweep(agent, env_id, *, progress, **options):
         calls.append((env_id, options))
-        progress(read_evaluation(json.dumps(evaluation("target", env_id, 0, 4) | {"y_star": 8.0}), "here"))
+        progress(
+            read_evaluation(json.dumps(evaluation("target", "Hopper-v5", 0, 4) | {"y_star": 8.0}), "here")
+        )
         return made
 
     monkeypatch.setattr(gac, "consistency", sweep, raising=False)
     words = ["consistency", str(run.folder), "--values", "9", "--episodes", "4", "--seed", "2"]
     assert cli.main([*words, "--json", str(tmp_path / "copy.json")]) == 0
-    assert calls == [("Hopper-v5", {"values": 9, "episodes": 4, "seed": 2})]
+    assert calls == [(None, {"values": 9, "episodes": 4, "seed": 2, "longest": LONGEST})]
     assert read_consistency(run.folder / "consistency.json") == made
     assert read_consistency(tmp_path / "copy.json") == made
     said = capsys.readouterr()

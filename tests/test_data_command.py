@@ -11,7 +11,7 @@ from one_line import refused
 
 import gac
 from gac import cli
-from gac.data import read_d4rl, write_d4rl
+from gac.data import Episodes, read_d4rl, write_d4rl
 from gac.errors import UserError
 from gac.report import data_page
 
@@ -144,3 +144,12 @@ def test_targets_are_looked_at_before_the_work(capsys, monkeypatch, tmp_path):
     ):
         assert f"{bad}" in refused(capsys, *command)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "sets"]
+
+
+def test_actions_are_clipped_to_the_environment_on_request(capsys, tmp_path):
+    actions = np.array([[-3.0], [0.5], [9.0]], np.float32)
+    data = Episodes.from_arrays([np.ones((3, 3))], [actions], returns=[1.0], env_id="Pendulum-v1")
+    write_d4rl(data, tmp_path / "log.hdf5")
+    words = ["data", "convert", str(tmp_path / "log.hdf5"), str(tmp_path / "clipped.hdf5"), "--contiguous"]
+    assert cli.main([*words, "--clip-actions"]) == 0
+    np.testing.assert_array_equal(read_d4rl(tmp_path / "clipped.hdf5").actions, [[-2.0], [0.5], [2.0]])

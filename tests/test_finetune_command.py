@@ -8,10 +8,13 @@ from types import SimpleNamespace
 
 import pytest
 from one_line import refused
+from pretended import PretendedAgent
 
 import gac
 from gac import cli
 from gac.config import OnlineConfig
+from gac.envs.specification import Environment
+from gac.online.folder import environment_begun_in
 from gac.records import ONLINE_SCHEMA
 
 WORDS = {"targets", "y_star", "near"}
@@ -28,7 +31,7 @@ def calls(monkeypatch):
         options["out"].mkdir(exist_ok=True)
 
     facts = SimpleNamespace(name="hopper-medium")
-    agent = SimpleNamespace(env_id="Hopper-v5", facts=facts)
+    agent = PretendedAgent(env_id="Hopper-v5", facts=facts)
     monkeypatch.setattr(gac, "load", lambda run: agent, raising=False)
     monkeypatch.setattr(gac, "load_data", lambda name, **how: name, raising=False)
     monkeypatch.setattr(gac, "finetune", finetune, raising=False)
@@ -48,7 +51,7 @@ def test_every_setting_is_a_flag(field, calls, tmp_path):
 def test_the_data_and_the_environment_are_the_runs_unless_given(calls, tmp_path):
     words = ["finetune", "run", "--out", str(tmp_path / "out")]
     assert cli.main(words) == 0
-    assert (calls.made[-1].data, calls.made[-1].env_id) == ("hopper-medium", "Hopper-v5")
+    assert (calls.made[-1].data, calls.made[-1].env_id) == ("hopper-medium", None)
     assert cli.main([*words, "--data", "mine.hdf5", "--env-id", "a:B-v0"]) == 0
     assert (calls.made[-1].data, calls.made[-1].env_id) == ("mine.hdf5", "a:B-v0")
 
@@ -79,6 +82,20 @@ def test_resume_begins_from_the_settings_of_the_folder(calls, tmp_path):
     assert (calls.made[-1].config, calls.made[-1].resume) == (saved, True)
     assert cli.main([*words, "--stages", "5"]) == 0
     assert calls.made[-1].config == dataclasses.replace(saved, stages=5)
+
+
+def test_resume_remembers_the_environment(calls, capsys, tmp_path):
+    begun = {
+        "schema_version": ONLINE_SCHEMA,
+        "config": dataclasses.asdict(OnlineConfig()),
+        "env_id": "a:B-v0",
+    }
+    (tmp_path / "online.json").write_text(json.dumps(begun))
+    calls.agent.env_id = None
+    words = ["finetune", "run", "--out", str(tmp_path), "--resume"]
+    assert cli.main(words) == 0
+    assert calls.made[-1].env_id is None
+    assert environment_begun_in(tmp_path) == Environment("a:B-v0")
 
 
 def test_mistakes_are_one_line(calls, capsys, tmp_path):

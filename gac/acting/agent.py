@@ -22,6 +22,7 @@ from gac.compilation import float32_products
 from gac.config import Config
 from gac.data.blocks import LARGEST, usable
 from gac.data.standardise import Standardiser
+from gac.envs.specification import Environment
 from gac.errors import UserError
 from gac.files import read_metadata, read_tree, write_text, write_tree
 from gac.inference.elites import Elites, elites, short_of
@@ -102,6 +103,11 @@ class Agent:
     def env_id(self) -> str | None:
         """Gymnasium id of the environment that the data came from, where it is known."""
         return self.facts.env_id
+
+    @property
+    def environment(self) -> Environment | None:
+        """The same with all that it was made with."""
+        return Environment.of(self.facts)
 
     @property
     def observation_dim(self) -> int:
@@ -219,9 +225,7 @@ class Agent:
 
         And 0 after fine-tuning: who has learned from guided episodes acts as they do.
         """
-        if self.facts.collected:
-            return 0.0
-        if not self.begins_anywhere:
+        if self.facts.collected or not self.begins_anywhere:
             return 0.0
         return GUIDANCE_ON_WAYS if self._rests_are_episodes else GUIDANCE
 
@@ -285,8 +289,10 @@ class Agent:
         self, query: Query, count: int
     ) -> tuple[Float[ndarray, "episodes"], Float[ndarray, "count"]]:
         """Returns of the data, and the return that a target query aims at with each plan, standardised."""
-        units = self.standardiser.standardise_return
-        y_star = _for_each("y_star", query.y_star if isinstance(query, Target) else math.nan, count)
+        units, y_star = self.standardiser.standardise_return, _for_each("y_star", math.nan, count)
+        if isinstance(query, Target):
+            self.standardiser.check_aim(query.y_star)
+            y_star = _for_each("y_star", query.y_star, count)
         return units(np.asarray(self.facts.returns, np.float32)), units(y_star)
 
     def save(self, folder: str | Path) -> None:

@@ -3,22 +3,23 @@
 import dataclasses
 import time
 from importlib.metadata import version
-from typing import Any
 
-import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
 from jaxtyping import Float
 from numpy import ndarray
 
-import gac.envs
 from gac.acting.agent import Agent, Plan
-from gac.acting.play import OnStep, Played, Progress, play
 from gac.acting.replan import Never, Replan
+from gac.acting.rollout import OnStep, Played, Progress, Stepper, begin, longest_of, rollout
 from gac.acting.scores import normalized_score
+from gac.config import LONGEST
+from gac.data.environment import Reach, beyond_bounds, bounds_of
 from gac.data.goals import join
 from gac.envs.disturb import Disturbance
-from gac.errors import UserError, one_line
+from gac.envs.rows import Rows
+from gac.envs.specification import Environment
+from gac.errors import UserError
 from gac.inference.queries import Exploit, Query
 from gac.records import Evaluation
 from gac.version import __version__
@@ -28,56 +29,56 @@ MOST_ENVIRONMENTS = 100
 TRACE_POINTS = 100
 
 
-def chosen_environment(env_id: str | None, of_data: str | None) -> str:
-    """The environment to play in: the one that is asked for, else the data's.
+def chosen_environment(env_id: str | None, of_data: Environment | None) -> Environment:
+    """The environment to play in: the one that is asked for, else the data's with all it was made with.
 
     Raises:
         UserError: there is none; or the data chose one with a module (`module:Env-v0`), which Gymnasium
             would import.
     """
     if env_id is not None:
-        return env_id
+        return Environment(env_id)
     if of_data is None:
         raise UserError("the data names no environment; give env_id, such as 'Hopper-v5'")
-    if ":" in of_data:
+    if ":" in of_data.id:
         raise UserError(
-            f"the data names the environment {of_data}, which would import a module that the data chose; "
-            f"give env_id (--env-id {of_data}) if you trust it"
+            f"the data names the environment {of_data.id}, which would import a module that the data chose; "
+            f"give env_id (--env-id {of_data.id}) if you trust it"
         )
     return of_data
 
 
-def make_environments(
-    env_id: str, count: int, agent: Agent, disturb: Disturbance | None = None
-) -> list[gymnasium.Env[Any, Any]]:
-    """Make `count` environments, Gymnasium's or those of `gac.envs`; check that their spaces fit the agent.
+def check_fits(
+    environment: Environment, agent: Agent, disturb: Disturbance | None = None, longest: int = LONGEST
+) -> int | None:
+    """Refuse an environment that the agent was not trained for, before any work is done in it.
+
+    Returns:
+        Steps after which an episode counts as endless; None where the environment has a time limit.
 
     Raises:
-        UserError: an unknown id, a missing dependency, spaces of another kind or size, actions of
-            the data beyond the environment's bounds.
+        UserError: one that cannot be made or rebuilt, or cannot be disturbed so; spaces of another kind or
+            size; actions of the data beyond its bounds; fewer steps than an episode has.
     """
-    try:
-        gac.envs.register_by_id(env_id)
-        environments = [gymnasium.make(env_id) for _ in range(count)]
-    except Exception as error:  # its constructor may be the user's own
-        raise UserError(f"environment {env_id!r} cannot be made ({one_line(error)})") from error
-    environments = [join(env) for env in environments]
-    spaces = environments[0].observation_space, environments[0].action_space
+    env = join(environment.make())
     wanted = ("observation", agent.observation_dim), ("action", agent.action_dim)
-    for (what, size), space in zip(wanted, spaces, strict=True):
+    for (what, size), space in zip(wanted, (env.observation_space, env.action_space), strict=True):
         if not isinstance(space, Box) or space.shape != (size,):
             raise UserError(
-                f"{env_id} has {what} space {space}, the agent was trained on Box of shape ({size},)"
+                f"{environment} has {what} space {space}, the agent was trained on Box of shape ({size},)"
             )
-    middle, half = agent.standardiser.action_middle, agent.standardiser.action_half_range
-    action = spaces[1]
-    assert isinstance(action, Box)  # checked above; for the type checker
-    if (middle - half < action.low - 1e-4).any() or (middle + half > action.high + 1e-4).any():
-        raise UserError(
-            f"the data's actions reach [{(middle - half).min():g}, {(middle + half).max():g}], beyond "
-            f"{env_id}'s bounds [{action.low.min():g}, {action.high.max():g}]; rescale the data's actions"
-        )
-    return environments if disturb is None else [disturb.wrap(env) for env in environments]
+    scale = agent.standardiser
+    middle, half = (np.asarray(each, np.float64) for each in (scale.action_middle, scale.action_half_range))
+    reach = Reach(middle - half, middle + half, np.asarray(agent.facts.action_shape, np.float64))
+    assert isinstance(env.action_space, Box)  # checked above; for the type checker
+    beyond = beyond_bounds(reach, bounds_of(env.action_space), str(environment))
+    if beyond is not None:
+        raise UserError(beyond)
+    if disturb is not None:
+        disturb.wrap(env)
+    limit = None if env.spec is None else env.spec.max_episode_steps
+    env.close()
+    return longest_of(limit, longest)
 
 
 def evaluate(
@@ -89,6 +90,7 @@ def evaluate(
     seed: int = 0,
     replan: Replan | None = None,
     disturb: Disturbance | None = None,
+    longest: int = LONGEST,
     on_step: OnStep | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -96,59 +98,93 @@ def evaluate(
 
     Args:
         agent: a trained agent.
-        env_id: Gymnasium id; the data's own unless given.
+        env_id: Gymnasium id; unless given, the data's own environment, with the wrappers, arguments and time
+            limit that the data were recorded with.
         query: `Exploit()` unless given.
         episodes: number of episodes; environment i is reset with seed + i.
         seed: seed of the environments, of the query and of what disturbs.
         replan: when to infer a new plan within an episode; never unless given.
         disturb: pushes, or noise on actions, the same for every query and every way of replanning.
-        on_step: told of every step of every episode.
+        longest: steps after which an episode counts as endless, where the environment has no time limit.
+        on_step: told of every step of every episode, with the episode's number.
         progress: told how far it is, after every step.
 
     Raises:
         UserError: an environment that cannot be made or does not fit the agent, or that the data chose
-            with a module to import; a trigger of an agent that is not calibrated, an environment that
-            cannot be disturbed so.
+            with a module to import; one that fails, gives what is no data, or does not end; a trigger of an
+            agent that is not calibrated, an environment that cannot be disturbed so.
     """
-    query, replan = query or Exploit(), replan or Never()
-    env_id = chosen_environment(env_id, agent.env_id)
+    environment = chosen_environment(env_id, agent.environment)
     if episodes < 1:
         raise UserError(f"episodes is {episodes}, expected 1 or more")
     if seed < 0:
         raise UserError(f"seed is {seed}, expected 0 or more")
-    environments = make_environments(env_id, min(episodes, MOST_ENVIRONMENTS), agent, disturb)
+    limit = check_fits(environment, agent, disturb, longest)
+    rows = Rows(environment, agent.observation_dim, disturb)
+    try:
+        return evaluated(
+            agent,
+            rows,
+            environment,
+            query=query or Exploit(),
+            episodes=episodes,
+            seed=seed,
+            replan=replan,
+            disturb=disturb,
+            longest=limit,
+            on_step=on_step,
+            progress=progress,
+        )
+    finally:
+        rows.close()
+
+
+def evaluated(
+    agent: Agent,
+    stepper: Stepper,
+    environment: Environment,
+    *,
+    query: Query,
+    episodes: int,
+    seed: int,
+    longest: int | None,
+    replan: Replan | None = None,
+    disturb: Disturbance | None = None,
+    on_step: OnStep | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """`evaluate` in the environments of a stepper, which are those of `environment`, so disturbed."""
     plans: list[Plan] = []
     groups: list[Played] = []
     plan_seconds, act_seconds = 0.0, 0.0
     for start in range(0, episodes, MOST_ENVIRONMENTS):
-        group = environments[: episodes - start]
-        first = np.stack([_first(env, seed + start + i) for i, env in enumerate(group)])
+        count = min(MOST_ENVIRONMENTS, episodes - start)
+        first = begin(stepper, [seed + start + i for i in range(count)])
         began = time.perf_counter()
         plans.append(agent.plan(first, query, seed=seed + start))
         planned = time.perf_counter()
         told = None if on_step is None else _shifted(on_step, start)
         tell = None if progress is None else _from(progress, start)
-        groups.append(play(agent, plans[-1], group, first, replan, told, tell))
+        groups.append(
+            rollout(
+                agent,
+                plans[-1],
+                stepper,
+                first,
+                replan=replan,
+                longest=longest,
+                on_step=told,
+                progress=tell,
+            )
+        )
         plan_seconds += planned - began
         act_seconds += time.perf_counter() - planned - groups[-1].replan_seconds
-    for env in environments:
-        env.close()
-    return summarised(query, env_id, seed, plans, groups, plan_seconds, act_seconds, replan, disturb)
-
-
-def _first(env: gymnasium.Env[Any, Any], seed: int) -> Float[ndarray, "obs"]:
-    """The first observation of an episode, raw."""
-    try:
-        return np.asarray(env.reset(seed=seed)[0], np.float32)
-    except Exception as error:
-        raise UserError(
-            f"the environment failed at reset with seed {seed} ({type(error).__name__}: {one_line(error)})"
-        ) from error
+    return summarised(query, environment, seed, plans, groups, plan_seconds, act_seconds, replan, disturb)
 
 
 def summarised(
     query: Query,
-    env_id: str,
+    environment: Environment,
     seed: int,
     plans: list[Plan],
     groups: list[Played],
@@ -171,10 +207,12 @@ def summarised(
     asked = dataclasses.asdict(query)
     y_star = asked.get("y_star")
     infos = [plan.info for plan in plans if plan.info is not None]
-    scores = normalized_score(env_id, y)
+    # References are of the bare environment: with another limit, or other rewards, they say nothing.
+    scores = None if environment.spec is not None else normalized_score(environment.id, y)
     return Evaluation(
         query=query.name,
-        env_id=env_id,
+        env_id=environment.id,
+        env_spec=environment.spec,
         seed=seed,
         returns=tuple(y.tolist()),
         lengths=tuple(steps.tolist()),
@@ -203,7 +241,7 @@ def summarised(
 
 def _shifted(on_step: OnStep, start: int) -> OnStep:
     """For a group of environments whose first row is episode `start`."""
-    return lambda row, *step: on_step(start + row, *step)
+    return lambda row, step: on_step(start + row, step)
 
 
 def _from(progress: Progress, start: int) -> Progress:

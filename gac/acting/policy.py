@@ -180,7 +180,7 @@ def batch_of(
 
 
 def awaited(action: Float[Array, "batch act"], single: bool) -> Float[ndarray, "*batch act"]:
-    """Actions as NumPy has them; for a single plan the first row.
+    """A copy of actions, for whoever gets them to write into; for a single plan the first row.
 
     A decision for one environment takes a tenth of a millisecond, and a thread that sleeps until it is made
     half as long again, to wake up. So this one asks again and again. It sleeps through a batch, which needs
@@ -189,7 +189,7 @@ def awaited(action: Float[Array, "batch act"], single: bool) -> Float[ndarray, "
     if single:
         while not action.is_ready():  # type: ignore[attr-defined]
             pass
-    values = np.asarray(action)
+    values = np.array(action)
     return values[0] if single else values
 
 

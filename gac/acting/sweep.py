@@ -15,8 +15,10 @@ from numpy import ndarray
 from gac.acting.agent import Agent
 from gac.acting.calibrate import POSTERIOR_STEPS, posterior
 from gac.acting.evaluate import evaluate
-from gac.data.episodes import SHORTEST, Episodes
+from gac.acting.rollout import OnStep, Records
+from gac.config import LONGEST
 from gac.data.windows import to_device
+from gac.envs.specification import Environment
 from gac.errors import UserError
 from gac.inference.queries import Target
 from gac.inference.spread import predictive
@@ -49,16 +51,18 @@ def consistency(
     values: int = 9,
     episodes: int = 50,
     seed: int = 0,
+    longest: int = LONGEST,
     progress: Callable[[Evaluation], None] | None = None,
 ) -> Consistency:
     """Command a sweep of returns, play, and infer p(y | tau) of every trajectory that came of it.
 
     Args:
         agent: a trained agent.
-        env_id: Gymnasium id; the data's own unless given.
+        env_id: Gymnasium id; the data's own environment unless given, as `evaluate` has it.
         values: commanded returns, two of them beyond the data's best.
         episodes: episodes of each; episode i is reset with seed + i under every command.
         seed: seed of the environments, the queries and the inference.
+        longest: steps after which an episode counts as endless, where the environment has no time limit.
         progress: told of every command's evaluation.
 
     Raises:
@@ -66,10 +70,10 @@ def consistency(
     """
     returns = np.asarray(agent.facts.returns, np.float64)
     commanded = commanded_returns(returns, values)
-    trajectories: list[_Trajectory] = []
+    trajectories = Records(values * episodes)
     records = []
-    for y_star in commanded.tolist():
-        collected = [_Trajectory() for _ in range(episodes)]
+    for place, y_star in enumerate(commanded.tolist()):
+        keep: OnStep = lambda i, step, before=place * episodes: trajectories(before + i, step)  # type: ignore[misc] # noqa: E731
         records.append(
             evaluate(
                 agent,
@@ -77,15 +81,17 @@ def consistency(
                 query=Target(y_star),
                 episodes=episodes,
                 seed=seed,
-                on_step=lambda i, *step, collected=collected: collected[i].add(*step),
+                longest=longest,
+                on_step=keep,
             )
         )
-        trajectories += collected
         if progress is not None:
             progress(records[-1])
-    estimates, stds = estimate_returns(agent, trajectories, seed)
+    environment = Environment(records[0].env_id, records[0].env_spec)
+    estimates, stds = estimate_returns(agent, trajectories, environment, seed)
     return Consistency(
-        env_id=records[0].env_id,
+        env_id=environment.id,
+        env_spec=environment.spec,
         seed=seed,
         commanded=tuple(commanded.tolist()),
         usual=float(np.quantile(returns, USUAL_QUANTILE)),
@@ -97,44 +103,25 @@ def consistency(
     )
 
 
-class _Trajectory:
-    """What was seen and done in an episode, raw."""
-
-    def __init__(self) -> None:
-        self.observations: list[ndarray] = []
-        self.actions: list[ndarray] = []
-
-    def add(self, observation: ndarray, action: ndarray, following: ndarray) -> None:
-        self.observations[-1:] = [observation, following]
-        self.actions.append(action)
-
-
 def estimate_returns(
-    agent: Agent, trajectories: list[_Trajectory], seed: int = 0
+    agent: Agent, records: Records, environment: Environment, seed: int = 0
 ) -> tuple[Float[ndarray, "trajectories"], Float[ndarray, "trajectories"]]:
     r"""Mean and standard deviation of $p(y | \tau) = E_{q(\epsilon | \tau)}[p_\gamma(y | z_y)]$, raw.
 
     The posterior maximises the bound on log p(tau | s0), in which the return has no part. NaN for a
     trajectory of one step, from which no window can be drawn.
     """
-    long = np.array([len(one.actions) >= SHORTEST for one in trajectories])
-    means, stds = np.full((2, len(trajectories)), np.nan)
-    if long.any():
-        kept = [one for one, enough in zip(trajectories, long, strict=True) if enough]
-        episodes = Episodes.from_arrays(
-            [np.stack(one.observations) for one in kept],
-            [np.stack(one.actions) for one in kept],
-            returns=np.zeros(len(kept)),  # not read: the posterior is that of tau alone
-            name="collected",
-        )
+    means, stds = np.full((2, records.count), np.nan)
+    episodes = records.episodes("collected", environment)
+    if episodes is not None:
         data = to_device(episodes, agent.standardiser)
         phi = posterior(agent, data, given_return=False, seed=seed)
         # The one that follows those of the posterior's steps.
         key = jax.random.fold_in(jax.random.key(seed), POSTERIOR_STEPS)
         s0 = data.rows[data.starts, : agent.observation_dim]
         mean, std = predictive(agent.model, s0, phi, key)
-        means[long] = agent.standardiser.raw_return(np.asarray(mean))
-        stds[long] = np.asarray(std) * np.asarray(agent.standardiser.return_std)
+        means[records.rows] = agent.standardiser.raw_return(np.asarray(mean))
+        stds[records.rows] = np.asarray(std) * np.asarray(agent.standardiser.return_std)
     return means, stds
 
 

@@ -65,7 +65,7 @@ def environment(env_id: str, effort: Effort, steps: int = ENVIRONMENT_STEPS) -> 
     """Steps of one environment in one thread under random actions, resets included, with no policy."""
     env = join(gymnasium.make(env_id))
     space = env.action_space
-    assert isinstance(space, gymnasium.spaces.Box)  # As `make_environments` demands.
+    assert isinstance(space, gymnasium.spaces.Box)  # As `check_fits` demands.
     actions = np.random.default_rng(0).uniform(-1.0, 1.0, (steps, *space.shape)).astype(np.float32)
     taken: list[float] = []
 

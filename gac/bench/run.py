@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from gac import presets
 from gac.acting.agent import Agent, load
-from gac.acting.evaluate import make_environments
+from gac.acting.evaluate import check_fits
 from gac.bench import acting, limits, processes, training
 from gac.bench.timing import LEAST_REPEATS, Effort, Row, Spread
 from gac.bench.workload import ENV_ID, Workload, like_replay, make_workload, shrunk
@@ -167,14 +167,14 @@ def bench(
 def _load_playable(run: str | Path) -> tuple[Agent, str]:
     """A run and its environment, which must be one that can be made here, before minutes are spent."""
     agent = load(run)
-    env_id = agent.env_id
-    if env_id is None or ":" in env_id:
+    environment = agent.environment
+    if environment is None or ":" in environment.id or environment.spec is not None:
         # The part before a colon is a module, which Gymnasium would import and which the data chose.
         raise UserError(
-            f"{run} names no environment of Gymnasium's own to play in ({env_id}); leave out --run"
+            f"{run} names no environment of Gymnasium's own to play in ({environment}); leave out --run"
         )
-    make_environments(env_id, 1, agent)[0].close()
-    return agent, env_id
+    check_fits(environment, agent)
+    return agent, environment.id
 
 
 def _greatest(figure: object) -> float:

@@ -3,7 +3,7 @@
 import os
 import shlex
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from gac.data.hdf5_columns import (
     PER_EPISODE,
     STEPS,
     Ends,
+    Kind,
     Unfailing,
     blocks_of,
     flagged_rows,
@@ -53,11 +54,11 @@ def read_d4rl(
     """Read a file in D4RL's flat layout, or one of D4RL's own files.
 
     `observations (N, S)`, `actions (N, A)`, `terminals (N,)`, `timeouts (N,)`, and `rewards (N,)` or
-    `returns (E,)`; `final_observations (E, S)` or `next_observations (N, S)`, and the attribute `env_id`,
-    where they exist; anything else in the file is left alone, unless it says again where episodes end
-    (`gac.data.hdf5_agreement`). What is said twice is compared. An episode ends where either flag is set. The
-    rows after the last flag are an episode that the recording cut off: the return of the whole is unknown,
-    so they are left out with a warning, unless `returns` has an entry for them.
+    `returns (E,)`; `final_observations (E, S)` or `next_observations (N, S)`, and the attributes `env_id`
+    and `env_spec`, where they exist; anything else in the file is left alone, unless it says again where
+    episodes end (`gac.data.hdf5_agreement`). What is said twice is compared. An episode ends where either
+    flag is set. The rows after the last flag are an episode that the recording cut off: the return of the
+    whole is unknown, so they are left out with a warning, unless `returns` has an entry for them.
 
     D4RL's names of environments become Gymnasium's: `hopper-medium-v2` is `Hopper-v4`. A file without
     `env_id` but with D4RL's own name, such as `hopper_medium-v2.hdf5`, gets the one of that name.
@@ -94,7 +95,7 @@ def read_d4rl(
                 f"{path} has episodes of its own and cannot be cut by {cut}; only D4RL's own maze2d files "
                 "can: leave out the cut"
             )
-        episodes = _episodes(file, path, called, kind.env_id, _stays_on_disk(file, path, on_disk))
+        episodes = _episodes(file, path, called, kind, _stays_on_disk(file, path, on_disk))
     return dropping_reset_rows(episodes) if drop_reset_rows else episodes
 
 
@@ -108,7 +109,7 @@ def has_ways(path: Path) -> bool:
         return kind.is_maze and "timeouts" in file
 
 
-def _episodes(file: h5py.File, path: Path, name: str, env_id: str | None, on_disk: bool) -> Episodes:
+def _episodes(file: h5py.File, path: Path, name: str, kind: Kind, on_disk: bool) -> Episodes:
     """The episodes that the flags mark."""
     ends = read_ends(file, path)
     check_ends(file, path, ends)
@@ -149,8 +150,9 @@ def _episodes(file: h5py.File, path: Path, name: str, env_id: str | None, on_dis
         terminated=ends.terminated,
         truncated=ends.truncated,
         final_observations=final,
-        env_id=env_id,
+        env_id=kind.env_id,
         name=name,
+        env_spec=kind.env_spec,
     )
 
 
@@ -212,7 +214,8 @@ def write_d4rl(
     path = Path(path)
     check_new(path, overwrite=overwrite)
     with whole_file(path) as temporary:
-        _write(temporary, _columns(episodes, contiguous), episodes.env_id, contiguous)
+        named = {"env_id": episodes.env_id, "env_spec": episodes.env_spec}
+        _write(temporary, _columns(episodes, contiguous), named, contiguous)
 
 
 def unpack_d4rl(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -233,11 +236,11 @@ def unpack_d4rl(source: str | os.PathLike[str], path: str | os.PathLike[str]) ->
             episodes = read_d4rl(source, on_disk=False)
             write_d4rl(episodes, path, contiguous=True)
         else:
-            episodes = _unpack(file, source, path, kind.env_id)
+            episodes = _unpack(file, source, path, kind)
     return episodes.num_episodes, episodes.num_steps
 
 
-def _unpack(file: h5py.File, source: Path, path: Path, env_id: str | None) -> Episodes:
+def _unpack(file: h5py.File, source: Path, path: Path, kind: Kind) -> Episodes:
     """Copy block by block; the episodes of the new file, checked before it gets its name."""
     with whole_file(path) as temporary:
         with reading(source):
@@ -246,9 +249,10 @@ def _unpack(file: h5py.File, source: Path, path: Path, env_id: str | None) -> Ep
             final = read_final_observations(file, source, ends)
         columns = [_copied(file, key, source) for key in (*STEPS, "returns", *FLAGS) if key in file]
         columns += [] if final is None else [_whole("final_observations", final)]
-        _write(temporary, columns, env_id, contiguous=True)
+        named = {"env_id": kind.env_id, "env_spec": kind.env_spec}
+        _write(temporary, columns, named, contiguous=True)
         with h5py.File(temporary, "r") as written:
-            return _episodes(written, temporary, str(source), env_id, on_disk=True)
+            return _episodes(written, temporary, str(source), kind, on_disk=True)
 
 
 class _Column(NamedTuple):
@@ -319,7 +323,9 @@ def _copied(file: h5py.File, key: str, source: Path) -> _Column:
     return _Column(key, dataset.shape, np.float32 if key in FLOATS else np.bool_, block)
 
 
-def _write(path: Path, columns: Iterable[_Column], env_id: str | None, contiguous: bool) -> None:
+def _write(
+    path: Path, columns: Iterable[_Column], attributes: Mapping[str, str | None], contiguous: bool
+) -> None:
     packing: dict[str, Any] = {"chunks": True, "compression": "gzip", "compression_opts": 1, "shuffle": True}
     with Unfailing(path) as disk:
         with h5py.File(disk, "w") as file:
@@ -328,8 +334,9 @@ def _write(path: Path, columns: Iterable[_Column], env_id: str | None, contiguou
                 for rows in blocks_of(dataset):
                     dataset[rows] = block(rows)
                     disk.check()
-            if env_id is not None:
-                file.attrs["env_id"] = env_id
+            for key, text in attributes.items():
+                if text is not None:
+                    file.attrs[key] = text
         disk.check()
 
 

@@ -142,7 +142,7 @@ def returns_of(episodes: Episodes) -> Returns:
     from gac.acting.scores import normalized_score
 
     y = episodes.returns
-    scores = normalized_score(episodes.env_id, y)
+    scores = None if episodes.env_spec is not None else normalized_score(episodes.env_id, y)
     values, counts = np.unique(y, return_counts=True)
     middle = (np.median(y) + y.max()) / 2
     return Returns(

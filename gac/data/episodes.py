@@ -12,6 +12,7 @@ from numpy import ndarray
 
 from gac.data.agreement import check_returns
 from gac.data.blocks import LARGEST, blocks, first_unusable, joined, sums_of_runs, usable
+from gac.envs.specification import checked_spec
 from gac.errors import UserError
 from gac.masks import unmasked
 
@@ -48,6 +49,8 @@ class Episodes:
         final_observations: State `s_T` after the last action; None where a source lacks it.
         env_id: The Gymnasium id of the environment, if known.
         name: What to call the data in messages and records.
+        env_spec: JSON of Gymnasium's specification (`env.spec.to_json()`) where the environment is more than
+            its id: wrappers, arguments, a time limit of its own.
 
     Raises:
         UserError: what `from_arrays` lists.
@@ -63,8 +66,11 @@ class Episodes:
     final_observations: Float32[ndarray, "episodes obs"] | None
     env_id: str | None
     name: str
+    env_spec: str | None = None
 
     def __post_init__(self) -> None:
+        if self.env_spec is not None:
+            object.__setattr__(self, "env_spec", checked_spec(self.env_spec, self.env_id, self.name))
         _check_layout(self)
         _check_values(self)
 
@@ -79,6 +85,7 @@ class Episodes:
         truncated: Sequence[bool] | ndarray | None = None,
         env_id: str | None = None,
         name: str = "arrays",
+        env_spec: str | None = None,
     ) -> "Episodes":
         """Build episodes from one array each.
 
@@ -91,6 +98,8 @@ class Episodes:
             truncated: `(E,)`; unless given, those not `terminated`.
             env_id: The Gymnasium id of the environment.
             name: What to call the data.
+            env_spec: JSON of Gymnasium's specification of the environment (`env.spec.to_json()`), where that
+                is more than its id.
 
         Raises:
             UserError: no episodes, one shorter than two steps, lengths or widths that do not match, values
@@ -128,6 +137,7 @@ class Episodes:
             final_observations=_join([s[-1:] for s in states], "observations", name) if has_final else None,
             env_id=env_id,
             name=name,
+            env_spec=env_spec,
         )
 
     @property
@@ -206,6 +216,7 @@ class Episodes:
             final_observations=None if self.final_observations is None else self.final_observations[chosen],
             env_id=self.env_id,
             name=self.name,
+            env_spec=self.env_spec,
         )
 
 

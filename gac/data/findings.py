@@ -317,7 +317,8 @@ def _about_actions(facts: Facts) -> Iterator[Finding]:
             f"{saturation.beyond:,} action entries are beyond the environment's bounds.",
             "The environment clips or refuses what the agent learns to do; the logged action is then not "
             "what was done.",
-            "Record the action after clipping.",
+            "If the environment clipped them: gac data convert DATA NEW --clip-actions. If they are in other "
+            "units: rescale them. A warning of gac data inspect and gac train says which they look like.",
         )
     squeezed = [
         each for each in dimensions if not each.constant and each.std < SQUEEZED * (each.max - each.min) / 2

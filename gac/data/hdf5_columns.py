@@ -53,6 +53,8 @@ class Kind(NamedTuple):
     """The Gymnasium id of the environment, D4RL's names translated."""
     is_maze: bool
     """One of D4RL's own maze2d files, whose columns mean other things: see `gac.data.d4rl_maze`."""
+    env_spec: str | None = None
+    """JSON of the environment's specification, where it is more than the id."""
 
 
 @contextmanager
@@ -197,22 +199,22 @@ def _check_column(dataset: Any, key: str, path: Path) -> None:
 
 def _kind(file: h5py.File, path: Path) -> Kind:
     """By the attribute `env_id` and the columns; a file without the attribute by its name."""
-    named = _env_id(file, path)
+    named, spec = _text(file, "env_id", path), _text(file, "env_spec", path)
     if named is not None:
-        return Kind(gymnasium_id(named), d4rl_maze.is_maze(file))
+        return Kind(gymnasium_id(named) if spec is None else named, d4rl_maze.is_maze(file), spec)
     entry = by_file(path.name)
     if entry is None:
         return Kind(None, d4rl_maze.is_maze(file))
     return Kind(entry.env_id, entry.env_id in HORIZONS)
 
 
-def _env_id(file: h5py.File, path: Path) -> str | None:
-    """The attribute as text: h5py gives str or bytes, by how it was written."""
-    value = file.attrs.get("env_id")
+def _text(file: h5py.File, key: str, path: Path) -> str | None:
+    """An attribute as text: h5py gives str or bytes, by how it was written."""
+    value = file.attrs.get(key)
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if value is not None and not isinstance(value, str):
-        raise UserError(f"{path}: attribute env_id is {value!r}, expected text; write it again")
+        raise UserError(f"{path}: attribute {key} is {value!r}, expected text; write it again")
     return value or None
 
 

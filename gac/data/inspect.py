@@ -40,6 +40,8 @@ class Facts:
     """How far chance decides the returns; None with too few episodes, or where all returns are equal."""
     linearity: Linearity | None
     """Whether the returns are linear in what was logged; None likewise."""
+    env_spec: str | None = None
+    """JSON of the environment's specification, where it is more than its id."""
 
     def to_dict(self) -> dict[str, Any]:
         """The facts ready for JSON, fields by their names."""
@@ -76,4 +78,5 @@ def describe(episodes: Episodes, action_bounds: Bounds | None = None) -> Facts:
         jumps=jumps_of(episodes, std),
         chance=chance_of(episodes),
         linearity=linearity_of(episodes),
+        env_spec=episodes.env_spec,
     )

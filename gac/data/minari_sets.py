@@ -16,12 +16,15 @@ import gymnasium
 import h5py
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 from numpy import ndarray
 
-import gac.envs
+import gac.envs  # noqa: F401 - registers the mazes
+from gac.data.environment import action_bounds, bounds_of, other_bounds
 from gac.data.episodes import SHORTEST, Episode, Episodes
 from gac.data.goals import PARTS, is_goal, is_vector, joined_space
 from gac.data.hdf5_filled import check_filled
+from gac.envs.specification import NOT_REBUILT, Environment, beyond_id
 from gac.errors import UserError, one_line
 from gac.writing import check_room, check_target
 
@@ -48,7 +51,8 @@ def read_minari(dataset_id: str) -> Episodes:
     Observations and actions become float32. The three parts of a goal environment's observation are joined:
     achieved goal, desired goal, observation. Episodes that have no end, or fewer than two steps, are left
     out with a warning. `env_id` is the id of the environment meant for evaluation, or else of the one that
-    was recorded; it is a name only: nothing that the data set describes is imported or run.
+    was recorded, and `env_spec` its specification, where it is more than the id: a warning says so. Nothing
+    that the data set describes is imported: see `gac.envs.specification`.
 
     Args:
         dataset_id: Minari's id, such as `mujoco/hopper/medium-v0`.
@@ -69,14 +73,15 @@ def read_minari(dataset_id: str) -> Episodes:
             raise UserError(f"{name} describes no spaces, which is not safe to read; load a newer version")
         _check_filled(data, name)
         dataset = minari.MinariDataset(data)
-        env_id = _env_id(metadata, name)
+        environment = _environment_of(metadata, dataset.action_space, name)
         with np.errstate(over="ignore"):  # `Episodes` names a number beyond float32
             arrays = _arrays(dataset, name)
-    return Episodes.from_arrays(**arrays, env_id=env_id, name=name)
+    env_id, spec = (None, None) if environment is None else (environment.id, environment.spec)
+    return Episodes.from_arrays(**arrays, env_id=env_id, env_spec=spec, name=name)
 
 
 def write_minari(episodes: Episodes, dataset_id: str) -> None:
-    """Write episodes as a local Minari data set, with the environment that `env_id` names.
+    """Write episodes as a local Minari data set, with the environment of `env_id` and `env_spec`.
 
     Everything is kept to the bit but given returns, which become the sums of the rewards. The set appears
     whole or not at all. Where Gymnasium does not know `env_id`, the set names no environment, with a
@@ -98,7 +103,7 @@ def write_minari(episodes: Episodes, dataset_id: str) -> None:
         raise UserError(
             f"{episodes.name} has no {lacking}, and Minari needs one per {unit}; write an HDF5 file instead"
         )
-    env = _environment(episodes)
+    spec, env = _environment(episodes)
     observation_space, action_space = _spaces(episodes, env)
     refusals = _minaris_refusals(f"{name} cannot be written", "make room", (OSError, RuntimeError))
     with refusals, _staging(minari) as staging, warnings.catch_warnings():
@@ -108,7 +113,7 @@ def write_minari(episodes: Episodes, dataset_id: str) -> None:
         minari.create_dataset_from_buffers(
             dataset_id,
             [_buffer(minari, episodes[i]) for i in range(len(episodes))],
-            env=env,
+            env=spec,
             observation_space=observation_space,
             action_space=action_space,
             description=f"{Path(episodes.name).name}, converted by generative-actor-critic",
@@ -253,54 +258,67 @@ def _rows_of(space: spaces.Space[Any], what: str, name: str) -> Callable[[Any], 
     )
 
 
-def _env_id(metadata: dict[str, Any], name: str) -> str | None:
-    """The id of the recorded environment; a warning where the id alone does not give that environment."""
+def _environment_of(metadata: dict[str, Any], space: spaces.Space[Any], name: str) -> Environment | None:
+    """The environment meant for evaluation, or else the recorded one, with all it was made with.
+
+    A warning says what that is, where it is more than the id. The bounds of the recorded actions have to be
+    those of the environment, where it can be made here: else it is not the one that was recorded.
+    """
     text = metadata.get("eval_env_spec") or metadata.get("env_spec")
     if text is None:
         return None
-    spec = json.loads(text)
-    env_id: str = spec["id"]
-    known = gymnasium.registry.get(env_id)
-    if known is not None:
-        usual = {
-            **json.loads(json.dumps(known.kwargs, default=str)),
-            "max_episode_steps": known.max_episode_steps,
-        }
-        given = {**spec.get("kwargs", {}), "max_episode_steps": spec.get("max_episode_steps")}
-        given.pop("render_mode", None)
-        other = {key: value for key, value in given.items() if usual.get(key) != value}
-        if other:
-            warnings.warn(
-                f"{name} was recorded in {env_id} with {other}, which the id alone does not say", stacklevel=3
-            )
-    return env_id
+    found = Environment(*beyond_id(text, f"the environment of {name}"))
+    own = action_bounds(found.id, found.spec)
+    recorded = bounds_of(space) if isinstance(space, spaces.Box) and is_vector(space) else None
+    if own is not None and recorded is not None and other_bounds(recorded, own):
+        given, specified = (f"from {low.min():g} to {high.max():g}" for low, high in (recorded, own))
+        reason = f"its actions were recorded {given}, and those of what is specified go {specified}"
+        raw = {**json.loads(found.spec or text), NOT_REBUILT: reason}
+        found = Environment(*beyond_id(json.dumps(raw), f"the environment of {name}"))
+    if found.spec is not None:
+        try:
+            found.specification()
+            said = f"{name} was recorded in {found}, and is evaluated so; --env-id {found.id} is the bare one"
+        except UserError as refusal:
+            said = f"{name} cannot be evaluated as it was recorded: {refusal}"
+        warnings.warn(said, stacklevel=3)
+    return found
 
 
 # Writing
 
 
-def _environment(episodes: Episodes) -> gymnasium.Env[Any, Any] | None:
-    """The environment, for its specification and spaces alone: it is closed at once."""
-    if episodes.env_id is None:
-        return None
+def _environment(episodes: Episodes) -> tuple[EnvSpec | None, gymnasium.Env[Any, Any] | None]:
+    """What to write down of the environment, and one for its spaces alone: it is closed at once."""
+    named = Environment.of(episodes)
+    if named is None:
+        return None, None
     try:
-        if ":" in episodes.env_id:
+        if ":" in named.id:
             # Gymnasium would import the module, and the id may come from a file that somebody else made.
             raise ValueError("an id with a module; register it and leave the module out of env_id")
-        gac.envs.register_by_id(episodes.env_id)
-        env = gymnasium.make(episodes.env_id)
+        env = named.make()
         # ValueError: registered with a class instead of its name, which cannot be written down.
         assert env.spec is not None
         env.spec.to_json()
-    except (gymnasium.error.Error, ImportError, ValueError) as error:
+    except ValueError as error:
+        if named.spec is not None:  # It is kept as it came, for whoever can make it.
+            return _written(named.spec), None
         warnings.warn(
-            f"{episodes.env_id} cannot be made or described here ({_reason(error)}), so the Minari set "
+            f"{named} cannot be made or described here ({_reason(error)}), so the Minari set "
             "names no environment",
             stacklevel=3,
         )
-        return None
+        return None, None
     env.close()
-    return env
+    return env.spec if named.spec is None else _written(named.spec), env
+
+
+def _written(spec: str) -> EnvSpec:
+    """A specification as Minari holds it; nothing that it names is imported."""
+    raw = json.loads(spec)
+    raw.pop(NOT_REBUILT, None)
+    return EnvSpec.from_json(json.dumps(raw))
 
 
 def _spaces(episodes: Episodes, env: gymnasium.Env[Any, Any] | None) -> tuple[spaces.Box, spaces.Box]:

@@ -1,5 +1,6 @@
 """Units of the model: standardised states and returns, actions scaled to [-1, 1]."""
 
+import math
 import warnings
 from typing import NamedTuple, TypeVar, cast
 
@@ -7,8 +8,10 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy import ndarray
 
+from gac.config import FARTHEST
 from gac.data.blocks import extremes, moments
 from gac.data.episodes import Episodes
+from gac.errors import UserError
 
 _SMALLEST_STD = 1e-6
 FAR = 20.0
@@ -71,6 +74,23 @@ class Standardiser(NamedTuple):
         """Raw return to standard deviations from the data's mean."""
         standardised: Values = (y - _like(self.return_mean, y)) / _like(self.return_std, y)
         return standardised
+
+    def check_aim(self, y_star: float | tuple[float, ...]) -> None:
+        """Refuse a raw return to aim at, or one of several, that is so far away that float32 is lost there.
+
+        Raises:
+            UserError: one that is not finite, or beyond `FARTHEST` standard deviations.
+        """
+        mean, std = float(self.return_mean), float(self.return_std)
+        for each in y_star if isinstance(y_star, tuple) else (y_star,):
+            if not math.isfinite(each):
+                raise UserError(f"the return to aim at is {each}, expected a finite one")
+            if abs(each - mean) > FARTHEST * std:
+                away = abs(each - mean) / std
+                raise UserError(
+                    f"the return to aim at is {each:g}, and the data's are {mean:g} ± {std:g}: {away:.0e} "
+                    "standard deviations away float32 tells no plan from another; give one nearer to them"
+                )
 
     def raw_return(self, y: Values) -> Values:
         """Standardised return to the data's own units."""

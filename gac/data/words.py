@@ -16,6 +16,7 @@ from gac.data.inspect import Facts
 from gac.data.problems import Finding
 from gac.data.step_facts import Columns
 from gac.data.structure import FEWEST
+from gac.envs.specification import Environment
 
 NO_FINDING = "Nothing was found that should hurt training."
 MOST_LINES = 40
@@ -39,7 +40,7 @@ def facts_in_words(facts: Facts) -> dict[str, str]:
     ]
     whose = "of the environment" if facts.saturation.bounds == "environment" else "of the data"
     return {
-        "environment": facts.env_id or "unknown",
+        "environment": str(Environment.of(facts) or "unknown"),
         "episodes": f"{facts.episodes:,}",
         "steps": f"{facts.steps:,}",
         "return": f"{y.mean:.1f} ± {y.std:.1f}, {y.min:.1f} to {y.max:.1f}",

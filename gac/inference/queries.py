@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from gac.config import NEAR, check_guidance
+from gac.config import FARTHEST, NEAR, check_guidance
 from gac.errors import UserError
 
 PLANS = ("one", "several")
@@ -64,8 +64,10 @@ class Explore:
         check_guidance(self.guidance)
         if not 0.0 <= self.quantile < 1.0:
             raise UserError(f"quantile is {self.quantile}, expected at least 0 and below 1; try 0.8")
-        if not math.isfinite(self.delta_y):
-            raise UserError(f"delta_y is {self.delta_y}, expected a finite number; try 0.25")
+        if not abs(self.delta_y) <= FARTHEST:
+            raise UserError(
+                f"delta_y is {self.delta_y:g}, expected at most {FARTHEST:g} standard deviations; try 0.25"
+            )
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,9 @@ class Target:
         check_guidance(self.guidance)
         if self.near not in NEAR:
             raise UserError(f"near is {self.near!r}, expected one of {', '.join(NEAR)}")
-        returns = self.y_star if isinstance(self.y_star, tuple) else (self.y_star,)
-        if not all(map(math.isfinite, returns)):
-            raise UserError("y_star holds NaN or infinity, expected finite returns")
+        for each in self.y_star if isinstance(self.y_star, tuple) else (self.y_star,):
+            if not math.isfinite(each):
+                raise UserError(f"the return to aim at (y_star, --target) is {each}, expected a finite one")
 
 
 @dataclass(frozen=True)

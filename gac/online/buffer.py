@@ -99,7 +99,7 @@ def joined(parts: list[Episodes]) -> Episodes:
         "final_observations",
     )
     arrays: dict[str, ndarray | None] = {name: flat(name) for name in names}
-    return Episodes(**arrays, env_id=first.env_id, name=first.name)  # type: ignore[arg-type]
+    return Episodes(**arrays, env_id=first.env_id, name=first.name, env_spec=first.env_spec)  # type: ignore[arg-type]
 
 
 def check_widths(first: Episodes, part: Episodes) -> None:

@@ -69,7 +69,8 @@ class Collected:
         present = {name: np.ascontiguousarray(array) for name, array in arrays.items() if array is not None}
         aims = {name: np.ascontiguousarray(array) for name, array in self.aims._asdict().items()}
         facts = {"schema_version": SCHEMA, "planned": str(self.planned), "seconds": repr(self.seconds)}
-        facts |= {"name": e.name} | ({} if e.env_id is None else {"env_id": e.env_id})
+        named = {"name": e.name, "env_id": e.env_id, "env_spec": e.env_spec}
+        facts |= {key: value for key, value in named.items() if value is not None}
         with whole_file(path) as partial:
             safetensors.numpy.save_file(present | aims | {"rows": self.rows}, partial, facts)
 
@@ -90,7 +91,10 @@ class Collected:
             aims = Aims(*(arrays.pop(name) for name in Aims._fields))
             rows = arrays.pop("rows")
             optional = {name: arrays.pop(name, None) for name in ("rewards", "final_observations")}
-            episodes = Episodes(**arrays, **optional, name=facts["name"], env_id=facts.get("env_id"))
+            named = facts["name"], facts.get("env_spec")
+            episodes = Episodes(
+                **arrays, **optional, env_id=facts.get("env_id"), name=named[0], env_spec=named[1]
+            )
             return cls(episodes, aims, rows, int(facts["planned"]), float(facts["seconds"]))
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path} is damaged ({one_line(error)}); remove it to collect anew") from None

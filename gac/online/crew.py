@@ -11,15 +11,15 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
-import gymnasium
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from gac.data.workers import ONE_THREAD
-from gac.envs import register_by_id
+from gac.envs.rows import RowError, Steps
+from gac.envs.specification import Environment
 from gac.errors import UserError, one_line
 from gac.online import stepper
 
@@ -29,20 +29,11 @@ START_SECONDS = 300.0
 """Time for a process to start and to make its environments."""
 
 
-class Steps(NamedTuple):
-    """What a step of all environments gave; rows whose episode is over keep their last observation."""
-
-    observation: Float[ndarray, "batch obs"]
-    reward: Float[ndarray, "batch"]
-    terminated: Bool[ndarray, "batch"]
-    truncated: Bool[ndarray, "batch"]
-
-
 class Crew:
     """A batch of environments in processes of their own. Use it in a `with` block, which ends them.
 
     Args:
-        env_id: Gymnasium id.
+        environment: of every row.
         observation_dim: width of an observation.
         action_dim: width of an action.
         step_seconds: time limit of a process for a step of all its environments.
@@ -51,15 +42,24 @@ class Crew:
         UserError: an environment that another process could not make.
     """
 
-    def __init__(self, env_id: str, observation_dim: int, action_dim: int, step_seconds: float) -> None:
-        self._env_id, self._limit = env_id, step_seconds
-        self._dims = observation_dim, action_dim
-        self._env = {"id": env_id, "spec": _spec(env_id)}
+    steps_here = False
+    """The processes do the stepping."""
+
+    def __init__(
+        self, environment: Environment, observation_dim: int, action_dim: int, step_seconds: float
+    ) -> None:
+        self._environment, self._limit = environment, step_seconds
+        self._observation_dim = observation_dim
+        self._order = {
+            "env": {"id": environment.id, "spec": _spec(environment)},
+            "observation_dim": observation_dim,
+            "action_dim": action_dim,
+        }
         self._workers: list[_Worker] = []
         self._rows: list[slice] = []
 
     def __enter__(self) -> "Crew":
-        self._workers = [_Worker(self._env, self._dims[1]) for _ in range(WORKERS)]
+        self._workers = [_Worker(self._order) for _ in range(WORKERS)]
         return self
 
     def __exit__(
@@ -73,21 +73,22 @@ class Crew:
         """New environments, one for each seed; their first observations, raw.
 
         Raises:
-            UserError: an environment that cannot be made or reset, or does not answer.
+            RowError: an environment that cannot be made or reset.
+            UserError: one that ends its process, or does not answer.
         """
         places = np.linspace(0, len(seeds), WORKERS + 1).astype(int)
         self._rows = [slice(int(a), int(b)) for a, b in pairwise(places) if a < b]
         orders = [stepper.RESET + json.dumps(seeds[rows]).encode() for rows in self._rows]
         return self._ask(orders, max(START_SECONDS, self._limit)).observation
 
-    def step(self, actions: Float[ndarray, "batch act"], active: Bool[ndarray, "batch"]) -> Steps:
+    def step(self, action: Float[ndarray, "batch act"], active: Bool[ndarray, "batch"]) -> Steps:
         """Step the active environments, each process its share of them.
 
         Raises:
-            UserError: an environment that fails or ends its process, or a process that takes longer than
-                the limit.
+            RowError: an environment that fails.
+            UserError: one that ends its process, or a process that takes longer than the limit.
         """
-        whole = np.ascontiguousarray(actions, np.float32)
+        whole = np.ascontiguousarray(action, np.float32)
         orders = [stepper.STEP + whole[rows].tobytes() + active[rows].tobytes() for rows in self._rows]
         return self._ask(orders, self._limit)
 
@@ -104,31 +105,25 @@ class Crew:
     def _read(self, answer: bytes, rows: slice) -> Steps:
         if answer[:1] == stepper.FAILED:
             said = json.loads(answer[1:])
-            raise UserError(
-                f"{self._env_id} failed in environment {rows.start + said['row']}: {said['error']}"
-            )
-        count, width = rows.stop - rows.start, self._dims[0]
+            raise RowError(rows.start + said["row"], said["error"])
+        count, width = rows.stop - rows.start, self._observation_dim
         content = memoryview(answer)[1:]
-        if len(content) != count * (8 + 4 * width + 2):
-            raise UserError(
-                f"{self._env_id} gives observations of another width than its space, expected {width}"
-            )
-        rewards = np.frombuffer(content, np.float64, count)
-        seen = np.frombuffer(content, np.float32, count * width, rewards.nbytes).reshape(count, width)
-        flags = np.frombuffer(content, bool, offset=rewards.nbytes + seen.nbytes).reshape(2, count)
-        return Steps(seen, rewards, flags[0], flags[1])
+        reward = np.frombuffer(content, np.float64, count)
+        seen = np.frombuffer(content, np.float64, count * width, reward.nbytes).reshape(count, width)
+        flags = np.frombuffer(content, bool, offset=reward.nbytes + seen.nbytes).reshape(2, count)
+        return Steps(seen, reward, flags[0], flags[1])
 
     def _where(self, rows: slice) -> str:
-        return f"{self._env_id}, environments {rows.start} to {rows.stop - 1},"
+        return f"{self._environment}, environments {rows.start} to {rows.stop - 1},"
 
 
 class _Worker:
     """One process and the channel to it."""
 
-    def __init__(self, env: dict[str, Any], action_dim: int) -> None:
+    def __init__(self, order: dict[str, Any]) -> None:
         self._channel: Connection
         self._channel, theirs = Pipe()
-        order = {"env": env, "action_dim": action_dim, "channel": theirs.fileno(), "parent": os.getpid()}
+        order = {**order, "channel": theirs.fileno(), "parent": os.getpid()}
         # Whatever this process can import, that one can, the environment's own module above all.
         path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)])
         self._log = tempfile.TemporaryFile("w+", prefix="gac-")  # noqa: SIM115 - closed by end
@@ -174,14 +169,14 @@ class _Worker:
         self._log.close()
 
 
-def _spec(env_id: str) -> str | None:
-    """What another process needs to make a registered environment; None for ids that name their module.
+def _spec(environment: Environment) -> str | None:
+    """What another process needs to make an environment; None for ids that name their module.
 
     Raises:
-        UserError: an environment that is registered in this process by what no other can import.
+        UserError: a specification that cannot be rebuilt, or an environment that is registered in this
+            process by what no other can import.
     """
-    register_by_id(env_id)
-    spec = gymnasium.registry.get(env_id)
+    spec = environment.specification()
     if spec is None:
         return None
     entry = spec.entry_point
@@ -189,14 +184,14 @@ def _spec(env_id: str) -> str | None:
         module, name = getattr(entry, "__module__", ""), getattr(entry, "__qualname__", "")
         if module in ("", "__main__") or "<" in name or "." in name:
             raise UserError(
-                f"{env_id} is registered by {name or entry!r} of this script, which no other process can "
-                "import; put it into a module and register it by 'module:Name'"
+                f"{environment.id} is registered by {name or entry!r} of this script, which no other process "
+                "can import; put it into a module and register it by 'module:Name'"
             )
         spec = dataclasses.replace(spec, entry_point=f"{module}:{name}")
     try:
         return spec.to_json()
     except (TypeError, ValueError) as error:
         raise UserError(
-            f"{env_id} is registered with what no other process can make ({one_line(error)}); "
+            f"{environment.id} is registered with what no other process can make ({one_line(error)}); "
             "use values that JSON can hold"
         ) from None

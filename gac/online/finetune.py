@@ -6,18 +6,20 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gac.acting.agent import Agent
-from gac.acting.evaluate import chosen_environment, make_environments
+from gac.acting.evaluate import check_fits, chosen_environment, evaluated
 from gac.config import OnlineConfig
 from gac.data.episodes import Episodes
+from gac.envs.specification import Environment
 from gac.errors import UserError
 from gac.inference.queries import Exploit
-from gac.online.collect import Tell, collect, evaluate
+from gac.online.collect import collect
 from gac.online.crew import Crew
+from gac.online.folder import environment_begun_in
 from gac.online.stages import Online
 from gac.records import Evaluation
 
@@ -49,7 +51,8 @@ def finetune(
         agent: a trained agent; its run's state, where it has one, is what training goes on from.
         data: the episodes that it was trained on, and those that were added since, if there are any: the
             buffer begins with them.
-        env_id: Gymnasium id; the data's own unless given.
+        env_id: Gymnasium id; unless given the data's own environment, as it was recorded, or, with `resume`,
+            the one that `out` was begun in.
         out: folder of the new run; without it, a temporary one, and only the agent is kept.
         config: settings of the stages; the defaults of `OnlineConfig` unless given.
         resume: go on from what `out` holds; everything but the number of stages must be as it was.
@@ -66,15 +69,14 @@ def finetune(
             collected is kept in `out`. And what `Online` refuses.
     """
     config = dataclasses.replace(config or OnlineConfig(), **settings)
-    of_data = data.env_id or agent.env_id
-    if env_id is None and of_data is None:
+    begun = environment_begun_in(Path(out)) if resume and out is not None else None
+    environment = begun or _chosen(agent, data, env_id)
+    if env_id is not None and environment != Environment(env_id):
         raise UserError(
-            "the data names no environment; give env_id, such as 'Hopper-v5', or use gac.Online with "
-            "episodes that you collect"
+            f"{out} was begun with another env_id, {environment}, than {env_id}; to go on, leave out env_id "
+            "(--env-id)"
         )
-    env_id = chosen_environment(env_id, of_data)
-    for env in make_environments(env_id, 1, agent):
-        env.close()
+    longest = check_fits(environment, agent, longest=config.longest)
     if out is None:
         if resume:
             raise UserError("resume needs the folder to go on from; give out")
@@ -82,17 +84,46 @@ def finetune(
             tuned = finetune(agent, data, env_id, out=Path(folder, "run"), config=config, progress=progress)
         tuned.run = None
         return tuned
-    online = Online(agent, data, out, config, env_id=env_id, resume=resume, overwrite=overwrite)
-    with Crew(env_id, agent.observation_dim, agent.action_dim, config.step_seconds) as crew:
+    online = Online(
+        agent,
+        data,
+        out,
+        config,
+        env_id=environment.id,
+        env_spec=environment.spec,
+        resume=resume,
+        overwrite=overwrite,
+    )
+    with Crew(environment, agent.observation_dim, agent.action_dim, config.step_seconds) as crew:
+        scene = Scene(crew, environment, longest)
         if not online.records:
-            online.judge(*_judged(online, online.agent, crew, progress))
+            online.judge(*_judged(online, online.agent, scene, progress))
         while online.stage <= config.stages:
-            _collect(online, crew, env_id, progress)
-            _train(online, crew, progress)
+            _collect(online, scene, progress)
+            _train(online, scene, progress)
     return online.agent
 
 
-def _collect(online: Online, crew: Crew, env_id: str, progress: Progress | None) -> None:
+def _chosen(agent: Agent, data: Episodes, env_id: str | None) -> Environment:
+    of_data = Environment.of(data) or agent.environment
+    if env_id is None and of_data is None:
+        raise UserError(
+            "the data names no environment; give env_id, such as 'Hopper-v5', or use gac.Online with "
+            "episodes that you collect"
+        )
+    return chosen_environment(env_id, of_data)
+
+
+class Scene(NamedTuple):
+    """Where the stages play."""
+
+    crew: Crew
+    environment: Environment
+    longest: int | None
+    """Steps after which an episode counts as endless; None where the environment has a limit."""
+
+
+def _collect(online: Online, scene: Scene, progress: Progress | None) -> None:
     """The episodes of a stage, batch by batch; those that the folder holds are not collected again."""
     config, stage, episodes = online.config, online.stage, online.episodes
     sizes = [len(part) for part in np.array_split(np.arange(episodes), math.ceil(episodes / BATCH))]
@@ -108,11 +139,11 @@ def _collect(online: Online, crew: Crew, env_id: str, progress: Progress | None)
                 collect(
                     online.batch_path(number),
                     online.agent,
-                    crew,
+                    scene.crew,
                     [int(word) for word in words],
                     lambda first, number=number: online.plans(first, seed=number),  # type: ignore[misc]
-                    env_id,
-                    config.longest,
+                    scene.environment,
+                    scene.longest,
                     tell,
                 )
             )
@@ -124,31 +155,32 @@ def _collect(online: Online, crew: Crew, env_id: str, progress: Progress | None)
     online.hold(batches)
 
 
-def _train(online: Online, crew: Crew, progress: Progress | None) -> None:
+def _train(online: Online, scene: Scene, progress: Progress | None) -> None:
     """The training of a stage, and what it is worth."""
     stage = online.stage
 
     def report(metrics: dict[str, Any], done: float) -> None:
         _tell(progress, stage, "train", done, metrics)
 
-    online.train(report, lambda agent: _judged(online, agent, crew, progress))
+    online.train(report, lambda agent: _judged(online, agent, scene, progress))
 
 
-def _judged(online: Online, agent: Agent, crew: Crew, progress: Progress | None) -> tuple[Evaluation, float]:
+def _judged(
+    online: Online, agent: Agent, scene: Scene, progress: Progress | None
+) -> tuple[Evaluation, float]:
     """exploit's evaluation, and the seconds that it took."""
     began, config = time.monotonic(), online.config
     stage = online.stage if online.records else 0
-    tell: Tell = lambda done: _tell(progress, stage, "evaluate", done)  # noqa: E731
     try:
-        scores = evaluate(
+        scores = evaluated(
             agent,
-            crew,
-            str(online.env_id),
-            Exploit(guidance=config.guidance),
-            config.eval_episodes,
-            config.seed,
-            config.longest,
-            tell,
+            scene.crew,
+            scene.environment,
+            query=Exploit(guidance=config.guidance),
+            episodes=config.eval_episodes,
+            seed=config.seed,
+            longest=scene.longest,
+            progress=lambda over, _: _tell(progress, stage, "evaluate", over / config.eval_episodes),
         )
     except UserError as error:
         raise UserError(

@@ -2,11 +2,12 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from gac.config import OnlineConfig
+from gac.envs.specification import Environment
 from gac.errors import UserError
 from gac.online.collected import Collected
 from gac.records import read_online
@@ -36,13 +37,32 @@ def claim_stages(
     if (out / "collected").is_dir():
         drop_partial_files(out / "collected")
     saved, old = read_online(out)
-    for key, words in (("model", "another agent"), ("data", "other episodes"), ("env_id", "another env_id")):
+    for key, words in (("model", "another agent"), ("data", "other episodes")):
         if saved.get(key) != identity[key]:
             raise UserError(f"{out} was begun with {words} than this; resume with the same")
+    was, now = (_environment(each) for each in (saved, identity))
+    if was != now:
+        raise UserError(
+            f"{out} was begun with another env_id, {was or 'none'}, than {now or 'none'}; "
+            "resume with the same"
+        )
     for field in dataclasses.fields(OnlineConfig):
         was, now = getattr(old, field.name), getattr(config, field.name)
         if was != now and field.name not in MAY_CHANGE:
             raise UserError(f"{out} was begun with {field.name} {was}, now {now}; resume with the same")
+
+
+def _environment(raw: Mapping[str, Any]) -> Environment | None:
+    return None if raw.get("env_id") is None else Environment(raw["env_id"], raw.get("env_spec"))
+
+
+def environment_begun_in(out: Path) -> Environment | None:
+    """The environment that fine-tuning in a folder began with; None where it knows none, or is none.
+
+    Raises:
+        UserError: a record that cannot be read.
+    """
+    return _environment(read_online(out)[0]) if (out / "online.json").exists() else None
 
 
 def existing(out: Path, path: Callable[[Path, int], Path]) -> list[Path]:

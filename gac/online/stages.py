@@ -72,7 +72,8 @@ class Online:
             others that were added since, if there are any.
         out: folder of the new run.
         config: settings of the stages.
-        env_id: Gymnasium id for the records, where there is one.
+        env_id: Gymnasium id for the records, where there is one; the data's environment unless given.
+        env_spec: JSON of its specification, where it is more than its id.
         resume: go on from what the folder holds; everything else must be as it was.
         overwrite: replace what the folder holds.
 
@@ -89,16 +90,19 @@ class Online:
         config: OnlineConfig | None = None,
         *,
         env_id: str | None = None,
+        env_spec: str | None = None,
         resume: bool = False,
         overwrite: bool = False,
     ) -> None:
         self.out, self.config = Path(out), config or OnlineConfig()
         self.env_id = env_id or data.env_id
+        self.env_spec = data.env_spec if env_id is None else env_spec
         check_start(agent, data, self.out, self.config)
         begun = resume and all((self.out / name).exists() for name in ("online.json", "state.safetensors"))
         found = Found(begun_data(self.out, data)) if begun else own_data(agent, data)
         self.offline = data = found.episodes
-        identity = {"env_id": self.env_id, "model": digest(agent), "data": fingerprint(data)}
+        identity: dict[str, Any] = {"env_id": self.env_id, "env_spec": self.env_spec}
+        identity |= {"model": digest(agent), "data": fingerprint(data)}
         claim_stages(self.out, identity, self.config, resume=resume, overwrite=overwrite)
         header = {"schema_version": ONLINE_SCHEMA, "run": None if agent.run is None else str(agent.run)}
         settings = {"config": dataclasses.asdict(self.config)}
@@ -268,7 +272,7 @@ class Online:
                 seed=self.config.seed,
                 targets=self.targets,
                 next_targets=aiming.moved(self.targets, outcome, unit),
-                collection=records.collection(self._now, self.env_id),
+                collection=records.collection(self._now, self.env_id if self.env_spec is None else None),
                 buffer=records.buffer_facts(buffer, share, newest),
                 first_update=begun.update,
                 last_update=int(trainer.state.update),

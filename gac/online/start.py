@@ -151,6 +151,8 @@ def check_start(agent: Agent, data: Episodes, out: Path, config: OnlineConfig) -
     """
     if config.targets == "y-star" and config.y_star is None:
         raise UserError("targets is y-star without a return to aim at; give y_star, raw, such as 3600")
+    if config.y_star is not None:
+        agent.standardiser.check_aim(config.y_star)
     sizes, expected = (data.observation_dim, data.action_dim), (agent.observation_dim, agent.action_dim)
     if sizes != expected:
         raise UserError(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from gac.envs.specification import Environment
 from gac.errors import UserError
 from gac.files import write_text
 from gac.report.consistency import (
@@ -140,7 +141,7 @@ def _facts(run: Run) -> str:
     updates, seconds, heldout = (run.metrics.last(key) for key in ("update", "seconds", "heldout_elbo"))
     facts = {
         "data": run.data.name,
-        "environment": run.data.env_id or "unknown",
+        "environment": str(Environment.of(run.data) or "unknown"),
         "episodes": f"{run.data.episodes} ({run.data.steps} steps)",
         "return of the data": mean_std(float(returns.mean()), float(returns.std())),
         "updates": NOTHING if updates is None else f"{updates:.0f}",
@@ -251,7 +252,7 @@ def _notes(run: Run) -> str:
 
 def _provenance(run: Run) -> str:
     environments = {
-        f"{record.env_id}, MuJoCo {record.versions.get('mujoco', 'unknown')}" for record in run.queries
+        f"{record.environment}, MuJoCo {record.versions.get('mujoco', 'unknown')}" for record in run.queries
     }
     versions = {
         ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items()))

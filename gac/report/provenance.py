@@ -7,8 +7,9 @@ from typing import Any
 
 from gac import presets
 from gac.config import Config, OnlineConfig
+from gac.envs.specification import Environment
 from gac.inference.queries import Target
-from gac.records import Evaluation
+from gac.records import Consistency, Evaluation
 from gac.report.runs import Run
 
 FEW_EPISODES = 20
@@ -29,13 +30,17 @@ def commands(run: Run) -> list[str]:
         plans = "" if record.plans is None else f" --plans {shlex.quote(record.plans)}"
         replan = "" if record.replan == "never" else f" --replan {shlex.quote(record.replan)}"
         disturb = "" if record.disturb is None else f" --disturb {shlex.quote(record.disturb)}"
-        env_id = shlex.quote(record.env_id)
         asked = f"{target}{guidance}{plans}{replan}{disturb}"
-        lines.append(f"{words} --env-id {env_id} --seed {record.seed}{asked}")
+        lines.append(f"{words}{_environment(record)} --seed {record.seed}{asked}")
     if (swept := run.consistency) is not None:
         words = f"gac consistency {out} --values {len(swept.commanded)} --episodes {len(swept.returns[0])}"
-        lines.append(f"{words} --env-id {shlex.quote(swept.env_id)} --seed {swept.seed}")
+        lines.append(f"{words}{_environment(swept)} --seed {swept.seed}")
     return lines
+
+
+def _environment(record: Evaluation | Consistency) -> str:
+    """The flag of what was played in; a specification, which no flag holds, comes with the data."""
+    return "" if record.env_spec is not None else f" --env-id {shlex.quote(record.env_id)}"
 
 
 def _training(run: Run) -> str:
@@ -49,7 +54,8 @@ def _training(run: Run) -> str:
 def _finetuning(run: Run, began: Mapping[str, Any], config: OnlineConfig) -> str:
     usual = dataclasses.asdict(OnlineConfig())
     changed = {name: value for name, value in dataclasses.asdict(config).items() if usual.get(name) != value}
-    environment = "" if (env_id := began.get("env_id")) is None else f" --env-id {shlex.quote(env_id)}"
+    plain = began.get("env_id") is not None and began.get("env_spec") is None
+    environment = f" --env-id {shlex.quote(began['env_id'])}" if plain else ""
     # An agent that was not loaded from a run has no folder to name.
     words = f"gac finetune {shlex.quote(began.get('run') or 'RUN')} --out {shlex.quote(str(run.path))}"
     flags = "".join(_flag(name, value) for name, value in changed.items())
@@ -92,6 +98,7 @@ def notes(run: Run) -> list[str]:
     return [
         *_training_notes(run),
         *_missing_notes(run),
+        *_sweep_notes(run),
         *(note for record in run.queries for note in _record_notes(run, record)),
     ]
 
@@ -119,8 +126,19 @@ def _missing_notes(run: Run) -> list[str]:
     ]
 
 
+def _sweep_notes(run: Run) -> list[str]:
+    data_env, swept = Environment.of(run.data), run.consistency
+    if swept is None or data_env in (None, swept.environment):
+        return []
+    return [
+        f"consistency: commanded on {swept.environment}, the data is from {data_env}; their returns may not "
+        "compare."
+    ]
+
+
 def _record_notes(run: Run, record: Evaluation) -> list[str]:
-    data_env, env, ratio, converged = run.data.env_id, record.env_id, record.ratio, record.converged
+    data_env, env = Environment.of(run.data), record.environment
+    ratio, converged = record.ratio, record.converged
     found = []
     count = len(record.returns)
     if count < FEW_EPISODES:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from gac.config import Config, OnlineConfig
+from gac.envs.specification import Environment
 from gac.errors import UserError
 from gac.json_fields import is_number, read_text
 from gac.online.folder import existing
@@ -71,6 +72,13 @@ class Run:
     """online.json, of a run that was fine-tuned in stages: what it began with, and its settings."""
     stages: tuple[StageRecord, ...] = ()
     """The stages of a fine-tuned run that are done; stage 0 is what it began from."""
+
+    @property
+    def environments(self) -> tuple[Environment, ...]:
+        """Those that its data and its evaluations are known to be from, each once."""
+        played = (*self.queries, *self.variants)
+        found = [Environment.of(self.data), *(record.environment for record in played)]
+        return tuple(dict.fromkeys(each for each in found if each is not None))
 
     @property
     def missing(self) -> tuple[str, ...]:

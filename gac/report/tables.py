@@ -10,6 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from gac.envs.specification import Environment
 from gac.records import Evaluation
 from gac.report.runs import QUERIES, Run, labels, seeds_of
 from gac.report.style import DATA, colour
@@ -23,7 +24,8 @@ HEADINGS = (
     "predicted / achieved",
     "plan, s",
 )
-"""Returns are raw and undiscounted, normalised ones 0 to 100; both are mean ± standard deviation."""
+"""Returns are raw and undiscounted, normalised ones 0 to 100; both are mean ± standard deviation. Rows from
+several environments have one more column, which says which."""
 
 NOTHING = "\N{EN DASH}"
 
@@ -47,17 +49,22 @@ def mean_std(mean: float | None, std: float | None) -> str:
 
 def query_rows(runs: Sequence[Run]) -> list[list[Row]]:
     """The rows in groups: the data, then query by query, each with a row per run and one for its seeds."""
-    names = labels(runs)
+    names, mixed = labels(runs), several_environments(runs)
     seeds = list(seeds_of(runs).values())
     extra = sorted({record.query for run in runs for record in run.queries} - set(QUERIES))
-    data = [_data_row(run, name) for run, name in zip(runs, names, strict=True)]
+    data = [_data_row(run, name, mixed) for run, name in zip(runs, names, strict=True)]
     return [data] + [
         [
-            *(_query_row(run, name, query) for run, name in zip(runs, names, strict=True)),
-            *(row for group in seeds if (row := _seeds_row(group, query)) is not None),
+            *(_query_row(run, name, query, mixed) for run, name in zip(runs, names, strict=True)),
+            *(row for group in seeds if (row := _seeds_row(group, query, mixed)) is not None),
         ]
         for query in (*QUERIES, *extra)
     ]
+
+
+def several_environments(runs: Sequence[Run]) -> bool:
+    """Whether rows of these runs are known to come from more than one environment."""
+    return len({each for run in runs for each in run.environments}) > 1
 
 
 def query_table(runs: Sequence[Run]) -> Table:
@@ -66,8 +73,9 @@ def query_table(runs: Sequence[Run]) -> Table:
     for heading in _headings(runs):
         # The one long heading takes two lines: so the table of a run fits 80 columns.
         words = heading.replace(" / ", "\n/ ")
-        side: Literal["left", "right"] = "left" if heading in ("query", "run") else "right"
-        table.add_column(words, justify=side, overflow="fold", no_wrap=len(runs) == 1 or heading == "query")
+        side: Literal["left", "right"] = "left" if heading in ("query", "run", "environment") else "right"
+        whole = len(runs) == 1 and heading != "environment"
+        table.add_column(words, justify=side, overflow="fold", no_wrap=whole or heading == "query")
     for group in query_rows(runs):
         for row in group:
             # Text, not str: a name with brackets is no markup.
@@ -108,7 +116,8 @@ def _chip(query: str) -> str:
 
 
 def _headings(runs: Sequence[Run]) -> tuple[str, ...]:
-    return HEADINGS if len(runs) == 1 else (HEADINGS[0], "run", *HEADINGS[1:])
+    first = (HEADINGS[0],) if len(runs) == 1 else (HEADINGS[0], "run")
+    return (*first, *(("environment",) if several_environments(runs) else ()), *HEADINGS[1:])
 
 
 def _html_rows(group: Sequence[Row], many: bool) -> Iterator[str]:
@@ -124,23 +133,27 @@ def _html_rows(group: Sequence[Row], many: bool) -> Iterator[str]:
         yield f"<tr{' class=data' if row.query == DATA else ''}>{name}{run}{cells}</tr>"
 
 
-def _data_row(run: Run, name: str) -> Row:
+def _data_row(run: Run, name: str, mixed: bool) -> Row:
     returns = np.asarray(run.data.returns)
-    cells = str(run.data.episodes), mean_std(float(returns.mean()), float(returns.std())), *[NOTHING] * 4
-    return Row(DATA, name, cells)
+    where = (str(Environment.of(run.data) or NOTHING),) if mixed else ()
+    achieved = mean_std(float(returns.mean()), float(returns.std()))
+    return Row(DATA, name, (*where, str(run.data.episodes), achieved, *[NOTHING] * 4))
 
 
-def _query_row(run: Run, name: str, query: str) -> Row:
+def _query_row(run: Run, name: str, query: str, mixed: bool) -> Row:
     record = next((record for record in run.queries if record.query == query), None)
     if record is None:
-        return Row(query, name, (NOTHING, "not evaluated", *[NOTHING] * 4), evaluated=False)
-    return Row(query, name, _cells(record))
+        where = (NOTHING,) if mixed else ()
+        return Row(query, name, (*where, NOTHING, "not evaluated", *[NOTHING] * 4), evaluated=False)
+    return Row(query, name, (*((str(record.environment),) if mixed else ()), *_cells(record)))
 
 
-def _seeds_row(runs: Sequence[Run], query: str) -> Row | None:
-    """Mean ± standard deviation over the seeds that were asked; None where there are not two of them."""
+def _seeds_row(runs: Sequence[Run], query: str, mixed: bool) -> Row | None:
+    """Mean ± standard deviation over the seeds that were asked; None for fewer than two, or where their
+    environments differ."""
     found = [record for run in runs for record in run.queries if record.query == query]
-    if len(found) < 2:
+    where = {str(record.environment) for record in found}
+    if len(found) < 2 or len(where) > 1:
         return None
 
     def over(values: Sequence[float | None], digits: int = 1) -> str:
@@ -151,6 +164,7 @@ def _seeds_row(runs: Sequence[Run], query: str) -> Row | None:
 
     asked = len(found) if len(found) == len(runs) else f"{len(found)} of {len(runs)}"
     cells = (
+        *(where if mixed else ()),
         str(sum(len(record.returns) for record in found)),
         over([record.mean for record in found]),
         over([record.normalized_mean for record in found]),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from html import escape
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -13,9 +14,10 @@ from rich.text import Text
 from gac.records import Evaluation
 from gac.report.runs import Run
 from gac.report.style import colour
-from gac.report.tables import NOTHING
+from gac.report.tables import NOTHING, several_environments
 
 HEADINGS = ("query", "replan", "disturbed", "episodes", "return", "gained", "replans", "ms per step")
+LEFT = ("query", "environment", "replan", "disturbed")
 Z_95 = 1.96
 """Of a 95 % interval, normal approximation."""
 
@@ -44,11 +46,13 @@ def variant_rows(run: Run) -> Iterator[tuple[Evaluation, tuple[str, ...]]]:
     records = [*run.queries, *run.variants]
     asked = {record.query for record in run.variants}
     shown = [record for record in records if record.query in asked]
+    mixed = several_environments([run])
     for record in sorted(shown, key=lambda one: (one.query, one.disturb or "", one.replan != "never")):
         baseline = next((other for other in records if _same_but_never(other, record)), None)
         yield (
             record,
             (
+                *((str(record.environment),) if mixed else ()),
                 record.replan,
                 record.disturb or NOTHING,
                 str(len(record.returns)),
@@ -61,15 +65,21 @@ def variant_rows(run: Run) -> Iterator[tuple[Evaluation, tuple[str, ...]]]:
 
 
 def _same_but_never(other: Evaluation, record: Evaluation) -> bool:
-    same = ("query", "env_id", "seed", "disturb", "y_star", "near", "guidance", "plans")
+    same = ("query", "environment", "seed", "disturb", "y_star", "near", "guidance", "plans")
     return other.replan == "never" and all(getattr(other, key) == getattr(record, key) for key in same)
+
+
+def _headings(run: Run) -> tuple[str, ...]:
+    """With the environment, where rows come from several."""
+    return (HEADINGS[0], *(("environment",) if several_environments([run]) else ()), *HEADINGS[1:])
 
 
 def variants_table(run: Run) -> Table:
     """The table for a terminal."""
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False, padding=(0, 1, 0, 0))
-    for place, heading in enumerate(HEADINGS):
-        table.add_column(heading, justify="left" if place < 3 else "right", overflow="fold")
+    for heading in _headings(run):
+        side: Literal["left", "right"] = "left" if heading in LEFT else "right"
+        table.add_column(heading, justify=side, overflow="fold")
     for record, cells in variant_rows(run):
         table.add_row(Text(record.query, style=colour(record.query)), *map(Text, cells))
     return table
@@ -77,7 +87,7 @@ def variants_table(run: Run) -> Table:
 
 def variants_table_html(run: Run) -> str:
     """The table as an HTML fragment."""
-    head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in HEADINGS)
+    head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in _headings(run))
     body = "".join(
         f'<tr><th scope="row">{escape(record.query)}</th>'
         + "".join(f"<td>{escape(cell)}</td>" for cell in cells)

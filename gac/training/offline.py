@@ -16,6 +16,7 @@ from numpy import ndarray
 
 from gac.acting.agent import Agent
 from gac.config import MOST_HELDOUT, Config
+from gac.data.environment import warn_beyond_bounds
 from gac.data.episodes import Episodes
 from gac.data.problems import warn_of_problems
 from gac.data.standardise import Standardiser, warn_of_outlier
@@ -104,6 +105,7 @@ class Trainer:
         else:
             self.standardiser = Standardiser.fit(episodes)
             warn_of_outlier(episodes.returns)
+            warn_beyond_bounds(episodes)
             self.train_index, self.heldout_index = split_episodes(episodes.num_episodes, config)
             # Two places for the data and the posteriors, the same results: see each for what it keeps where.
             kind = on_disk if episodes.on_disk else functools.partial(in_memory, data=data)
@@ -113,6 +115,11 @@ class Trainer:
         self.checkpoints = 0
         self.kept = 0, Logged.unknown(min(MOST, len(self.train_index)), config.model)
         """Posteriors of the best episodes, for acting, and the update that they were fitted at."""
+
+    @functools.cached_property
+    def facts(self) -> DataFacts:
+        """What the run tells of its data."""
+        return DataFacts.of(self.episodes, self.collected, self.added)
 
     def step(self) -> dict[str, Any]:
         """One update; the state moves only if everything stayed finite.
@@ -176,7 +183,7 @@ class Trainer:
             logged=self.logged(),
             standardiser=self.standardiser,
             config=self.config,
-            facts=DataFacts.of(self.episodes, self.collected, self.added),
+            facts=self.facts,
             run=self.out,
         )
 

@@ -12,6 +12,7 @@ from gymnasium.spaces import Box, Dict, Discrete
 
 import gac
 from gac.acting import evaluate as module
+from gac.envs.specification import beyond_id
 from gac.errors import UserError
 from gac.records import read_evaluation
 
@@ -273,7 +274,7 @@ def test_every_step_is_told(agent, monkeypatch):
     monkeypatch.setattr(module, "MOST_ENVIRONMENTS", 2)
     told = []
     result = gac.evaluate(
-        agent, TOY, query=gac.Prior(), episodes=3, on_step=lambda i, *step: told.append((i, *step))
+        agent, TOY, query=gac.Prior(), episodes=3, on_step=lambda i, step: told.append((i, *step))
     )
     assert [sum(i == j for j, *_ in told) for i in range(3)] == list(result.lengths)
     for i in range(3):
@@ -305,3 +306,30 @@ def test_a_goal_environment_is_played_joined(agent):
         steps_per_second=result.steps_per_second,
         ms_per_step=result.ms_per_step,
     )
+
+
+def test_the_datas_environment_is_played_as_it_was_recorded(agent):
+    """Its time limit holds; an id that is given means the bare environment, and the records tell which."""
+    spec = json.dumps({"id": TOY, "entry_point": f"{Toy.__module__}:Toy", "max_episode_steps": 2})
+    agent = copy.copy(agent)
+    agent.facts = dataclasses.replace(agent.facts, env_id=TOY, env_spec=beyond_id(spec, "here")[1])
+    recorded = gac.evaluate(agent, query=gac.Prior(), episodes=3)
+    bare = gac.evaluate(agent, TOY, query=gac.Prior(), episodes=3)
+    assert recorded.lengths == (2, 2, 2)
+    assert bare.lengths == tuple(length_of(i) for i in range(3))
+    assert str(recorded.environment) == f"{TOY} (max_episode_steps=2)"
+    assert str(bare.environment) == TOY
+    assert read_evaluation(recorded.to_json(), "here") == recorded
+
+
+def test_what_cannot_be_rebuilt_is_never_replaced_by_the_bare_environment(agent):
+    wrapper = {"name": "Own", "entry_point": "mine:Own", "kwargs": {}}
+    spec = {"id": TOY, "entry_point": f"{Toy.__module__}:Toy", "additional_wrappers": [wrapper]}
+    agent = copy.copy(agent)
+    agent.facts = dataclasses.replace(
+        agent.facts, env_id=TOY, env_spec=beyond_id(json.dumps(spec), "here")[1]
+    )
+    for call in (gac.evaluate, gac.consistency):
+        with pytest.raises(UserError, match=f"wrapper Own .* give its id .--env-id {TOY} for the bare one"):
+            call(agent, episodes=1)
+    assert gac.evaluate(agent, TOY, query=gac.Prior(), episodes=1).env_spec is None

@@ -9,8 +9,10 @@ from gymnasium.spaces import Box
 
 import gac
 from gac.acting.calibrate import posterior
-from gac.acting.sweep import USUAL_QUANTILE, _Trajectory, commanded_returns, estimate_returns
+from gac.acting.rollout import Records, Step
+from gac.acting.sweep import USUAL_QUANTILE, commanded_returns, estimate_returns
 from gac.data.windows import to_device
+from gac.envs.specification import Environment
 from gac.errors import UserError
 from gac.records import read_consistency
 
@@ -75,15 +77,14 @@ def test_a_record_has_a_row_per_command_and_comes_back(record, trained, tmp_path
 def test_the_estimate_follows_what_was_done_and_not_the_return(trained):
     """In the tiny data one hidden number sets actions and return alike: the actions tell the return."""
     episodes = trained.episodes
-    trajectories = []
+    records = Records(episodes.num_episodes)
     for i in range(episodes.num_episodes):
-        one, episode = _Trajectory(), episodes[i]
+        episode = episodes[i]
         states = [*episode.observations, episode.final_observation]
         for t, action in enumerate(episode.actions):
-            one.add(states[t], action, states[t + 1])
-        np.testing.assert_array_equal(one.observations, states)
-        trajectories.append(one)
-    means, stds = estimate_returns(trained.agent, trajectories)
+            last = t == len(episode.actions) - 1
+            records(i, Step(states[t], action, states[t + 1], 0.0, last, False))
+    means, stds = estimate_returns(trained.agent, records, Environment("Any-v0"))
     data = to_device(episodes, trained.agent.standardiser)
     blind = posterior(trained.agent, data, given_return=False)
     other = data._replace(y=data.y + 5.0)

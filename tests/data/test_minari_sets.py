@@ -19,11 +19,12 @@ from minari.data_collector import EpisodeBuffer
 from toy_spaces import Toy
 
 from gac.data import Episodes, load_data, minari_sets, read_minari, write_data, write_minari
+from gac.envs.specification import Environment
 from gac.errors import UserError
 
 ID = "mine/toy/logs-v0"
 ENV = "GacToySet-v0"
-FIELDS = [field.name for field in dataclasses.fields(Episodes) if field.name not in ("env_id", "name")]
+FIELDS = [field.name for field in dataclasses.fields(Episodes) if not field.name.startswith(("env_", "name"))]
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +55,7 @@ def record(dataset_id=ID, lengths=(3, 2), space=None, action_space=None, observe
     rng = np.random.default_rng(0)
     space = space or Box(-np.inf, np.inf, (4,), np.float64)
     observe = observe or (lambda steps: rng.normal(size=(steps, *space.shape)).astype(space.dtype))
-    action_space = action_space or Box(-1.0, 1.0, (2,), np.float64)
+    action_space = action_space or Box(-0.5, 0.5, (2,), np.float64)
     flags = {"terminations": [True] * len(lengths), "truncations": [False] * len(lengths), **last}
     buffers = [
         EpisodeBuffer(
@@ -297,8 +298,35 @@ def test_an_environment_that_its_id_does_not_give_is_named():
     spec.kwargs = {"width": 4}
     spec.max_episode_steps = 5
     record(env=spec)
-    with pytest.warns(UserWarning, match=r"in GacToySet-v0 with \{'width': 4, 'max_episode_steps': 5\}"):
-        assert read_minari(ID).env_id == ENV
+    with pytest.warns(
+        UserWarning, match=r"recorded in GacToySet-v0 \(width=4, max_episode_steps=5\), and is"
+    ):
+        data = read_minari(ID)
+    assert data.env_id == ENV
+    assert Environment.of(data).make().spec.max_episode_steps == 5
+    write_minari(data, "mine/toy/copy-v0")
+    assert minari.load_dataset("mine/toy/copy-v0").env_spec.max_episode_steps == 5
+    with pytest.warns(UserWarning, match="max_episode_steps=5"):
+        assert read_minari("mine/toy/copy-v0").env_spec == data.env_spec
+
+
+def test_an_environment_that_is_not_registered_here_keeps_its_specification(sets):
+    spec = copy.deepcopy(gymnasium.spec(ENV))
+    spec.id, spec.kwargs = "GacElsewhere-v0", {"width": 4}
+    record(env=spec)
+    with pytest.warns(UserWarning, match=r"cannot be evaluated .* GacElsewhere-v0 .* not registered here"):
+        data = read_minari(ID)
+    write_minari(data, "mine/toy/copy-v0")
+    kept = minari.load_dataset("mine/toy/copy-v0").env_spec
+    assert (kept.id, kept.kwargs) == ("GacElsewhere-v0", {"width": 4})
+
+
+def test_actions_recorded_within_other_bounds_are_not_of_the_environment():
+    record(env=copy.deepcopy(gymnasium.spec(ENV)), action_space=Box(-1.0, 1.0, (2,), np.float64))
+    with pytest.warns(UserWarning, match=r"recorded from -1 to 1, and those of .* go from -0.5 to 0.5"):
+        data = read_minari(ID)
+    with pytest.raises(UserError, match="cannot be rebuilt"):
+        Environment.of(data).make()
 
 
 def test_the_environment_meant_for_evaluation_comes_first(sets):

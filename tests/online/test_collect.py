@@ -10,9 +10,10 @@ import tiny
 import toy_env
 
 import gac
+from gac.acting.evaluate import evaluated
+from gac.envs.specification import Environment
 from gac.errors import UserError
-from gac.inference.queries import Exploit
-from gac.online.collect import collect, evaluate
+from gac.online.collect import collect
 from gac.online.collected import Aims, Collected
 from gac.online.crew import Crew
 
@@ -50,12 +51,16 @@ def walk():
 
 
 def crew_of(env_id, seconds=60.0):
-    return Crew(env_id, tiny.OBSERVATION_DIM, tiny.ACTION_DIM, seconds)
+    return Crew(Environment(env_id), tiny.OBSERVATION_DIM, tiny.ACTION_DIM, seconds)
+
+
+def evaluate_in(crew, agent, env_id):
+    return evaluated(agent, crew, Environment(env_id), query=gac.Exploit(), episodes=5, seed=3, longest=50)
 
 
 def gathered(path, agent, env_id, seconds=60.0, longest=50):
     with crew_of(env_id, seconds) as crew:
-        return collect(path, agent, crew, SEEDS, aim(agent), env_id, longest, lambda done: None)
+        return collect(path, agent, crew, SEEDS, aim(agent), Environment(env_id), longest, lambda done: None)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +110,8 @@ def test_what_is_whole_is_not_collected_again(trained, whole, tmp_path):
     path = tmp_path / "batch.safetensors"
     whole.write(path)
     idle = crew_of(toy_env.ID)  # has no process: whatever is asked of it fails
-    found = collect(path, trained.agent, idle, SEEDS, aim(trained.agent), toy_env.ID, 50, lambda done: None)
+    environment = Environment(toy_env.ID)
+    found = collect(path, trained.agent, idle, SEEDS, aim(trained.agent), environment, 50, lambda done: None)
     same_batch(found, whole)
 
 
@@ -173,7 +179,7 @@ def test_a_batch_of_nothing_but_single_steps_is_refused(trained, walk, tmp_path)
 def test_an_evaluation_counts_episodes_of_one_step(trained, walk):
     env_id = walk(fault="short", every=2)
     with crew_of(env_id) as crew:
-        found = evaluate(trained.agent, crew, env_id, Exploit(), 5, 3, 50, lambda done: None)
+        found = evaluate_in(crew, trained.agent, env_id)
     expected = gac.evaluate(trained.agent, env_id, episodes=5, seed=3)
     assert (found.returns, found.lengths) == (expected.returns, expected.lengths)
     assert [length == 1 for length in found.lengths] == [False, True, False, True, False]
@@ -181,7 +187,7 @@ def test_an_evaluation_counts_episodes_of_one_step(trained, walk):
 
 def test_an_evaluation_in_a_crew_is_that_of_gac_evaluate(trained):
     with crew_of(toy_env.ID) as crew:
-        found = evaluate(trained.agent, crew, toy_env.ID, Exploit(), 5, 3, 50, lambda done: None)
+        found = evaluate_in(crew, trained.agent, toy_env.ID)
     expected = gac.evaluate(trained.agent, toy_env.ID, episodes=5, seed=3)
     assert (found.returns, found.lengths) == (expected.returns, expected.lengths)
     assert found.predicted_returns == expected.predicted_returns

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from fake_run import evaluation, write_run
@@ -126,3 +128,26 @@ def test_a_command_for_one_run_names_those_of_a_folder_of_seeds(tmp_path):
         gac.load(folder)
     with pytest.raises(UserError, match="go on with --seeds 3"):
         claim(folder, resume=True, overwrite=False)
+
+
+def test_rows_from_several_environments_say_which(tmp_path):
+    records = {"exploit": evaluation("exploit"), "prior": evaluation("prior", env_id="Hopper-v3")}
+    mixed = read_run(write_run(tmp_path / "mixed", records))
+    alike = read_run(write_run(tmp_path / "alike", {"exploit": evaluation("exploit")}))
+    assert "environment" not in printed(query_table([alike]))
+    assert "environment" not in query_table_html([alike])
+    for runs in ([mixed], [alike, mixed]):
+        lines = printed(query_table(runs), 140).splitlines()
+        assert "environment" in lines[0] + lines[1]
+        assert any(line.startswith("prior") and "Hopper-v3" in line for line in lines) or len(runs) == 2
+        assert "<td>Hopper-v3</td>" in query_table_html(runs)
+        assert f"<td>{records['exploit']['env_id']}</td>" in query_table_html(runs)
+
+
+def test_wrappers_make_another_environment_of_the_same_id(tmp_path):
+    spec = json.dumps({"id": "Hopper-v5", "entry_point": "gymnasium:X", "max_episode_steps": 7})
+    records = {name: evaluation(name, env_id="Hopper-v5") for name in ("exploit", "prior")}
+    records["prior"]["env_spec"] = spec
+    text = query_table_html([read_run(write_run(tmp_path / "run", records))])
+    assert "<td>Hopper-v5</td>" in text
+    assert "<td>Hopper-v5 (max_episode_steps=7)</td>" in text
