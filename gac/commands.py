@@ -18,7 +18,8 @@ from gac.config import Config, OnlineConfig
 from gac.errors import UserError
 from gac.flags import Address, Count, DataName, DataSet, EnvId, FileName, Number, RunFolder, Switch
 
-PRESETS = ("fast", "paper")
+PRESETS = ("fast", "plain", "paper")
+BENCHED = ("fast", "paper")
 DEMO_DATA = "hopper-medium-replay"
 DEMO_OUT = Path("runs/demo")
 
@@ -123,7 +124,7 @@ def train(
         saying_how_to_go_on(again, first / "state.safetensors"),
         training_progress() if is_first() else nullcontext() as progress,
     ):
-        begin(
+        trained = begin(
             episodes,
             config,
             out=out,
@@ -134,6 +135,8 @@ def train(
             progress=progress,
         )
     if is_first():
+        for agent in trained if isinstance(trained, list) else [trained]:
+            print(f"acts: {agent.acts}" + (f" (seed {agent.config.seed})" if seeds else ""))
         print(f"run: {out}")
 
 
@@ -215,7 +218,7 @@ def report(runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN...")],
 
 def bench(
     *,
-    presets: Annotated[tuple[str, ...], arg(metavar="NAME...")] = PRESETS,
+    presets: Annotated[tuple[str, ...], arg(metavar="NAME...")] = BENCHED,
     repeats: Annotated[int, arg(metavar="N")] = 5,
     run: Annotated[Path | None, arg(metavar="RUN")] = None,
     quick: Switch = False,
