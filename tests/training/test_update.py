@@ -1,6 +1,5 @@
 """One update: the right episodes, the right rows written back, and a model that learns what it is shown."""
 
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
