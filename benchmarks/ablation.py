@@ -3,10 +3,10 @@
     python benchmarks/ablation.py run DATA... --out runs/ablation --records benchmarks/records/ablation
     python benchmarks/ablation.py table --records benchmarks/records/ablation
 
-Additions to training are trained without anew; additions to queries are taken away from the trained models that
-have all. Every run is a process of its own with a core of its own, as many side by side as there are cores. What
-has a record is not run again, so the same command goes on after an interruption. Episodes are on environment
-seeds that nothing else uses.
+Additions to training are left out of training; additions to queries are taken away from the trained models
+that have all. Every run is a process of its own on a core of its own, as many side by side as there are cores.
+What has a record is not run again, so the same command goes on after an interruption. Episodes are on
+environment seeds that nothing else uses.
 """
 
 import dataclasses
@@ -43,7 +43,7 @@ RESAMPLES = 2000
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One model: trained with a variant of the additions, evaluated with itself and, with all, without each."""
+    """One model, trained with a variant of the additions; with all, evaluated without each of a query's, too."""
 
     data: str
     variant: str
@@ -141,9 +141,7 @@ def table(records: Annotated[Path, tyro.conf.arg(help="Folder of the records.")]
         found[record["data"]][record["variant"]].append(record)
     for data, variants in found.items():
         print(f"\n### {data}\n")
-        print(
-            "| variant | seeds | interquartile mean, 95 % interval | less than all | predicted / achieved | fallen |"
-        )
+        print("| variant | seeds | interquartile mean | less than all | predicted / achieved | fallen |")
         print("|---|---|---|---|---|---|")
         whole = [record["returns"] for record in variants.get(EVERYTHING, [])]
         for name, each in variants.items():
