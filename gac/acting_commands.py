@@ -7,7 +7,7 @@ from tyro.conf import arg
 
 from gac.config import LONGEST
 from gac.errors import UserError
-from gac.flags import DataSet, EnvId, FileName, Number, RunFolder
+from gac.flags import Count, DataSet, EnvId, FileName, Number, RunFolder
 
 QUERIES = ("exploit", "explore", "target", "prior")
 TARGETS = {"hopper": 3600.0, "walker2d": 6000.0, "halfcheetah": 5000.0}
@@ -15,7 +15,7 @@ TARGETS = {"hopper": 3600.0, "walker2d": 6000.0, "halfcheetah": 5000.0}
 
 
 def _check_flags(
-    query: str, episodes: int, target: float | None, near: str, guidance: float | None, plans: str | None
+    query: str, episodes: int, target: float | None, near: str, guidance: float | None, plans: int | None
 ) -> None:
     """Refuse flags of `gac evaluate` that do not go with its query, before anything is loaded."""
     if episodes < 1:
@@ -40,7 +40,7 @@ def evaluate(
     target: Number = None,
     near: Literal["prior", "logged", "both"] = "prior",
     guidance: Number = None,
-    plans: Literal["one", "several"] | None = None,
+    plans: Count = None,
     seed: int = 0,
     replan: Annotated[str, arg(metavar="never|every:N|trigger[:RATE[:SIGNAL]]")] = "never",
     disturb: Annotated[str | None, arg(metavar="push:SPEED|noise:STD")] = None,
@@ -63,12 +63,10 @@ def evaluate(
         near: What the plans of the target query are held near: the prior, as in the paper; logged, one of the
             logged plans (they are of good episodes: none is found for a low return); or both, for each plan
             one of the two, by the toss of a coin.
-        guidance: How much more than in the data plans tell in what is done, for every query but prior: 0 for
-            actions as they were logged. Unless given, where the data's episodes begin anywhere 1, 8 if their
-            lengths differ; else, and after fine-tuning, 0.
-        plans: How many plans the exploit query acts by: one, or several, by their mean action. Unless given,
-            several where the data's episodes begin alike and no logged plan promises about their best return,
-            nor did what fine-tuning collected usually return it.
+        guidance: Guidance weight: how strongly actions follow what distinguishes this plan; 0 is off. Not for
+            the prior query. Unless given, what the run decided when training ended.
+        plans: How many plans exploit acts by, with the mean of their actions. Unless given, what the run
+            decided when training ended.
         seed: Seed of the environments, of the queries and of what disturbs.
         replan: When to plan anew within an episode: never, every N steps, or at the trigger, with RATE false
             alarms per episode (0.05) and SIGNAL surprise, fall or either (the default).
@@ -204,7 +202,7 @@ def usual_target(env_id: str) -> float | None:
     return TARGETS.get(env_id.split("-")[0].lower())
 
 
-def make_query(name: str, target: float | None, near: str, guidance: float | None, plans: str | None) -> Any:
+def make_query(name: str, target: float | None, near: str, guidance: float | None, plans: int | None) -> Any:
     """The query object of a name; `target` is the return y*, raw; the rest as of `Target` and `Exploit`."""
     import gac
 

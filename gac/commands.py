@@ -19,7 +19,8 @@ from gac.errors import UserError
 from gac.flags import Address, Count, DataName, DataSet, EnvId, FileName, Number, RunFolder, Switch
 from gac.writing import check_target
 
-PRESETS = ("fast", "paper")
+PRESETS = ("fast", "plain", "paper")
+BENCHED = ("fast", "paper")
 DEMO_DATA = "hopper-medium-replay"
 DEMO_OUT = Path("runs/demo")
 
@@ -128,7 +129,7 @@ def train(
         saying_how_to_go_on(again, first / "state.safetensors"),
         training_progress() if is_first() else nullcontext() as progress,
     ):
-        begin(
+        trained = begin(
             episodes,
             config,
             out=out,
@@ -139,6 +140,8 @@ def train(
             progress=progress,
         )
     if is_first():
+        for agent in trained if isinstance(trained, list) else [trained]:
+            print(f"acts: {agent.acts}" + (f" (seed {agent.config.seed})" if seeds else ""))
         print(f"run: {out}")
 
 
@@ -231,7 +234,7 @@ def report(runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN...")],
 
 def bench(
     *,
-    presets: Annotated[tuple[str, ...], arg(metavar="NAME...")] = PRESETS,
+    presets: Annotated[tuple[str, ...], arg(metavar="NAME...")] = BENCHED,
     repeats: Annotated[int, arg(metavar="N")] = 5,
     run: Annotated[Path | None, arg(metavar="RUN")] = None,
     quick: Switch = False,

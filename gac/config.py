@@ -10,7 +10,7 @@ from typing import Any
 
 from gac.errors import UserError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MOST_HELDOUT = 64
 """Trajectories that training holds out at most."""
 FARTHEST = 2.0**23
@@ -35,8 +35,6 @@ class ModelConfig:
     """Layers of the generator p_beta."""
     context: int = 2
     """Steps M of history that the generator sees."""
-    actor_width: int = 256
-    """Width of the actor's two hidden layers, from a state and its token to an action; 0 for none."""
     sigma_a: float = 0.3
     """Standard deviation of actions: its fixed value, or its start when learned."""
     sigma_s: float = 0.3
@@ -58,11 +56,9 @@ class PosteriorConfig:
     inner_steps: int = 10
     """Most gradient steps in phi per visit."""
     inner_lr: float = 0.1
-    """Learning rate of Adam in phi; decays to zero within a visit."""
-    inner_eps: float = 1.0
-    """Adam's epsilon in phi, in nats: gradients well below it are followed, not amplified."""
+    """Learning rate of Adam in phi."""
     inner_tol: float = 1e-4
-    """A trajectory stops when its ELBO moves by less than this, relative."""
+    """A trajectory stops once 30 steps raise its ELBO by less than this, relative."""
     inner_windows: int = 4
     """Windows per trajectory in an inner step."""
     free_bits: float = 0.0
@@ -83,19 +79,10 @@ class TrainingConfig:
     """Windows per trajectory in an outer step."""
     warmup_steps: int = 200
     """Gradient steps over which outer_lr rises from zero."""
-    decay_steps: int = 2000
-    """outer_lr falls by 1 / sqrt(1 + gradient steps / this); 0 keeps it constant."""
-    return_tilt: float = 0.5
-    """The generator learns more from good episodes: from one of return y, in standard deviations above the
-    mean, in proportion to exp(this times y); 0: from all alike."""
-    visit_by_length: bool = True
-    """Visit episodes in proportion to their length, with weights that undo it, instead of all alike."""
-    averaging: float = 0.999
-    """Decay per gradient step of the average of theta that acts; less in a run's first steps."""
-    refit_every: int = 20
-    """Updates between closed-form steps of the prior's first layer."""
     weight_decay: float = 1e-3
     """Decoupled weight decay of AdamW."""
+    adam_b2: float = 0.99
+    """Decay of AdamW's second moment."""
     grad_clip: float = 1.0
     """Largest global norm of the gradient of theta."""
     heldout_fraction: float = 0.05
@@ -107,16 +94,87 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
+class QueryConfig:
+    """Inference queries: gradient ascent in phi of a plan, theta fixed."""
+
+    query_steps: int = 500
+    """Most gradient steps of a query."""
+    query_lr: float = 0.1
+    """Learning rate of Adam in a query."""
+    query_tol: float = 1e-5
+    """A plan stops once 30 steps raise its objective by less than this, relative."""
+
+
+@dataclass(frozen=True)
+class AddedConfig:
+    """What gac adds to the paper's method. Each field has a value that turns its addition off."""
+
+    actor_width: int = 256
+    """Width of two hidden layers from a state and its token to an action; 0 is off."""
+    longest_token: float = 1e3
+    """Root mean square beyond which a token of base noise is scaled down; 0 is off."""
+    refit_every: int = 20
+    """Updates between closed-form steps of the prior's first layer; 0 is off."""
+    return_tilt: float = 0.5
+    """The generator's term of an episode counts in proportion to exp(this times y), with the return y in
+    standard deviations; 0 is off."""
+    visit_by_length: bool = True
+    """Visit episodes in proportion to their length, with weights that undo it."""
+    averaging: float = 0.999
+    """Decay per gradient step of the average of theta that acts; 0 is off: theta itself acts."""
+    decay_steps: int = 2000
+    """outer_lr falls by 1 / sqrt(1 + gradient steps / this); 0 is off: it stays constant."""
+    inner_decay: bool = True
+    """Learning rates in phi fall to zero within a visit and within a query."""
+    inner_eps: float = 1.0
+    """Adam's epsilon in phi of a visit, in nats: smaller gradients are not scaled up. 1e-8 is off."""
+    kl_weight: float = 0.2
+    """exploit gives up this much return, in standard deviations, for each nat of KL that it saves; 0 is off:
+    Eq. (2) alone."""
+    near_logged: bool = True
+    """exploit starts at, and its KL is to, a Gaussian around the best logged plans instead of the prior."""
+    leave_region: bool = True
+    """exploit starts at the prior instead where that predicts a return higher by sigma_y."""
+    residuals: bool = True
+    """Predicted returns of logged plans are corrected by the returns of similar episodes."""
+    ceiling: bool = True
+    """exploit gains nothing by predicted returns above the best return of the data."""
+    plans: int = 32
+    """Plans whose mean action exploit acts by where the best logged plan falls short of the best return; 1 is
+    off."""
+    guidance: float = 1.0
+    """Guidance weight where the data's episodes begin anywhere and have one length; 0 is off."""
+    guidance_on_ways: float = 8.0
+    """Guidance weight where their lengths differ; 0 is off."""
+    collect_near: str = "both"
+    """Fine-tuning holds collecting plans near a logged plan (logged), near the prior (prior, off), or each
+    plan near one of the two at random (both)."""
+    set_aims: bool = True
+    """Fine-tuning sets delta_y by how often its aims are reached."""
+    lr_scale: float = 0.3
+    """Learning rate of fine-tuning as a share of the run's; 1 is off."""
+    hold_sigma_a: bool = True
+    """Fine-tuning keeps sigma_a as it is."""
+    beyond_best: bool = True
+    """In fine-tuning, an episode better than all logged ones counts more the further it is beyond them."""
+    guidance_up_to: float = 64.0
+    """Where plans are guided, those that collect have weights from the usual one to this; 0 is off."""
+
+
+@dataclass(frozen=True)
 class Config:
     """A whole run."""
 
     preset: str = "fast"
-    """Where the values began from: fast (minutes on a CPU) or paper (the sizes of the paper)."""
+    """Where the values began from: fast (minutes on a CPU), plain (the same sizes, the paper's algorithm
+    alone) or paper (plain at the sizes of the paper)."""
     seed: int = 0
     """Seed of everything random in training."""
     model: ModelConfig = field(default_factory=ModelConfig)
     posterior: PosteriorConfig = field(default_factory=PosteriorConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    query: QueryConfig = field(default_factory=QueryConfig)
+    added: AddedConfig = field(default_factory=AddedConfig)
 
     def to_json(self) -> str:
         """The configuration as JSON text, with its schema version."""
@@ -159,25 +217,26 @@ class OnlineConfig:
     """Minutes of updates per stage, instead of a number of them."""
     updates: int | None = None
     """Updates per stage; 120 unless this or minutes is given."""
-    lr_scale: float = 0.3
-    """Learning rate of the stages, as a share of the run's, whose schedule goes on."""
-    targets: str = "auto"
-    """Rule of the returns to aim at: auto, fixed (quantile and delta_y stay as given) or y-star."""
+    lr_scale: float | None = None
+    """Learning rate of the stages, as a share of the run's, whose schedule goes on. What the run adds
+    unless given."""
+    targets: str | None = None
+    """Rule of the returns to aim at: auto, fixed (quantile and delta_y stay as given) or y-star. By the run's
+    set_aims unless given."""
     quantile: float = 0.8
     """Aims are drawn from the returns of the buffer above this quantile."""
     delta_y: float = 0.25
     """Added to a drawn return, in standard deviations of the data's returns; auto begins here."""
     y_star: float | None = None
     """The one return to aim at under y-star, raw and undiscounted."""
-    near: str = "both"
-    """What plans of collecting are held near: logged, a plan of a good episode, prior, as in the paper, or
-    both, each plan one of the two by the toss of a coin."""
+    near: str | None = None
+    """What collecting plans are held near: logged (the plan of a good episode), prior (as in the paper), or
+    both (each plan one of the two at random); the run's collect_near unless given."""
     guidance: float | None = None
-    """How much more than in the data plans tell in what is done, whenever the stages act; unless given, as
-    `gac evaluate` has it: only before anything is learned, and only where episodes begin anywhere."""
+    """Guidance weight of all plans of the stages; what the run decided unless given."""
     guidance_up_to: float | None = None
-    """Where plans are guided unless told, those that collect have any weight from the usual to this one, each
-    its own, evenly in its logarithm: some do what nobody logged. 64 unless given."""
+    """Where plans are guided and no weight is given, those that collect have weights from the usual one to
+    this, drawn evenly in the logarithm; the run's unless given."""
     return_power: float = 2.0
     """Share of an episode in what is learned: its rank by return, 0 to 1, and standard deviations beyond the
     best logged return, to this power; 0 for all alike."""
@@ -197,9 +256,9 @@ class OnlineConfig:
                 raise UserError(f"{name} is {getattr(self, name)}, expected {value} or more")
         if self.episodes is not None and self.episodes < 2:
             raise UserError(f"episodes is {self.episodes}, expected 2 or more")
-        if self.targets not in TARGET_RULES:
+        if self.targets not in (None, *TARGET_RULES):
             raise UserError(f"targets is {self.targets!r}, expected one of {', '.join(TARGET_RULES)}")
-        if self.near not in NEAR:
+        if self.near not in (None, *NEAR):
             raise UserError(f"near is {self.near!r}, expected one of {', '.join(NEAR)}")
         if self.y_star is not None and not math.isfinite(self.y_star):
             raise UserError(f"y_star is {self.y_star}, expected a finite return")
@@ -215,7 +274,9 @@ class OnlineConfig:
                     f"guidance is {self.guidance:g} and guidance_up_to {self.guidance_up_to:g}; give one"
                 )
         if self.targets != "y-star" and self.y_star is not None:
-            raise UserError(f"y_star is {self.y_star:g}, and goes with targets y-star, not {self.targets}")
+            raise UserError(
+                f"y_star is {self.y_star:g}, and goes with targets y-star, not {self.targets or 'auto'}"
+            )
         if self.minutes is not None and self.updates is not None:
             raise UserError(f"minutes is {self.minutes:g} and updates {self.updates}; give one of them")
         if self.updates is not None and self.updates < 1:
@@ -239,6 +300,16 @@ class OnlineConfig:
         """Read `dataclasses.asdict` of one strictly, as `Config.from_json` does."""
         config: OnlineConfig = _strict(cls, raw, where)
         return config
+
+
+def resolved(online: OnlineConfig, added: AddedConfig) -> OnlineConfig:
+    """Settings of the stages with what a run adds in place of what they leave open."""
+    return dataclasses.replace(
+        online,
+        lr_scale=added.lr_scale if online.lr_scale is None else online.lr_scale,
+        targets=online.targets or ("auto" if added.set_aims else "fixed"),
+        near=online.near or added.collect_near,
+    )
 
 
 TARGET_RULES = ("auto", "fixed", "y-star")

@@ -1,6 +1,35 @@
 """Configurations with a reason and a source for each value that is not a plain default."""
 
-from gac.config import Config, ModelConfig, PosteriorConfig, TrainingConfig
+from gac.config import AddedConfig, Config, ModelConfig, PosteriorConfig, QueryConfig, TrainingConfig
+
+NOTHING_ADDED = AddedConfig(
+    actor_width=0,
+    longest_token=0.0,
+    refit_every=0,
+    return_tilt=0.0,
+    visit_by_length=False,
+    averaging=0.0,
+    decay_steps=0,
+    inner_decay=False,
+    inner_eps=1e-8,
+    kl_weight=0.0,
+    near_logged=False,
+    leave_region=False,
+    residuals=False,
+    ceiling=False,
+    plans=1,
+    guidance=0.0,
+    guidance_on_ways=0.0,
+    collect_near="prior",
+    set_aims=False,
+    lr_scale=1.0,
+    hold_sigma_a=False,
+    beyond_best=False,
+    guidance_up_to=0.0,
+)
+"""Every addition off."""
+PAPER_QUERY = QueryConfig(query_steps=1000)
+"""Section 3 of the method: at most 1000 steps, threshold 1e-5."""
 
 
 def fast() -> Config:
@@ -8,8 +37,13 @@ def fast() -> Config:
     return Config(preset="fast")
 
 
+def plain() -> Config:
+    """The paper's algorithm alone, Eq. (2), (3) and (5), at the sizes of `fast`."""
+    return Config(preset="plain", query=PAPER_QUERY, added=NOTHING_ADDED)
+
+
 def paper() -> Config:
-    """Sizes of the paper's Tables 5 and 6, hopper-medium column; a GPU is the place for them.
+    """`plain` at the sizes of the paper's Tables 5 and 6, hopper-medium column; a GPU is the place for it.
 
     The paper tunes one column per data set with Optuna on the ELBO; every value is a flag.
     """
@@ -22,22 +56,13 @@ def paper() -> Config:
             decoder_layers=3,
             encoder_layers=4,
             context=4,
-            # The paper names no layers between the decoder and the action.
-            actor_width=0,
-            learn_sigma_a=False,
         ),
         # Table 6: inner rate 0.2365, at most 100 steps, threshold 1e-4.
         posterior=PosteriorConfig(inner_steps=100, inner_lr=0.2365, inner_windows=16),
         # Table 6: 700 trajectories, k = 10, AdamW at 1e-3 with weight decay 2e-4.
         training=TrainingConfig(
-            batch_size=700,
-            outer_steps=10,
-            outer_lr=1e-3,
-            weight_decay=2e-4,
-            outer_windows=16,
-            # The paper names none of these.
-            decay_steps=0,
-            return_tilt=0.0,
-            visit_by_length=False,
+            batch_size=700, outer_steps=10, outer_lr=1e-3, weight_decay=2e-4, outer_windows=16
         ),
+        query=PAPER_QUERY,
+        added=NOTHING_ADDED,
     )

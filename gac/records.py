@@ -158,8 +158,8 @@ class Evaluation:
     """What the plans of a target query were held near, prior or logged."""
     guidance: float | None = None
     """Weight of the guidance that plans were acted out with; None in older records, which knew none."""
-    plans: str | None = None
-    """How many plans acted, one or several; None for all but exploit, and in older records."""
+    plans: int | None = None
+    """How many plans acted by their mean action; None for all but exploit."""
     env_spec: str | None = None
     """JSON of Gymnasium's specification of the environment, where it is more than `env_id`."""
 
@@ -340,7 +340,7 @@ def read_evaluation(text: str, where: str, stem: str | None = None) -> Evaluatio
         ms_per_step=fields.maybe_number("ms_per_step"),
         disturb=fields.maybe_words("disturb"),
         near=fields.maybe_words("near"),
-        plans=fields.maybe_words("plans"),
+        plans=None if fields.raw.get("plans") is None else fields.whole("plans"),
         env_spec=_spec(fields),
         **{name: fields.maybe_number(name) for name in ("kl_weight", "quantile", "delta_y", "guidance")},
     )

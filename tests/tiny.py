@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from gac.config import Config, ModelConfig, PosteriorConfig, TrainingConfig
+from gac.config import AddedConfig, Config, ModelConfig, PosteriorConfig, TrainingConfig
 from gac.data.episodes import Episodes
 
 OBSERVATION_DIM, ACTION_DIM = 3, 2
@@ -18,7 +18,6 @@ MODEL = ModelConfig(
     encoder_layers=1,
     decoder_layers=1,
     context=2,
-    actor_width=16,
     sigma_y=0.3,
 )
 CONFIG = Config(
@@ -31,18 +30,17 @@ CONFIG = Config(
         outer_windows=2,
         outer_lr=3e-3,
         warmup_steps=5,
-        averaging=0.9,
-        refit_every=3,
         heldout_fraction=0.2,
         heldout_every=4,
         checkpoint_seconds=0.0,
     ),
+    added=AddedConfig(actor_width=16, averaging=0.9, refit_every=3),
 )
 
 
 def replace(config, **fields):
     """The configuration with some fields replaced, whichever part they are in."""
-    for part in ("model", "posterior", "training"):
+    for part in ("model", "posterior", "training", "query", "added"):
         old = getattr(config, part)
         own = {name: value for name, value in fields.items() if hasattr(old, name)}
         config = dataclasses.replace(config, **{part: dataclasses.replace(old, **own)})

@@ -1,5 +1,6 @@
 """The agent: a trained model with everything that planning and acting need."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -9,13 +10,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key, UInt32
+from jaxtyping import Array, Float, Int, Key, UInt32
 from numpy import ndarray
 
+from gac.acting.acts import Acts
 from gac.acting.calibration import Calibration, read_calibration
-from gac.acting.guidance import Guide
-from gac.acting.plans import Plans
-from gac.acting.policy import Policy
+from gac.acting.guidance import Reread, guided
+from gac.acting.plans import Plans, equal_weights
+from gac.acting.policy import Acting, Policy, remember
 from gac.acting.replan import Never, Replan
 from gac.acting.replanning import ReplanningPolicy
 from gac.compilation import float32_products
@@ -25,35 +27,26 @@ from gac.data.standardise import Standardiser
 from gac.envs.specification import Environment
 from gac.errors import UserError
 from gac.files import read_metadata, read_tree, write_text, write_tree
-from gac.inference.elites import Elites, elites, short_of
+from gac.inference.elites import elites
 from gac.inference.loop import Info
 from gac.inference.queries import Exploit, Query, Target
-from gac.inference.solve import either, solve
+from gac.inference.solve import solve
 from gac.inference.trust_region import Logged
 from gac.json_fields import read_text
 from gac.masks import unmasked
-from gac.model.generator import PlanMemory
 from gac.model.joint import GAC, Phi
 from gac.records import DataFacts, no_run, read_facts
 
-MODEL_SCHEMA = "5"
-GUIDANCE = 1.0
-"""Weight of guidance where the data's episodes begin anywhere, all of one length (docs/research.md)."""
-GUIDANCE_ON_WAYS = 8.0
-"""The same where their lengths differ: the rest of an episode is then one of its own, and a plan its end."""
-ANYWHERE = 0.5
-"""Spread of the first observations, as a share of that of all, from which on episodes begin anywhere."""
+MODEL_SCHEMA = "6"
 
 
 class Plan(NamedTuple):
     """Plans for a batch of first observations, fixed until the next query."""
 
-    memory: list[PlanMemory]
-    """z_traj as the generator's layers read it."""
+    plans: Plans
+    """A weighted set of base noises for each row: what acts."""
     predicted_returns: Float[ndarray, "batch"]
-    """mu_gamma(z_y), raw and undiscounted; the mean of what several plans promise that act together."""
-    epsilon: Float[Array, "batch n_z dim"]
-    """The base noise that was inferred."""
+    """mu_gamma(z_y), raw and undiscounted; of several plans that act by their mean action, the mean."""
     info: Info | None
     """Diagnostics of the query; None where nothing was optimised."""
     trace: Float[ndarray, "steps"]
@@ -67,9 +60,12 @@ class Plan(NamedTuple):
     seeds: UInt32[ndarray, "batch"]
     """Of the draws of this plan and of such new ones, one per row."""
     guidance: Float[ndarray, "batch"]
-    """Weight w of the guidance that each is acted out with."""
-    together: list[PlanMemory] | None
-    """Plans that act by their mean action, leaves `(batch, plans, ...)`; None where the one above acts."""
+    """Guidance weight w of each row."""
+
+    @property
+    def epsilon(self) -> Float[Array, "batch n_z dim"]:
+        """The base noise that was inferred; of several, the best."""
+        return self.plans.first
 
 
 class Agent:
@@ -81,6 +77,7 @@ class Agent:
         standardiser: the units of the training data.
         config: the run's configuration.
         facts: the run's data set.
+        acts: what acts where a query does not say; one plan as it is unless given.
         calibration: what held-out episodes showed the trigger of replanning; None until `gac.calibrate`.
         run: the folder that training wrote beside this agent, to go on from; None where there is none.
     """
@@ -92,11 +89,12 @@ class Agent:
         standardiser: Standardiser,
         config: Config,
         facts: DataFacts,
+        acts: Acts | None = None,
         calibration: Calibration | None = None,
         run: Path | None = None,
     ) -> None:
         self.model, self.logged, self.standardiser = model, logged, standardiser
-        self.config, self.facts = config, facts
+        self.config, self.facts, self.acts = config, facts, acts or Acts()
         self.calibration, self.run = calibration, run
 
     @property
@@ -143,40 +141,48 @@ class Agent:
                 f"observation holds NaN or infinity or more than {LARGEST:g}; expected smaller numbers"
             )
         s0 = jnp.asarray(self.standardiser.standardise_observation(first))
-        query = query or Exploit()
+        query = self.resolved(query or Exploit())
         returns, target = self._units_of(query, len(first))
         seeds = ((seed + np.arange(len(first))) % 2**32).astype(np.uint32)
         keys = _keys(jnp.asarray(seeds), jnp.zeros(len(first), jnp.uint32))
-        epsilon, phi, info = solve(self.model, s0, query, self.logged, returns, target, keys)
-        predicted, memory = _read_out(self.model, s0, epsilon)
-        weight = self.usual_guidance if query.guidance is None else query.guidance
-        guidance = _for_each("guidance", weight, len(first))
+        guidance = _for_each("guidance", query.guidance or 0.0, len(first))
+        plans, predicted, phi, info = self._infer(
+            query, s0, returns, target, keys, guidance if guidance.any() else None
+        )
         raw = self.standardiser.raw_return
         trace = raw(np.zeros(0, np.float32) if info is None else info.mean_trace())
-        promised = raw(np.asarray(predicted))
-        plan = Plan(memory, promised, epsilon, info, trace, single, phi, query, seeds, guidance, None)
-        most = float(guidance.max(initial=0.0))
-        if isinstance(query, Exploit) and (query.plans or self.usual_plans(most)) == "several":
-            short = np.asarray(self._short(query, s0, returns))
-            if short.any():
-                return self.by_several(plan, first, short)
-        return plan
+        return Plan(plans, raw(np.asarray(predicted)), info, trace, single, phi, query, seeds, guidance)
 
-    def by_several(
-        self, plan: Plan, observation: Float[ndarray, "batch obs"], rows: Bool[ndarray, "batch"]
-    ) -> Plan:
-        """A plan in some rows of which exploit's several act; in the others the one does, as so many alike.
+    def _infer(
+        self,
+        query: Query,
+        s0: Float[Array, "batch obs"],
+        returns: Float[ndarray, "episodes"],
+        target: Float[ndarray, "batch"],
+        keys: Key[Array, "batch"],
+        guidance: Float[ndarray, "batch"] | None,
+    ) -> tuple[Plans, Float[Array, "batch"], Phi | None, Info | None]:
+        """What acts under a query, its predicted return, and the query's q and diagnostics."""
+        count = query.plans if isinstance(query, Exploit) else 1
+        if count is not None and count > 1:
+            return *_several(self.model, s0, self.logged, keys, count), None, None
+        epsilon, phi, info = solve(self.model, s0, query, self.logged, returns, target, keys, self.config)
+        return *_read_out(self.model, s0, epsilon, guidance), phi, info
 
-        Args:
-            plan: of these first observations.
-            observation: raw.
-            rows: where several act.
-        """
-        s0 = jnp.asarray(self.standardiser.standardise_observation(observation))
-        keys = _keys(jnp.asarray(plan.seeds), jnp.zeros(len(plan.seeds), jnp.uint32))
-        predicted, together = _together(self.model, s0, self.logged, keys, plan.epsilon, jnp.asarray(rows))
-        promised = self.standardiser.raw_return(np.asarray(predicted))
-        return plan._replace(predicted_returns=promised, together=together)
+    def resolved(self, query: Query) -> Query:
+        """The query with what the run decided in place of what it leaves open."""
+        if isinstance(query, Exploit):
+            guided = (
+                self.acts.guidance if query.guidance is None and (query.plans or 1) == 1 else query.guidance
+            )
+            return Exploit(
+                self.config.added.kl_weight if query.kl_weight is None else query.kl_weight,
+                guided or 0.0,
+                query.plans or (1 if guided else self.acts.plans),
+            )
+        if query.guidance is None:
+            return dataclasses.replace(query, guidance=self.acts.guidance)
+        return query
 
     def policy(self, plan: Plan, replan: Replan | None = None) -> Policy | ReplanningPolicy:
         """The policy p_beta(a_t | context, z_traj) of a plan, with an empty context.
@@ -189,10 +195,9 @@ class Agent:
         Raises:
             UserError: a trigger, and the agent is not calibrated, or not for so low a rate.
         """
-        guide = self._guide(plan.guidance)
-        first = Plans(plan.epsilon, plan.memory, plan.together)
+        reread = self._reread() if plan.guidance.any() else None
         if replan is None or isinstance(replan, Never):
-            acting = first.acting(self.model, self.standardiser, guide)
+            acting = Acting(self.model.generator, self.standardiser, plan.plans, reread)
             return Policy(acting, self.config.model.context, plan.single)
         returns, target = self._units_of(plan.query, len(plan.seeds))
 
@@ -200,90 +205,29 @@ class Agent:
             state: Float[Array, "group obs"], rows: Int[ndarray, "group"], number: Int[ndarray, "group"]
         ) -> Plans:
             keys = _keys(jnp.asarray(plan.seeds[rows]), jnp.asarray(number, jnp.uint32))
-            epsilon, _, _ = solve(self.model, state, plan.query, self.logged, returns, target[rows], keys)
-            together = None
-            if plan.together is not None and isinstance(plan.query, Exploit):
-                short = self._short(plan.query, state, returns)
-                _, together = _together(self.model, state, self.logged, keys, epsilon, short)
-            return Plans(epsilon, _read_out(self.model, state, epsilon)[1], together)
+            # Guided where any row of the batch is, so that all rows have as many base noises.
+            guidance = plan.guidance[rows] if plan.guidance.any() else None
+            return self._infer(plan.query, state, returns, target[rows], keys, guidance)[0]
 
         return ReplanningPolicy(
             self.model,
             self.standardiser,
-            first,
+            plan.plans,
             infer,
             replan,
             self.calibration,
             plan.single,
             choosy=isinstance(plan.query, Exploit),
-            guide=guide,
+            reread=reread,
         )
 
-    @property
-    def usual_guidance(self) -> float:
-        """Guidance of a query that names none: 0 unless the data's episodes begin anywhere.
-
-        And 0 after fine-tuning: who has learned from guided episodes acts as they do.
-        """
-        if self.facts.collected or not self.begins_anywhere:
-            return 0.0
-        return GUIDANCE_ON_WAYS if self._rests_are_episodes else GUIDANCE
-
-    def usual_plans(self, guidance: float = 0.0) -> str:
-        """Plans that an exploit query acts by which names none: several unless episodes begin anywhere.
-
-        What plans tell apart there is where to go, and the mean of two ways is none. One plan is guided. And
-        one acts from where a logged plan returns about as much as was logged at best (`short_of`).
-
-        Args:
-            guidance: its weight.
-        """
-        return "one" if guidance > 0.0 or self.begins_anywhere else "several"
-
-    @property
-    def begins_anywhere(self) -> bool:
-        """Whether each dimension varies over first observations at least half as much as over all."""
-        std, first = self.standardiser.observation_std, np.asarray(self.facts.first_std)
-        # A dimension that is the same in all the data has 1 for its standard deviation.
-        varies = (first > 0.0) | (std != 1.0) if len(first) else np.zeros(0, bool)
-        return bool(varies.any() and (first[varies] >= ANYWHERE * std[varies]).all())
-
-    @property
-    def _rests_are_episodes(self) -> bool:
-        """Whether what is left of an episode may be one of the data's: if all are of one length, none is."""
-        return len(set(self.facts.lengths[: self.facts.episodes - self.facts.collected])) > 1
-
-    def acts_by_several(self, observation: Float[ndarray, "batch obs"]) -> Bool[ndarray, "batch"]:
-        """From which first observations `exploit` acts by several plans together.
-
-        Args:
-            observation: first observations, raw.
-        """
-        if self.usual_plans(self.usual_guidance) == "one":
-            return np.zeros(len(observation), bool)
-        s0 = jnp.asarray(self.standardiser.standardise_observation(observation))
-        query = Exploit()
-        return np.asarray(self._short(query, s0, self._units_of(query, len(observation))[0]))
-
-    def _short(
-        self, query: Exploit, s0: Float[Array, "batch obs"], returns: Float[ndarray, "episodes"]
-    ) -> Bool[Array, "batch"]:
-        """From which states several plans act; all, where the query says so."""
-        ceiling = jnp.float32(np.inf if query.plans == "several" else returns.max())
-        collected = returns[len(returns) - self.facts.collected :]
-        played = jnp.float32(np.median(collected) if len(collected) else -np.inf)
-        return _short_of(self.model, s0, self.logged, ceiling, played)
-
-    def _guide(self, weight: Float[ndarray, "batch"]) -> Guide | None:
-        """What plans are guided by; None where none is guided."""
-        if not weight.any():
+    def _reread(self) -> Reread | None:
+        """How guided plans are read again within an episode; None where they are not."""
+        if not self.acts.rereads:
             return None
-        if not self._rests_are_episodes:
-            nowhere = jnp.full(self.observation_dim, jnp.inf)
-            return Guide.new(weight, self.config.model, nowhere, -nowhere)
         span = (np.asarray(each, np.float32) for each in (self.facts.first_lowest, self.facts.first_highest))
         lowest, highest = (self.standardiser.standardise_observation(each) for each in span)
-        return Guide.new(weight, self.config.model, jnp.asarray(lowest), jnp.asarray(highest))
+        return Reread(self.model.prior, jnp.asarray(lowest), jnp.asarray(highest))
 
     def _units_of(
         self, query: Query, count: int
@@ -309,7 +253,8 @@ class Agent:
             "logged": len(self.logged.residual),
         }
         arrays = (eqx.filter(self.model, eqx.is_array), self.standardiser, self.logged)
-        metadata = {"schema_version": MODEL_SCHEMA, "sizes": json.dumps(sizes)}
+        acts = json.dumps(dataclasses.asdict(self.acts))
+        metadata = {"schema_version": MODEL_SCHEMA, "sizes": json.dumps(sizes), "acts": acts}
         write_tree(folder / "model.safetensors", arrays, metadata)
         if self.calibration is not None:
             self.calibration.save(folder)
@@ -344,57 +289,47 @@ def load(folder: str | Path) -> Agent:
     weights, standardiser, logged = read_tree(path, like)
     standardiser = Standardiser(*(np.asarray(leaf) for leaf in standardiser))
     model, facts = eqx.combine(weights, static), read_facts(folder / "data.json")
-    return Agent(model, logged, standardiser, config, facts, read_calibration(folder, model), run=folder)
+    acts = Acts(**json.loads(metadata["acts"]))
+    return Agent(
+        model, logged, standardiser, config, facts, acts, read_calibration(folder, model), run=folder
+    )
 
 
 def _skeleton(
     config: Config, observation_dim: int, action_dim: int, logged: int
 ) -> tuple[GAC, Standardiser, Logged]:
     """The tree of a model file of these sizes."""
-    model = GAC(config.model, observation_dim, action_dim, jax.random.key(0))
+    model = GAC(config.model, config.added, observation_dim, action_dim, jax.random.key(0))
     o, a, zero = jnp.zeros(observation_dim), jnp.zeros(action_dim), jnp.zeros(())
     return model, Standardiser(o, o, a, a, zero, zero), Logged.unknown(logged, config.model)
 
 
 @eqx.filter_jit
 def _read_out(
-    model: GAC, s0: Float[Array, "batch obs"], epsilon: Float[Array, "batch n_z dim"]
-) -> tuple[Float[Array, "batch"], list[PlanMemory]]:
-    """Predicted returns, and the plans as the generator reads them."""
+    model: GAC,
+    s0: Float[Array, "batch obs"],
+    epsilon: Float[Array, "batch n_z dim"],
+    guidance: Float[ndarray | Array, "batch"] | None,
+) -> tuple[Plans, Float[Array, "batch"]]:
+    """One plan for each row, guided where a weight is given, and its predicted return."""
     with float32_products():
-        z_y, z_traj = model.prior(s0, epsilon)
-        return model.critic.mean(z_y), model.generator.remember(z_traj)
-
-
-_short_of = eqx.filter_jit(short_of)
+        noises, weight = epsilon[:, None], jnp.ones((len(epsilon), 1))
+        if guidance is not None:
+            noises, weight = guided(epsilon, guidance)
+        z_y, memory = remember(model.prior, model.generator, s0, noises)
+        return Plans(noises, weight, memory), model.critic.mean(z_y[:, 0])
 
 
 @eqx.filter_jit
-def _together(
-    model: GAC,
-    s0: Float[Array, "batch obs"],
-    logged: Logged,
-    keys: Key[Array, "batch"],
-    epsilon: Float[Array, "batch n_z dim"],
-    several: Bool[Array, "batch"],
-) -> tuple[Float[Array, "batch"], list[PlanMemory]]:
-    """What several plans promise in the mean, and these as the generator reads them.
-
-    Rows that are not for several have the one plan of `epsilon` so many times.
-    """
+def _several(
+    model: GAC, s0: Float[Array, "batch obs"], logged: Logged, keys: Key[Array, "batch"], count: int
+) -> tuple[Plans, Float[Array, "batch"]]:
+    """So many plans for each row, of equal weight, and the mean of their predicted returns."""
     with float32_products():
-        found = elites(model, s0, logged, keys)
-        batch, plans = found.promise.shape
-        own = Elites(
-            jnp.broadcast_to(epsilon[:, None], found.epsilon.shape),
-            jnp.broadcast_to(model.predicted_return(s0, epsilon)[:, None], found.promise.shape),
-        )
-        epsilon, promise = either(several, found, own)
-        _, z_traj = model.prior(jnp.repeat(s0, plans, axis=0), epsilon.reshape(-1, *epsilon.shape[2:]))
-        memory = model.generator.remember(z_traj)
-        return jnp.mean(promise, axis=1), jax.tree.map(
-            lambda leaf: leaf.reshape(batch, plans, *leaf.shape[1:]), memory
-        )
+        found = elites(model, s0, logged, keys, count)
+        memory = remember(model.prior, model.generator, s0, found.epsilon)[1]
+        plans = Plans(found.epsilon, equal_weights(found.epsilon), memory)
+        return plans, jnp.mean(found.promise, axis=1)
 
 
 @jax.jit

@@ -14,7 +14,7 @@ from gac.acting.calibration import Calibration, fingerprint
 from gac.acting.policy import Context, advance, empty_context, see
 from gac.acting.replan import DEFAULT_RATE
 from gac.acting.watch import MEMORY_STEPS, START, expect, judged, smooth, surprise
-from gac.config import MOST_HELDOUT, PosteriorConfig
+from gac.config import MOST_HELDOUT, Config
 from gac.data.episodes import Episodes
 from gac.data.windows import DeviceEpisodes, to_device
 from gac.errors import UserError
@@ -114,7 +114,7 @@ def _flat(values: Float[Array, "batch n_z dim"]) -> tuple[tuple[float, ...], ...
 def posterior(agent: Agent, data: DeviceEpisodes, *, given_return: bool = True, seed: int = 0) -> Phi:
     """q(epsilon | tau, y) of every episode, or q(epsilon | tau), from the prior."""
     return _posterior(
-        agent.model, data, agent.config.posterior, agent.observation_dim, given_return, jax.random.key(seed)
+        agent.model, data, agent.config, agent.observation_dim, given_return, jax.random.key(seed)
     )
 
 
@@ -122,7 +122,7 @@ def posterior(agent: Agent, data: DeviceEpisodes, *, given_return: bool = True, 
 def _posterior(
     model: GAC,
     data: DeviceEpisodes,
-    config: PosteriorConfig,
+    config: Config,
     observation_dim: int,
     given_return: bool,
     key: PRNGKeyArray,

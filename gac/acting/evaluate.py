@@ -204,7 +204,7 @@ def summarised(
         np.concatenate([getattr(played, name) for played in groups])
         for name in ("returns", "lengths", "replans")
     )
-    asked = dataclasses.asdict(query)
+    asked = dataclasses.asdict(plans[0].query)
     y_star = asked.get("y_star")
     infos = [plan.info for plan in plans if plan.info is not None]
     # References are of the bare environment: with another limit, or other rewards, they say nothing.
@@ -234,7 +234,7 @@ def summarised(
         replan_seconds=sum(played.replan_seconds for played in groups),
         ms_per_step=1e3 * sum(played.policy_seconds for played in groups) / float(steps.sum()),
         guidance=None if isinstance(query.guidance, tuple) else float(plans[0].guidance[0]),
-        plans=None if "plans" not in asked else "one" if plans[0].together is None else "several",
+        plans=asked.get("plans"),
         **{name: asked.get(name) for name in ("kl_weight", "quantile", "delta_y", "near")},
     )
 

@@ -1,33 +1,34 @@
-"""Plans as arrays, and what acts them out."""
+"""A plan: a weighted set of base noises, as arrays."""
 
 from typing import NamedTuple
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from gac.acting.guidance import Guide, Guided
-from gac.acting.mixture import Mixture
-from gac.acting.policy import Planned
-from gac.data.standardise import Standardiser
 from gac.model.generator import PlanMemory
-from gac.model.joint import GAC
 
 
 class Plans(NamedTuple):
-    """A plan for each row, or several that act together; rows can be taken and put."""
+    r"""For each row base noises $\epsilon_k$ with weights $w_k$ that sum to 1.
 
-    epsilon: Float[Array, "batch n_z dim"]
-    """Base noise."""
+    They act by $\mathrm{clip}(\sum_k w_k \bar a_\beta(s_t, z_k))$. A single noise of weight 1 is the paper's
+    plan; several of equal weight act by their mean action; guidance has a plan of weight 1 + w and others of
+    negative weights.
+    """
+
+    epsilon: Float[Array, "batch noises n_z dim"]
+    """Base noise; the first of each row is the plan that the query inferred, or the best of several."""
+    weight: Float[Array, "batch noises"]
     memory: list[PlanMemory]
-    """The same as the generator reads it."""
-    together: list[PlanMemory] | None
-    """Plans that act by their mean action in its place, leaves `(batch, plans, ...)`; None for none."""
+    """The plans as the generator reads them, leaves `(batch, noises, ...)`."""
 
-    def acting(
-        self, model: GAC, standardiser: Standardiser, guide: Guide | None
-    ) -> Planned | Guided | Mixture:
-        """What acts them out; `guide` is for single plans."""
-        if self.together is not None:
-            return Mixture(model.generator, standardiser, self.together)
-        if guide is not None:
-            return Guided(model, standardiser, self.epsilon, guide)
-        return Planned(model.generator, standardiser, self.memory)
+    @property
+    def first(self) -> Float[Array, "batch n_z dim"]:
+        """The first noise of each row."""
+        return self.epsilon[:, 0]
+
+
+def equal_weights(epsilon: Float[Array, "batch noises n_z dim"]) -> Float[Array, "batch noises"]:
+    """Weights of the mean action."""
+    batch, noises = epsilon.shape[:2]
+    return jnp.full((batch, noises), 1.0 / noises)

@@ -3,7 +3,7 @@
 import functools
 import operator
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +11,15 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 from numpy import ndarray
 
+from gac.acting.guidance import Reread
+from gac.acting.plans import Plans
 from gac.compilation import JitSmall
 from gac.data.blocks import LARGEST
 from gac.data.standardise import Standardiser
 from gac.errors import UserError
 from gac.masks import unmasked
 from gac.model.generator import Generator, PlanMemory
+from gac.model.prior import Prior
 
 
 class Context(NamedTuple):
@@ -25,6 +28,8 @@ class Context(NamedTuple):
     states: Float[Array, "batch steps obs"]
     actions: Float[Array, "batch acted act"]
     valid: Bool[Array, "batch steps"]
+    begin: Float[Array, "batch obs"] | None = None
+    """The state that plans are read from, where they are read again."""
 
 
 def see(
@@ -41,9 +46,11 @@ def advance(
     states: Float[Array, "batch steps obs"],
     valid: Bool[Array, "batch steps"],
     action: Float[Array, "batch act"],
+    begin: Float[Array, "batch obs"] | None = None,
 ) -> Context:
     """The context after the action that followed the states of `see`."""
-    return Context(states, jnp.concatenate([context.actions, action[:, None]], axis=1)[:, 1:], valid)
+    actions = jnp.concatenate([context.actions, action[:, None]], axis=1)[:, 1:]
+    return Context(states, actions, valid, begin)
 
 
 def empty_context(batch: int, context: int, observation_dim: int, action_dim: int) -> Context:
@@ -55,66 +62,67 @@ def empty_context(batch: int, context: int, observation_dim: int, action_dim: in
     )
 
 
-def choose(
-    generator: Generator, memory: list[PlanMemory], context: Context, state: Float[Array, "batch obs"]
-) -> tuple[Context, Float[Array, "batch act"]]:
-    """Shift a state into the context and take the mean action of p_beta(a_t | context, z_traj), scaled."""
-    states, valid = see(context, state)
-    action = jnp.clip(generator.act(memory, states, context.actions, valid), -1.0, 1.0)
-    return advance(context, states, valid, action), action
-
-
-class Planned(NamedTuple):
-    """Plans to act out as they are."""
+class Acting(NamedTuple):
+    """Plans and what they are acted out with, as arrays."""
 
     generator: Generator
     standardiser: Standardiser
-    memory: list[PlanMemory]
+    plans: Plans
+    reread: Reread | None = None
+    """Where given, plans are read again within the episode."""
 
     @property
     def size(self) -> int:
-        """Number of plans."""
-        return len(self.memory[0].read)
+        """Number of rows."""
+        return len(self.plans.weight)
 
     def start(self, context: int) -> Context:
         """Nothing seen yet."""
         obs, act = len(self.standardiser.observation_mean), len(self.standardiser.action_middle)
-        return empty_context(self.size, context, obs, act)
+        empty = empty_context(self.size, context, obs, act)
+        return empty if self.reread is None else empty._replace(begin=jnp.zeros((self.size, obs)))
 
-    def rows(self, some: slice) -> "Planned":
-        """Some of the plans."""
-        return self._replace(memory=jax.tree.map(operator.itemgetter(some), self.memory))
+    def rows(self, some: slice) -> "Acting":
+        """The plans of some of the rows."""
+        return self._replace(plans=jax.tree.map(operator.itemgetter(some), self.plans))
 
     def choose(
         self, context: Context, state: Float[Array, "batch obs"]
     ) -> tuple[Context, Float[Array, "batch act"]]:
-        """`choose` for these plans."""
-        return choose(self.generator, self.memory, context, state)
+        r"""Shift a state into the context and act by $\mathrm{clip}(\sum_k w_k \bar a_\beta)$, scaled."""
+        states, valid = see(context, state)
+        memory, begin = self.plans.memory, None
+        if self.reread is not None:
+            assert context.begin is not None  # `start` makes one; for the type checker
+            fresh = ~jnp.any(context.valid, axis=1) | self.reread.may_begin(state)
+            begin = jnp.where(fresh[:, None], state, context.begin)
+            memory = remember(self.reread.prior, self.generator, begin, self.plans.epsilon)[1]
+        noises = self.plans.weight.shape[1]
+
+        def for_each_noise(rows: Array) -> Array:
+            return jnp.repeat(rows, noises, axis=0)
+
+        flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), memory)
+        means = self.generator.act(flat, *map(for_each_noise, (states, context.actions, valid)))
+        weighted = self.plans.weight[:, :, None] * means.reshape(self.size, noises, -1)
+        action = jnp.clip(jnp.sum(weighted, axis=1), -1.0, 1.0)
+        return advance(context, states, valid, action, begin), action
 
 
-@runtime_checkable
-class Acting(Protocol):
-    """Plans and what they are acted out with, as arrays.
-
-    `Planned`, `gac.acting.guidance.Guided` or `gac.acting.mixture.Mixture`.
-    """
-
-    @property
-    def generator(self) -> Generator: ...
-
-    @property
-    def standardiser(self) -> Standardiser: ...
-
-    @property
-    def size(self) -> int: ...
-
-    def start(self, context: int) -> Any: ...
-
-    def rows(self, some: slice) -> "Acting": ...
-
-    def choose(
-        self, context: Any, state: Float[Array, "batch obs"]
-    ) -> tuple[Any, Float[Array, "batch act"]]: ...
+def remember(
+    prior: Prior,
+    generator: Generator,
+    state: Float[Array, "batch obs"],
+    epsilon: Float[Array, "batch noises n_z dim"],
+) -> tuple[Float[Array, "batch noises dim"], list[PlanMemory]]:
+    """z_y of every base noise at a state, and the plans as the generator reads them."""
+    batch, noises = epsilon.shape[:2]
+    z_y, z_traj = prior(jnp.repeat(state, noises, axis=0), epsilon.reshape(-1, *epsilon.shape[2:]))
+    memory = generator.remember(z_traj)
+    in_sets: tuple[Float[Array, "batch noises dim"], list[PlanMemory]] = jax.tree.map(
+        lambda leaf: leaf.reshape(batch, noises, *leaf.shape[1:]), (z_y, memory)
+    )
+    return in_sets
 
 
 def act_traced(

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from gac.acting.guidance import GuidedContext
 from gac.acting.policy import Acting, Context
 from gac.compilation import JitSmall
 from gac.model.generator import Generator, PlanMemory
@@ -129,9 +128,8 @@ def act_and_expect(
     What should follow is what the plan says as it was made, guided or not: so does the calibration.
     """
     after, action = acting.choose(context, state)
-    before, seen = (each.seen if isinstance(each, GuidedContext) else each for each in (context, after))
     return (
         after,
         acting.standardiser.raw_action(action),
-        expect(acting.generator, memory, before, seen, action),
+        expect(acting.generator, memory, context, after, action),
     )

@@ -24,9 +24,9 @@ def plans(agent: Agent, gflops: float, effort: Effort, count: int) -> Row:
     first = first_observations(agent, count)
     began = time.perf_counter()
     plan = agent.plan(first, Exploit())
-    jax.block_until_ready(plan.memory)  # type: ignore[no-untyped-call]
+    jax.block_until_ready(plan.plans)  # type: ignore[no-untyped-call]
     with_compilation = time.perf_counter() - began
-    taken = call_times(lambda: agent.plan(first, Exploit()).memory, effort)
+    taken = call_times(lambda: agent.plan(first, Exploit()).plans, effort)
     assert plan.info is not None  # Exploit optimises.
     # The batch goes on until its slowest plan has stopped. Of exploit's two ascents, where it makes both, the
     # one that is taken counts.

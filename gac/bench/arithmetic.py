@@ -13,7 +13,7 @@ FLOPS = 2
 """Of a multiply-add."""
 
 
-def multiply_adds(c: ModelConfig, observation_dim: int, action_dim: int, windows: int) -> int:
+def multiply_adds(config: Config, observation_dim: int, action_dim: int, windows: int) -> int:
     """Multiply-adds of one forward pass of the ELBO of one trajectory.
 
     Cross-attention is counted folded (`gac.model.generator.PlanMemory`), self-attention with the pairs that
@@ -22,8 +22,8 @@ def multiply_adds(c: ModelConfig, observation_dim: int, action_dim: int, windows
     Args:
         windows: windows K per trajectory.
     """
-    return plan_multiply_adds(c, observation_dim) + _generator_multiply_adds(
-        c, observation_dim, action_dim, windows
+    return plan_multiply_adds(config.model, observation_dim) + _generator_multiply_adds(
+        config, observation_dim, action_dim, windows
     )
 
 
@@ -38,7 +38,8 @@ def plan_multiply_adds(c: ModelConfig, observation_dim: int) -> int:
     return base_noise + embedding + c.encoder_layers * layer + critic
 
 
-def _generator_multiply_adds(c: ModelConfig, observation_dim: int, action_dim: int, windows: int) -> int:
+def _generator_multiply_adds(config: Config, observation_dim: int, action_dim: int, windows: int) -> int:
+    c = config.model
     d, n_z, width = c.embed_dim, c.latent_tokens, observation_dim + action_dim
     # The folded plan: key and value 2, read 1, write 1; bias.
     remember = c.decoder_layers * (4 * n_z * d * d + n_z * d)
@@ -48,15 +49,19 @@ def _generator_multiply_adds(c: ModelConfig, observation_dim: int, action_dim: i
     embedding = c.context * width * d
     change = c.context * d * observation_dim
     window = (
-        embedding + c.decoder_layers * layer + change + c.context * _actor(c, observation_dim, action_dim)
+        embedding
+        + c.decoder_layers * layer
+        + change
+        + c.context * _actor(config, observation_dim, action_dim)
     )
     return remember + windows * window
 
 
-def _actor(c: ModelConfig, observation_dim: int, action_dim: int) -> int:
+def _actor(config: Config, observation_dim: int, action_dim: int) -> int:
     """Multiply-adds from one token to its action."""
-    hidden = (c.embed_dim + observation_dim + c.actor_width) * c.actor_width
-    return hidden + (c.actor_width or c.embed_dim) * action_dim
+    dim, actor_width = config.model.embed_dim, config.added.actor_width
+    hidden = (dim + observation_dim + actor_width) * actor_width
+    return hidden + (actor_width or dim) * action_dim
 
 
 def _self_attention(c: ModelConfig) -> int:
@@ -72,7 +77,7 @@ def inner_step_flops(config: Config, observation_dim: int, action_dim: int) -> f
     first layer's self-attention.
     """
     c, windows = config.model, config.posterior.inner_windows
-    forward = multiply_adds(c, observation_dim, action_dim, windows)
+    forward = multiply_adds(config, observation_dim, action_dim, windows)
     before_plan = windows * (c.context * (observation_dim + action_dim) * c.embed_dim + _self_attention(c))
     return FLOPS * (2.0 * forward - before_plan) * config.training.batch_size
 
@@ -87,6 +92,6 @@ def outer_step_flops(config: Config, observation_dim: int, action_dim: int) -> f
 
     The first layer of the prior gets no gradient, neither its weights nor, phi being fixed, its input.
     """
-    forward = multiply_adds(config.model, observation_dim, action_dim, config.training.outer_windows)
+    forward = multiply_adds(config, observation_dim, action_dim, config.training.outer_windows)
     base_noise = (config.model.latent_tokens * config.model.embed_dim) ** 2
     return FLOPS * (3.0 * (forward - base_noise) + base_noise) * config.training.batch_size

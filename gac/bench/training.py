@@ -1,6 +1,7 @@
 """Inner steps, outer steps, and what an update costs to compile and to hold."""
 
 import dataclasses
+import math
 import time
 
 import jax
@@ -34,14 +35,15 @@ def inner_loop(work: Workload, gflops: float, effort: Effort) -> Row:
     config = work.config
     flops = inner_step_flops(config, OBSERVATION_DIM, ACTION_DIM)
     steps = _steps(flops, gflops, effort)
-    posterior = dataclasses.replace(config.posterior, inner_tol=0.0)
+    posterior = dataclasses.replace(config.posterior, inner_tol=-math.inf)  # no early stop
+    never_stops = dataclasses.replace(config, posterior=posterior)
     mesh = mesh_for(config.training.batch_size)
 
     def inferred(
         model: GAC, data: DeviceEpisodes, batch: Batch, phi0: Phi, key: PRNGKeyArray
     ) -> tuple[Phi, Array]:
         own, start = share_out((batch, phi0), mesh)
-        phi, info = fit_posterior(model, data, own, start, posterior, key, steps)
+        phi, info = fit_posterior(model, data, own, start, never_stops, key, steps)
         return phi, info.steps
 
     fit = everywhere(inferred, mesh, given=CUT)
@@ -99,7 +101,7 @@ def compilation(work: Workload, effort: Effort) -> Row:
     """
     config, episodes = work.config, work.episodes
     every, y = np.arange(episodes.num_episodes, dtype=np.int32), np.asarray(work.data.y)
-    visits = make_visits(every, episodes.lengths, y, config.training)
+    visits = make_visits(every, episodes.lengths, y, config)
     scale, mesh = float(episodes.lengths.mean()), mesh_for(config.training.batch_size)
     bank = filled(work.state.bank, room(episodes.num_episodes, mesh))
     traced: list[float] = []

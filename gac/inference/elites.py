@@ -17,10 +17,8 @@ from jaxtyping import Array, Bool, Float, Key
 from gac.inference.trust_region import Logged, returns_from
 from gac.model.joint import GAC
 
-ELITES = 32
-"""Plans that act together."""
-DRAWS = 256
-"""Plans of the prior that they are the best of."""
+DRAWS_PER_PLAN = 8
+"""Plans of the prior, for each of those that act, that they are the best of."""
 APART = 3.0
 """Standard deviations of the critic by which one thing promises surely more than another."""
 
@@ -33,8 +31,10 @@ class Elites(NamedTuple):
     """What each returns by the critic, standardised."""
 
 
-def elites(model: GAC, s0: Float[Array, "batch obs"], logged: Logged, keys: Key[Array, "batch"]) -> Elites:
-    r"""Of DRAWS plans of N(0, I) those ELITES that promise most from each state, or the best logged ones.
+def elites(
+    model: GAC, s0: Float[Array, "batch obs"], logged: Logged, keys: Key[Array, "batch"], count: int
+) -> Elites:
+    r"""The `count` best of DRAWS_PER_PLAN times as many plans of N(0, I), or of the logged ones, by state.
 
     Plans of the prior are the more varied: the kept ones are of the episodes that returned most, which may be
     of a single behaviour. They are taken unless the critic is sure that logged plans are better,
@@ -48,14 +48,16 @@ def elites(model: GAC, s0: Float[Array, "batch obs"], logged: Logged, keys: Key[
         s0: current states, standardised.
         logged: plans of logged episodes, at least one.
         keys: of each row's draws.
+        count: plans that act.
     """
+    draws = DRAWS_PER_PLAN * count
 
     def one(row: tuple[Float[Array, "obs"], Key[Array, ""]]) -> Elites:
         state, key = row
-        kept = best_of(logged.phi.mu, returns_from(model, state, logged))
-        drawn = jax.random.normal(key, (DRAWS, *logged.phi.mu.shape[1:]))
-        states = jnp.broadcast_to(state[None], (DRAWS, *state.shape))
-        varied = best_of(drawn, model.predicted_return(states, drawn))
+        kept = best_of(logged.phi.mu, returns_from(model, state, logged), count)
+        drawn = jax.random.normal(key, (draws, *logged.phi.mu.shape[1:]))
+        states = jnp.broadcast_to(state[None], (draws, *state.shape))
+        varied = best_of(drawn, model.predicted_return(states, drawn), count)
         sure = jnp.mean(kept.promise) > jnp.mean(varied.promise) + APART * model.critic.sigma_y()[0]
         chosen: Elites = jax.tree.map(lambda a, b: jnp.where(sure, a, b), kept, varied)
         return chosen
@@ -94,9 +96,11 @@ def short_of(
     return found
 
 
-def best_of(epsilon: Float[Array, "candidates n_z dim"], promise: Float[Array, "candidates"]) -> Elites:
-    """The ELITES of the candidates that promise most, best first; of fewer, each as often as it takes."""
-    count = promise.shape[0]
-    most, place = jax.lax.top_k(promise, min(ELITES, count))
-    again = jnp.arange(ELITES) % count
+def best_of(
+    epsilon: Float[Array, "candidates n_z dim"], promise: Float[Array, "candidates"], count: int
+) -> Elites:
+    """The `count` candidates that promise most, best first; of fewer, each as often as it takes."""
+    found = promise.shape[0]
+    most, place = jax.lax.top_k(promise, min(count, found))
+    again = jnp.arange(count) % found
     return Elites(epsilon[place][again], most[again])

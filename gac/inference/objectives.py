@@ -30,25 +30,27 @@ def at_step(keys: Key[Array, "batch"], step: Int[Array, ""]) -> Key[Array, "batc
 def exploit_objective(
     model: GAC,
     s0: Float[Array, "batch obs"],
-    region: Phi,
+    hold: Phi,
     kl_weight: Float[Array, ""] | float,
     ceiling: Float[Array, ""],
     pairs: int,
     keys: Key[Array, "batch"],
 ) -> Objective:
-    r"""$E_q[\min(\mu_\gamma(z_y), \hat y)] - \lambda\, KL(q \| r)$: Eq. (2), held in the trust region r.
+    r"""$E_q[\min(\mu_\gamma(z_y), \hat y)] - \lambda\, KL(q \| r)$.
 
-    Its maximum is the mean-field approximation of $r(\epsilon)\, e^{\mu_\gamma / \lambda}$: a plan is as
-    promising as it is like good logged behaviour, and promising all around, since the expectation is over q.
+    With $\lambda = 0$ and $\hat y = \infty$ this is Eq. (2), whatever r.
 
-    # Differs from the paper: the region, where it names no hold, and the ceiling. Beyond the best return
-    # of the data the critic extrapolates, and what it adds there is no reason to go further.
+    Its maximum is the mean-field approximation of $r(\epsilon)\, e^{\mu_\gamma / \lambda}$: a compromise
+    between a high predicted return and a plan that is likely under r.
+
+    # Differs from the paper: the KL and the ceiling. Beyond the best return of the data the critic
+    # extrapolates, and gains there are not real.
 
     Args:
         s0: current states, standardised.
-        region: r, one Gaussian for each state.
-        ceiling: y-hat, the best return of the data, standardised.
+        hold: r, one Gaussian for each state: the prior, or a region around logged plans.
         kl_weight: lambda, in standard deviations of return per nat.
+        ceiling: y-hat, standardised; infinity for none.
         pairs: mirrored pairs of draws, new at every step.
         keys: of each row's draws, so that no row depends on another.
     """
@@ -58,7 +60,7 @@ def exploit_objective(
     def objective(phi: Phi, step: Int[Array, ""]) -> Values:
         predicted = model.predicted_return(s0_draws, draw(phi, pairs, at_step(keys, step)))
         y = mean_over_draws(jnp.minimum(predicted, ceiling), batch)
-        return y - kl_weight * jnp.sum(phi.kl_to(region), axis=-1), mean_over_draws(predicted, batch)
+        return y - kl_weight * jnp.sum(phi.kl_to(hold), axis=-1), mean_over_draws(predicted, batch)
 
     return objective
 

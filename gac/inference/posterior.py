@@ -6,9 +6,9 @@ import jax
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from gac.config import PosteriorConfig
+from gac.config import Config
 from gac.data.windows import DeviceEpisodes, sample_windows
-from gac.inference.loop import Info, Values, infer
+from gac.inference.loop import Info, Values, infer, learning_rate
 from gac.model.joint import GAC, Phi, elbo
 
 
@@ -30,31 +30,32 @@ def fit_posterior(
     data: DeviceEpisodes,
     batch: Batch,
     phi0: Phi,
-    config: PosteriorConfig,
+    config: Config,
     key: PRNGKeyArray,
     max_steps: int | None = None,
     given_return: bool = True,
 ) -> tuple[Phi, Info]:
     """Ascend the ELBO in phi of each trajectory, theta fixed.
 
-    Every step draws new windows and new noise. Adam's rate decays to zero within the visit: with
-    a constant rate the noise makes every dimension wander, and the KL charges for it.
+    Every step draws new windows and new noise.
 
     Args:
         phi0: the stored posteriors, or the prior for trajectories never seen.
-        max_steps: instead of `config.inner_steps`.
+        max_steps: instead of `inner_steps`.
         given_return: False infers from tau alone, q(epsilon | tau): the bound on log p(tau | s0), in which
             log p(y) has no part.
     """
-    steps = config.inner_steps if max_steps is None else max_steps
+    posterior = config.posterior
+    steps = posterior.inner_steps if max_steps is None else max_steps
 
     def objective(phi: Phi, step: Int[Array, ""]) -> Values:
         window_key, noise_key = jax.random.split(jax.random.fold_in(key, step))
         windows = sample_windows(
-            data, batch.index, window_key, config.inner_windows, model.config.context, batch.s0.shape[1]
+            data, batch.index, window_key, posterior.inner_windows, model.config.context, batch.s0.shape[1]
         )
-        terms = elbo(model, phi, windows, batch.s0, batch.y, noise_key, config.free_bits)
+        terms = elbo(model, phi, windows, batch.s0, batch.y, noise_key, posterior.free_bits)
         return terms.elbo if given_return else terms.log_p_tau - terms.kl, terms.log_p_tau
 
-    optimiser = optax.adam(optax.cosine_decay_schedule(config.inner_lr, steps), eps=config.inner_eps)
-    return infer(objective, phi0, optimiser, steps, config.inner_tol)
+    rate = learning_rate(posterior.inner_lr, steps, config.added.inner_decay)
+    optimiser = optax.adam(rate, eps=config.added.inner_eps)
+    return infer(objective, phi0, optimiser, steps, posterior.inner_tol)

@@ -7,40 +7,36 @@ from typing import ClassVar
 from gac.config import FARTHEST, NEAR, check_guidance
 from gac.errors import UserError
 
-PLANS = ("one", "several")
-"""How many plans an exploit query acts by."""
-
 
 @dataclass(frozen=True)
 class Exploit:
-    """Expected return, held near the best of logged behaviour, Eq. (2): for evaluation and deployment.
-
-    Held near the prior instead where that promises more by sigma_y, as when no logged plan promises what was
-    logged at best (docs/method.md).
+    """The highest expected return, Eq. (2), with what the run's `added` section adds: for evaluation.
 
     Args:
-        kl_weight: standard deviations of return that a plan must gain for each nat it moves away
-            from there. Free of units, so one value serves every data set.
-        guidance: how much more than in the data its plans tell in what is done; of every query that aims at
-            a return. 0: actions are p_beta's. Unless given, `Agent.usual_guidance`
-            (`gac.acting.guidance`).
-        plans: `one`, the one that the objective ends at, or `several`, which act by their mean action
-            (`gac.inference.elites`). Unless given, `Agent.usual_plans`.
+        kl_weight: standard deviations of return that a plan must gain for each nat of KL; 0 is Eq. (2) alone.
+            The run's own (`added.kl_weight`) unless given.
+        guidance: guidance weight, of every query that aims at a return: how strongly actions follow what
+            distinguishes the plan; 0 is off. What the run decided (`Agent.acts`) unless given.
+        plans: how many plans act by their mean action; 1 is the one that the query infers. What the run
+            decided unless given.
     """
 
     name: ClassVar[str] = "exploit"
-    kl_weight: float = 0.2
+    kl_weight: float | None = None
     guidance: float | None = None
-    plans: str | None = None
+    plans: int | None = None
 
     def __post_init__(self) -> None:
         check_guidance(self.guidance)
-        if self.plans not in (None, *PLANS):
-            raise UserError(f"plans is {self.plans!r}, expected one of {', '.join(PLANS)}")
-        if self.plans == "several" and self.guidance:
-            raise UserError(f"guidance is {self.guidance:g} and plans several: one plan is guided; give one")
-        if not 0.0 < self.kl_weight < math.inf:
-            raise UserError(f"kl_weight is {self.kl_weight}, expected a finite number above 0; try 0.2")
+        if self.plans is not None and self.plans < 1:
+            raise UserError(f"plans is {self.plans}, expected 1 or more; try 32")
+        if self.guidance and (self.plans or 1) > 1:
+            raise UserError(
+                f"guidance is {self.guidance:g} and plans {self.plans}, but only one plan can be guided; "
+                "give one of them"
+            )
+        if self.kl_weight is not None and not 0.0 <= self.kl_weight < math.inf:
+            raise UserError(f"kl_weight is {self.kl_weight}, expected a finite number, 0 or more; try 0.2")
 
 
 @dataclass(frozen=True)

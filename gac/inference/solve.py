@@ -11,17 +11,13 @@ from jaxtyping import Array, Bool, Float, Key
 from numpy import ndarray
 
 from gac.compilation import JitSmall
-from gac.inference.loop import Info, Objective, infer
+from gac.config import AddedConfig, Config, QueryConfig
+from gac.inference.loop import Info, Objective, infer, learning_rate
 from gac.inference.objectives import exploit_objective, return_objective
 from gac.inference.queries import Exploit, Explore, Prior, Query, Target
 from gac.inference.trust_region import Logged, region_of_return, trust_region
 from gac.model.joint import GAC, Phi
 
-# Differs from the paper (1000 steps): with the rate below, twice as many steps gain a thousandth of a
-# standard deviation of return (docs/research.md).
-MAX_STEPS = 500
-TOL = 1e-5
-LEARNING_RATE = 0.1
 PAIRS = 1
 """Mirrored pairs of draws per step: one is enough where every step draws anew."""
 
@@ -36,6 +32,7 @@ def solve(
     returns: Float[ndarray, "episodes"],
     target: Float[ndarray, "batch"],
     keys: Key[Array, "batch"],
+    config: Config,
 ) -> tuple[Float[Array, "batch n_z dim"], Phi | None, Info | None]:
     """Infer the base noise of plans, row by row: none depends on what else is in the batch.
 
@@ -48,18 +45,21 @@ def solve(
         returns: those of the data, standardised; explore draws from them, exploit is capped at the best.
         target: y* of a target query for each plan, standardised; no other reads it.
         keys: of the draws of each plan.
+        config: of the run: settings of the ascent, and what is added to the paper's queries.
 
     Returns:
         epsilon, the q that it comes from and the diagnostics (both None for the prior).
     """
-    infer_keys, aim_keys, draw_keys = _split(keys, 3)
+    infer_keys, aim_keys, draw_keys, toss_keys = _split(keys, 4)
+    query_config, added = config.query, config.added
     hold = Phi.at_prior(s0.shape[0], model.config)
     match query:
         case Prior():
             return _sample(hold, draw_keys), None, None
         case Exploit(kl_weight=kl_weight):
-            ceiling = jnp.asarray(returns.max())
-            phi, info = _exploit(model, s0, logged, jnp.float32(kl_weight), ceiling, infer_keys)
+            weight = jnp.float32(added.kl_weight if kl_weight is None else kl_weight)
+            ceiling = jnp.float32(returns.max() if added.ceiling else np.inf)
+            phi, info = _exploit(model, s0, logged, weight, ceiling, infer_keys, query_config, added)
             return phi.mu, phi, info
         case Explore(quantile=quantile, delta_y=delta_y):
             better = returns[returns >= np.quantile(returns, quantile)]
@@ -68,8 +68,8 @@ def solve(
             y_plus = jnp.asarray(target)
             if near != "prior":
                 of_logged = _near_logged(model, s0, logged, y_plus, aim_keys)
-                hold = of_logged if near == "logged" else either(_toss(aim_keys), of_logged, hold)
-    phi, info = _reach(model, s0, y_plus, hold, infer_keys)
+                hold = of_logged if near == "logged" else either(_toss(toss_keys), of_logged, hold)
+    phi, info = _reach(model, s0, y_plus, hold, infer_keys, query_config, added)
     return _sample(phi, draw_keys), phi, info
 
 
@@ -87,8 +87,8 @@ def _choose(values: Float[Array, "values"], keys: Key[Array, "batch"]) -> Float[
 
 @jax.jit
 def _toss(keys: Key[Array, "batch"]) -> Bool[Array, "batch"]:
-    """A fair coin for each row; the keys may be used for other draws as well."""
-    return jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, 7)))(keys)
+    """A fair coin for each row."""
+    return jax.vmap(jax.random.bernoulli)(keys)
 
 
 @jax.jit
@@ -104,17 +104,16 @@ def either(choice: Bool[Array, "batch"], one: T, other: T) -> T:
     return rows
 
 
-def _ascend(objective: Objective, start: Phi) -> tuple[Phi, Info]:
-    """From a start to the objective's maximum: new draws at every step, a rate that falls to zero.
+def _ascend(objective: Objective, start: Phi, query: QueryConfig, decays: bool) -> tuple[Phi, Info]:
+    """From a start to the objective's maximum: new draws at every step.
 
-    With draws that stay the same, plans end where just these draws are good, far below the maximum of
-    the expectation (docs/research.md).
+    With the same draws at every step, plans would end where just these draws are good.
     """
-    optimiser = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, MAX_STEPS))
-    return infer(objective, start, optimiser, MAX_STEPS, TOL)
+    optimiser = optax.adam(learning_rate(query.query_lr, query.query_steps, decays))
+    return infer(objective, start, optimiser, query.query_steps, query.query_tol)
 
 
-@JitSmall
+@functools.partial(JitSmall, static_argnames=("query", "added"))
 def _exploit(
     model: GAC,
     s0: Float[Array, "batch obs"],
@@ -122,25 +121,30 @@ def _exploit(
     kl_weight: Float[Array, ""],
     ceiling: Float[Array, ""],
     keys: Key[Array, "batch"],
+    query: QueryConfig,
+    added: AddedConfig,
 ) -> tuple[Phi, Info]:
-    """The highest return expected near the best of what was logged, or near the prior if that is more.
-
-    More by sigma_y, the critic's own spread: less than that it cannot tell apart, and what was done before
-    is the surer. So where logged plans promise nearly the ceiling, nothing else is looked for.
-    """
+    """Eq. (2) from the prior; or near logged plans (`near_logged`), unless the prior predicts more by sigma_y
+    (`leave_region`)."""
 
     def ascend(hold: Phi, keys: Key[Array, "batch"]) -> tuple[tuple[Phi, Info], Float[Array, "batch"]]:
         objective = exploit_objective(model, s0, hold, kl_weight, ceiling, PAIRS, keys)
-        phi, info = _ascend(objective, hold)
+        phi, info = _ascend(objective, hold, query, added.inner_decay)
         return (phi, info), jnp.minimum(model.predicted_return(s0, phi.mu), ceiling)
 
+    prior = Phi.at_prior(s0.shape[0], model.config)
+    near_keys, beyond_keys = _split(keys, 2)
+    if not added.near_logged:
+        return ascend(prior, near_keys)[0]
+    near, promised = ascend(trust_region(model, s0, logged), near_keys)
+    if not added.leave_region:
+        return near
+    enough = promised + model.critic.sigma_y()
+
     def look_beyond() -> tuple[Phi, Info]:
-        beyond, promise = ascend(Phi.at_prior(s0.shape[0], model.config), beyond_keys)
+        beyond, promise = ascend(prior, beyond_keys)
         return either(promise > enough, beyond, near)
 
-    near_keys, beyond_keys = _split(keys, 2)
-    near, promised = ascend(trust_region(model, s0, logged), near_keys)
-    enough = promised + model.critic.sigma_y()
     found: tuple[Phi, Info] = jax.lax.cond(jnp.any(enough < ceiling), look_beyond, lambda: near)
     return found
 
@@ -148,13 +152,16 @@ def _exploit(
 _near_logged = JitSmall(region_of_return)
 
 
-@JitSmall
+@functools.partial(JitSmall, static_argnames=("query", "added"))
 def _reach(
     model: GAC,
     s0: Float[Array, "batch obs"],
     y_plus: Float[Array, "batch"],
     hold: Phi,
     keys: Key[Array, "batch"],
+    query: QueryConfig,
+    added: AddedConfig,
 ) -> tuple[Phi, Info]:
-    """Plans that explain the return y_plus (standardised), held near others."""
-    return _ascend(return_objective(model, s0, y_plus, hold, PAIRS, keys), hold)
+    """Plans that explain the return y_plus (standardised), held near others, Eq. (3)."""
+    objective = return_objective(model, s0, y_plus, hold, PAIRS, keys)
+    return _ascend(objective, hold, query, added.inner_decay)

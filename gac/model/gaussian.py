@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 LOG_2PI = math.log(2.0 * math.pi)
 SMALLEST_SIGMA = 0.01
-"""Floor of learned ones, in the units of the model: what never varies would count without bound."""
+"""Floor of learned ones, in the units of the model: the likelihood of a constant would have no bound."""
 
 
 class Sigma(eqx.Module):
@@ -19,12 +19,15 @@ class Sigma(eqx.Module):
     learned: bool = eqx.field(static=True)
 
     def __init__(self, dim: int, start: float, learned: bool) -> None:
-        self.log_value, self.learned = jnp.full(dim, math.log(start), jnp.float32), learned
+        above = start**2 - SMALLEST_SIGMA**2 if learned else start**2
+        self.log_value = jnp.full(dim, 0.5 * math.log(max(above, SMALLEST_SIGMA**4)), jnp.float32)
+        self.learned = learned
 
     def __call__(self) -> Float[Array, "dim"]:
         if not self.learned:
             return jnp.exp(jax.lax.stop_gradient(self.log_value))
-        return jnp.exp(jnp.maximum(self.log_value, math.log(SMALLEST_SIGMA)))
+        # Smooth, so that a value at the floor still has a gradient that can raise it.
+        return jnp.sqrt(SMALLEST_SIGMA**2 + jnp.exp(2.0 * self.log_value))
 
 
 def gaussian_log_prob(

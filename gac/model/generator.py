@@ -112,12 +112,19 @@ class Generator(eqx.Module):
     sigma_a: Sigma
     sigma_s: Sigma
 
-    def __init__(self, config: ModelConfig, observation_dim: int, action_dim: int, key: PRNGKeyArray) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        actor_width: int,
+        observation_dim: int,
+        action_dim: int,
+        key: PRNGKeyArray,
+    ) -> None:
         d, depth = config.embed_dim, config.decoder_layers
         k1, k2, k3, k4, *keys = jax.random.split(key, 4 + depth)
         self.state_token, self.action_token = Linear(observation_dim, d, k1), Linear(action_dim, d, k2)
         self.blocks = [DecoderBlock(d, config.heads, depth, k) for k in keys]
-        self.actor = Actor(d, observation_dim, config.actor_width, action_dim, k4)
+        self.actor = Actor(d, observation_dim, actor_width, action_dim, k4)
         self.change = Linear(d, observation_dim, k3, 0.1)
         self.sigma_a = Sigma(action_dim, config.sigma_a, config.learn_sigma_a)
         self.sigma_s = Sigma(observation_dim, config.sigma_s, config.learn_sigma_s)

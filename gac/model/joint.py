@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from gac.config import ModelConfig
+from gac.config import AddedConfig, ModelConfig
 from gac.data.windows import Windows
 from gac.model.critic import Critic
 from gac.model.gaussian import gaussian_log_prob, kl_to_standard_normal
@@ -62,10 +62,17 @@ class GAC(eqx.Module):
     critic: Critic
     config: ModelConfig = eqx.field(static=True)
 
-    def __init__(self, config: ModelConfig, observation_dim: int, action_dim: int, key: PRNGKeyArray) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        added: AddedConfig,
+        observation_dim: int,
+        action_dim: int,
+        key: PRNGKeyArray,
+    ) -> None:
         k1, k2, k3 = jax.random.split(key, 3)
-        self.prior = Prior(config, observation_dim, k1)
-        self.generator = Generator(config, observation_dim, action_dim, k2)
+        self.prior = Prior(config, added.longest_token, observation_dim, k1)
+        self.generator = Generator(config, added.actor_width, observation_dim, action_dim, k2)
         self.critic = Critic(config, k3)
         self.config = config
 

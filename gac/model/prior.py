@@ -8,9 +8,6 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from gac.config import ModelConfig
 from gac.model.transformer import FeedForward, Linear, normalise, self_attention
 
-LONGEST = 1e3
-"""Root mean square of a token of base noise, beyond which only its direction is read."""
-
 
 class EncoderBlock(eqx.Module):
     """Pre-norm block with full (bidirectional) self-attention."""
@@ -51,15 +48,17 @@ class BaseNoise(eqx.Module):
         return flat.reshape(epsilon.shape)
 
 
-def bounded(token: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
-    """Tokens as they are up to a root mean square of LONGEST, longer ones cut to it.
+def bounded(token: Float[Array, "*batch dim"], longest: float) -> Float[Array, "*batch dim"]:
+    """Tokens scaled down to a root mean square of `longest` where theirs is larger; 0 leaves all as they are.
 
-    The blocks normalise what they read, so that likelihood only counts how far codes lie apart beside their
-    length, and drives them outward for ever: beside tokens of 10^8 what the blocks add is less than a float
-    can tell, and in the end the model collapses (docs/research.md).
+    # Differs from the paper: the blocks normalise what they read, so the likelihood sees only the distance
+    # between codes relative to their length and drives them outward without end. Next to tokens of 10^8 the
+    # output of a block is below float32's resolution, and the model collapses.
     """
+    if longest == 0.0:
+        return token
     square = jnp.mean(token * token, axis=-1, keepdims=True)
-    return token * (LONGEST * jax.lax.rsqrt(jnp.maximum(square, LONGEST**2)))
+    return token * (longest * jax.lax.rsqrt(jnp.maximum(square, longest**2)))
 
 
 class Prior(eqx.Module):
@@ -70,14 +69,18 @@ class Prior(eqx.Module):
     epsilon_token: Linear
     slots: Float[Array, "1 tokens dim"]
     blocks: list[EncoderBlock]
+    longest_token: float = eqx.field(static=True)
 
-    def __init__(self, config: ModelConfig, observation_dim: int, key: PRNGKeyArray) -> None:
+    def __init__(
+        self, config: ModelConfig, longest_token: float, observation_dim: int, key: PRNGKeyArray
+    ) -> None:
         d, depth = config.embed_dim, config.encoder_layers
         k1, k2, k3, *keys = jax.random.split(key, 3 + depth)
         self.base = BaseNoise(config.latent_tokens * d)
         self.state_token, self.epsilon_token = Linear(observation_dim, d, k1), Linear(d, d, k2)
         self.slots = 0.5 * jax.random.normal(k3, (1, config.latent_tokens + 1, d))
         self.blocks = [EncoderBlock(d, config.heads, depth, k) for k in keys]
+        self.longest_token = longest_token
 
     def __call__(
         self, s0: Float[Array, "batch obs"], epsilon: Float[Array, "batch n_z dim"]
@@ -91,8 +94,11 @@ class Prior(eqx.Module):
         Returns:
             `(z_y, z_traj)`: the output at the place of s0, for the critic, and those at the
             places of epsilon, for the generator. They meet only here.
+
+        # Differs from the paper, which reserves a latent vector for the return: z_y has no base noise of its
+        # own. With one, exploit could raise the predicted return without any change of behaviour.
         """
-        noise = bounded(self.epsilon_token(self.base(epsilon)))
+        noise = bounded(self.epsilon_token(self.base(epsilon)), self.longest_token)
         x = jnp.concatenate([self.state_token(s0)[:, None], noise], axis=1)
         x = x + self.slots
         for block in self.blocks:

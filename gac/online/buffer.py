@@ -23,6 +23,7 @@ def shares(
     newest: Bool[ndarray, "episodes"],
     return_power: float,
     new_share: float,
+    beyond_best: bool,
 ) -> Float[ndarray, "episodes"]:
     r"""Share $w_i$ of each episode in what is learned, $\sum_i w_i = 1$.
 
@@ -38,8 +39,10 @@ def shares(
         newest: True for the episodes of the newest stage.
         return_power: a, 0 or more.
         new_share: m, in [0, 1); 0 is taken where nothing is new.
+        beyond_best: count an episode better than all logged ones by how far it is beyond them; else by its
+            rank alone.
     """
-    power = standing(returns, offline) ** return_power
+    power = (standing(returns, offline) if beyond_best else ranks(returns)) ** return_power
     fresh = power * newest
     m = new_share if newest.any() else 0.0
     share: ndarray = (1.0 - m) * power / power.sum() + (m * fresh / fresh.sum() if m else 0.0)
@@ -145,6 +148,7 @@ def lesson(
         np.arange(count) >= count - newest,
         online.return_power,
         online.new_share,
+        config.added.beyond_best,
     )
     train_index = np.concatenate([train_index, new])
     of_train = share[train_index]

@@ -1,4 +1,4 @@
-"""Plans to collect by: each with a return to aim at and a weight of guidance, or several together."""
+"""Plans to collect by: each with a return to aim at and a guidance weight."""
 
 import math
 from typing import NamedTuple
@@ -9,19 +9,16 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from gac.acting.acts import begins_anywhere
 from gac.acting.agent import Agent, Plan
 from gac.config import OnlineConfig
 from gac.inference.queries import Target
-from gac.inference.solve import either
 from gac.inference.spread import predictive
-from gac.model.joint import Phi
 from gac.online import targets as aiming
 from gac.online.collected import Aims
 
 EPISODES, EPISODES_ANYWHERE = 100, 500
 """Episodes of a stage unless told; where they begin anywhere, as in mazes, as many as the paper has there."""
-GUIDANCE_UP_TO = 64.0
-"""Largest weight of plans that collect unless told; 8 and more find what 1 never does (docs/research.md)."""
 
 
 class Known(NamedTuple):
@@ -35,7 +32,9 @@ class Known(NamedTuple):
 
 def episodes_of_a_stage(agent: Agent, config: OnlineConfig) -> int:
     """Number of episodes that a stage collects."""
-    return config.episodes or (EPISODES_ANYWHERE if agent.begins_anywhere else EPISODES)
+    return config.episodes or (
+        EPISODES_ANYWHERE if begins_anywhere(agent.facts, agent.standardiser) else EPISODES
+    )
 
 
 def plans_to_collect(
@@ -58,17 +57,11 @@ def plans_to_collect(
     unit, rng = float(agent.standardiser.return_std), np.random.default_rng(int(words[0]))
     y_plus = aiming.draw(targets, known.returns, known.share, unit, len(first), rng)
     # Differs from the paper: unless near is prior, plans may be held near logged ones, not near N(0, I).
+    assert config.near is not None  # resolved; for the type checker
     query = Target(tuple(y_plus.tolist()), config.near, _guidance(agent, config, len(first), rng))
     plan = agent.plan(first, query, seed=int(words[1]))
-    # Differs from the paper: where no single plan comes near the best, there is none to aim with yet.
-    several = agent.acts_by_several(first) & (plan.guidance == 0.0) & (targets.rule == "auto")
     phi = plan.phi
     assert phi is not None  # a target query has one; for the type checker
-    if several.any():
-        plan = agent.by_several(plan, first, several)
-        # No one q explains what several do: a new posterior begins at N(0, I).
-        phi = either(jnp.asarray(several), Phi.at_prior(len(first), agent.config.model), phi)
-        y_plus = np.where(several, np.nan, y_plus)
     s0 = jnp.asarray(agent.standardiser.standardise_observation(first))
     _, spread = predictive(agent.model, s0, phi, jax.random.key(int(words[2])))
     q = (np.asarray(phi.mu), np.asarray(phi.log_sigma))
@@ -78,9 +71,9 @@ def plans_to_collect(
 def _guidance(
     agent: Agent, config: OnlineConfig, count: int, rng: np.random.Generator
 ) -> float | tuple[float, ...] | None:
-    """Weights of guidance, each plan's own, evenly in the logarithm; as told where one is."""
-    least = agent.usual_guidance
-    if config.guidance is not None or least == 0.0:
+    """The guidance weight of each plan: as given, or drawn evenly in the logarithm."""
+    least = agent.acts.guidance
+    most = agent.config.added.guidance_up_to if config.guidance_up_to is None else config.guidance_up_to
+    if config.guidance is not None or least == 0.0 or most <= least:
         return config.guidance
-    most = config.guidance_up_to or GUIDANCE_UP_TO
     return tuple(np.exp(rng.uniform(math.log(least), math.log(most), count)).tolist())

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gac.acting.agent import Agent, Plan, load
-from gac.config import OnlineConfig
+from gac.config import OnlineConfig, resolved
 from gac.data.episodes import Episodes
 from gac.errors import UserError
 from gac.files import write_text
@@ -94,7 +94,7 @@ class Online:
         resume: bool = False,
         overwrite: bool = False,
     ) -> None:
-        self.out, self.config = Path(out), config or OnlineConfig()
+        self.out, self.config = Path(out), resolved(config or OnlineConfig(), agent.config.added)
         self.env_id = env_id or data.env_id
         self.env_spec = data.env_spec if env_id is None else env_spec
         check_start(agent, data, self.out, self.config)
@@ -110,7 +110,7 @@ class Online:
         if not (self.out / "state.safetensors").exists():
             state, progress = starting_state(agent, found)
             parts = agent.model, agent.logged, agent.standardiser, of_stages(agent.config, self.config)
-            Agent(*parts, DataFacts.of(data, added=found.added)).save(self.out)
+            Agent(*parts, DataFacts.of(data, added=found.added), agent.acts).save(self.out)
             write_state(self.out, state, progress)
         self.agent = load(self.out)
         self.records = [records.read_record(path) for path in existing(self.out, records.record_path)]
@@ -174,8 +174,7 @@ class Online:
                 batches that the stage holds unless given.
 
         Returns:
-            The plans, for `agent.policy`, and their aims, for `add`. Where exploit acts by several plans
-            these do, too, and have no aim (NaN).
+            The plans, for `agent.policy`, and their aims, for `add`.
 
         Raises:
             UserError: a stage that is being trained, or what `Agent.plan` refuses.
@@ -194,6 +193,7 @@ class Online:
             np.arange(len(returns)) >= len(returns) - newest,
             self.config.return_power,
             self.config.new_share,
+            self.agent.config.added.beyond_best,
         )
         seeds = np.random.SeedSequence([self.config.seed, self.stage, number])
         return plans_to_collect(self.agent, self.config, self.targets, Known(returns, share), first, seeds)

@@ -37,10 +37,12 @@ def of_stages(config: Config, online: OnlineConfig) -> Config:
     the critic and the held-out ELBO are lost. At the run's own rate more of it is lost, too, and no more
     is learned (docs/research.md).
     """
+    assert online.lr_scale is not None  # resolved; for the type checker
     rate = online.lr_scale * config.training.outer_lr
+    learns = config.model.learn_sigma_a and not config.added.hold_sigma_a
     return dataclasses.replace(
         config,
-        model=dataclasses.replace(config.model, learn_sigma_a=False),
+        model=dataclasses.replace(config.model, learn_sigma_a=learns),
         training=dataclasses.replace(config.training, outer_lr=rate),
     )
 
@@ -109,7 +111,7 @@ def starting_state(agent: Agent, data: Found) -> tuple[TrainState, Progress]:
     found = _of_run(agent, state)
     if found is None:
         theta = jax.tree.map(jnp.asarray, agent.model)
-        optimiser_state = make_optimiser(agent.config.training).init(eqx.filter(theta, eqx.is_array))
+        optimiser_state = make_optimiser(agent.config).init(eqx.filter(theta, eqx.is_array))
         fresh = state._replace(
             theta=theta, averaged=jax.tree.map(jnp.copy, theta), optimiser_state=optimiser_state
         )
@@ -176,8 +178,8 @@ def check_start(agent: Agent, data: Episodes, out: Path, config: OnlineConfig) -
             f"{agent.run} was fine-tuned in stages; for more of them go on from the run that it began with: "
             f"gac finetune {source or 'RUN'} --out {agent.run} --resume --stages N"
         )
-    if (most := config.guidance_up_to) is not None and not 0.0 < agent.usual_guidance <= most:
+    if (most := config.guidance_up_to) is not None and not 0.0 < agent.acts.guidance <= most:
         raise UserError(
-            f"guidance_up_to is {most:g}, and the usual guidance of this agent {agent.usual_guidance:g}, "
+            f"guidance_up_to is {most:g}, and the guidance weight of this run {agent.acts.guidance:g}, "
             "expected more than 0 and at most guidance_up_to; leave it out"
         )

@@ -31,6 +31,7 @@ class Targets:
     @classmethod
     def start(cls, config: OnlineConfig) -> "Targets":
         """Before anything is collected."""
+        assert config.targets is not None  # resolved; for the type checker
         return cls(config.targets, config.quantile, config.delta_y, config.y_star)
 
 

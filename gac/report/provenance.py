@@ -27,7 +27,7 @@ def commands(run: Run) -> list[str]:
         target = f" --target {y_star}{near}" if record.query == "target" else ""
         told = record.guidance is not None and record.query != "prior"
         guidance = f" --guidance {record.guidance:g}" if told else ""
-        plans = "" if record.plans is None else f" --plans {shlex.quote(record.plans)}"
+        plans = "" if record.plans is None else f" --plans {record.plans}"
         replan = "" if record.replan == "never" else f" --replan {shlex.quote(record.replan)}"
         disturb = "" if record.disturb is None else f" --disturb {shlex.quote(record.disturb)}"
         asked = f"{target}{guidance}{plans}{replan}{disturb}"
@@ -147,7 +147,7 @@ def _record_notes(run: Run, record: Evaluation) -> list[str]:
         found.append(f"evaluated on {env}, the data is from {data_env}; their returns may not compare.")
     if record.normalized_mean is None:
         found.append(f"{env} has no reference scores, so the return is not normalised.")
-    if record.plans == "several":
+    if (record.plans or 1) > 1:
         found.append(
             "several plans act together, by their mean action, and may achieve more than they promise in the "
             "mean, which is what is predicted; the curve of inference is that of the one plan beside them."

@@ -13,7 +13,7 @@ from gac.data.episodes import Episodes
 from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes, to_device
 from gac.inference.trust_region import Logged
-from gac.training.bank import filled, gathered, put, room, take
+from gac.training.bank import filled, gathered, room, take
 from gac.training.devices import WHOLE, copied, everywhere, mesh_for
 from gac.training.logged import Fitted, compared_episodes, fit_in_parts, fit_part
 from gac.training.place import Place
@@ -40,7 +40,7 @@ def in_memory(
     lengths = episodes.lengths[train_index]
     y = standardiser.standardise_return(episodes.returns[train_index])
     scale = float(episodes.lengths.mean() if share is None else (share * lengths).sum())
-    visits = make_visits(train_index, lengths, y, config.training, share)
+    visits = make_visits(train_index, lengths, y, config, share)
     heldout = jnp.asarray(heldout_index)
     compared = compared_episodes(train_index, episodes.returns)
     # Data that are on a device already belong to a program of many runs.
@@ -56,10 +56,8 @@ def in_memory(
     def updated(visits: Visits, state: TrainState, data: DeviceEpisodes) -> tuple[TrainState, Any]:
         return update(state, data, visits, config, scale, observation_dim, mesh)
 
-    def judged(index: Array, state: TrainState, data: DeviceEpisodes) -> tuple[TrainState, Any]:
-        stored = take(state.bank, index, mesh)
-        phi, value = heldout_elbo(state, stored, data, index, config, longest, observation_dim, mesh)
-        return state._replace(bank=put(state.bank, index, phi, mesh)), value
+    def judged(index: Array, state: TrainState, data: DeviceEpisodes) -> Array:
+        return heldout_elbo(state, data, index, config, longest, observation_dim, mesh)
 
     def fitted(index: Array, number: Array, state: TrainState, data: DeviceEpisodes) -> Fitted:
         stored = take(state.bank, index, mesh)
@@ -72,7 +70,8 @@ def in_memory(
             found: Fitted = fit(*copied((some, np.int32(number)), mesh), state, data)
             return found
 
-        return fit_in_parts(fit_some, state.averaged, compared, config.training.batch_size)
+        size, residuals = config.training.batch_size, config.added.residuals
+        return fit_in_parts(fit_some, state.averaged, compared, size, residuals)
 
     def placed(state: TrainState) -> TrainState:
         return copied(
@@ -86,7 +85,7 @@ def in_memory(
         data,
         placed(init_state(config, observation_dim, episodes.action_dim, episodes.num_episodes)),
         functools.partial(everywhere(updated, mesh, arguments, given), copied(visits, mesh)),
-        functools.partial(everywhere(judged, mesh, arguments, given), copied(heldout, mesh)),
+        functools.partial(everywhere(judged, mesh, arguments), copied(heldout, mesh)),
         kept,
         placed,
         portable,

@@ -108,7 +108,7 @@ def fit_part(
         data,
         batch,
         start,
-        config.posterior,
+        config,
         jax.random.fold_in(key, number),
         STEPS,
         given_return=False,
@@ -121,6 +121,7 @@ def fit_in_parts(
     averaged: GAC,
     compared: Compared,
     size: int,
+    residuals: bool,
 ) -> Logged:
     """The plans that an agent keeps, fitted a batch at a time: of episodes on disk, no more fit in memory.
 
@@ -128,6 +129,7 @@ def fit_in_parts(
         fit: from the places in the data of a part's episodes, and the part's number.
         averaged: the weights that act.
         size: episodes of a part. The last one begins early enough to be as large: one program serves all.
+        residuals: whether predicted returns are corrected by those of similar episodes.
     """
     index = np.asarray(compared.index)
     size = min(size, len(index))
@@ -137,7 +139,9 @@ def fit_in_parts(
         fitted = on_first(fit(index[early : early + size], number))
         parts.append(jax.tree.map(lambda leaf, known=start - early: leaf[known:], fitted))
     fitted, compared = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts), on_first(compared)
-    found = _residuals(on_first(averaged), fitted, compared)
+    found = jnp.zeros(len(compared.best))
+    if residuals:
+        found = _residuals(on_first(averaged), fitted, compared)
     return Logged(jax.tree.map(lambda leaf: leaf[compared.best], fitted.phi), found)
 
 

@@ -14,8 +14,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from gac.acting.acts import FIRST_STATES, decide
 from gac.acting.agent import Agent
 from gac.config import MOST_HELDOUT, Config
+from gac.data.blocks import evenly_spaced
 from gac.data.environment import warn_beyond_bounds
 from gac.data.episodes import Episodes
 from gac.data.problems import warn_of_problems
@@ -165,30 +167,28 @@ class Trainer:
         """A line of metrics.jsonl."""
         line, training = self.line(metrics, seconds), self.config.training
         if line["update"] % training.heldout_every == 0 and len(self.heldout_index):
-            with interrupt_later():
-                self.state, value = self._heldout(self.state, self.data)
-            line["heldout_elbo"] = float(value)
+            line["heldout_elbo"] = self.heldout_elbo()
         return line
 
     def heldout_elbo(self) -> float | None:
-        """Mean exact ELBO of the held-out episodes; the state stays as it is. None where none is held out."""
+        """Mean exact ELBO of the held-out episodes; None where none is held out."""
         if not len(self.heldout_index):
             return None
-        return float(self._heldout(self.state, self.data)[1])
+        return float(self._heldout(self.state, self.data))
 
     def agent(self) -> Agent:
         """The averaged weights with all that acting needs."""
-        return Agent(
-            model=on_first(self.state.averaged),
-            logged=self.logged(),
-            standardiser=self.standardiser,
-            config=self.config,
-            facts=self.facts,
-            run=self.out,
-        )
+        model, logged = on_first(self.state.averaged), self.logged()
+        some = self.episodes.starts[evenly_spaced(self.facts.shared_out, FIRST_STATES)]
+        first = self.standardiser.standardise_observation(self.episodes.observations[some])
+        acts = decide(model, logged, self.standardiser, self.config.added, self.facts, first)
+        return Agent(model, logged, self.standardiser, self.config, self.facts, acts, run=self.out)
 
     def logged(self) -> Logged:
-        """`logged_posteriors`, fitted once at an update."""
+        """Plans of the best logged episodes, fitted once at an update; unknown where nothing reads them."""
+        added = self.config.added
+        if not added.near_logged and added.plans == 1 and added.collect_near == "prior":
+            return self.kept[1]
         if self.kept[0] != (number := int(self.state.update)):
             self.kept = number, on_first(self._logged(self.state, self.data))
         return self.kept[1]

@@ -163,7 +163,7 @@ def on_disk(
     state = init_state(config, observation_dim, episodes.action_dim, num_episodes=0)
     state = state._replace(bank=bank_on_host(episodes.num_episodes, config.model))
     y = standardiser.standardise_return(episodes.returns[train_index])
-    visits = make_visits(train_index, episodes.lengths[train_index], y, config.training)
+    visits = make_visits(train_index, episodes.lengths[train_index], y, config)
     data = DiskEpisodes(episodes, standardiser, visits, batch_size, state.key)
     batch_bytes = data.most_rows * (observation_dim + episodes.action_dim) * np.float32().itemsize
     mesh = mesh_for(min(batch_size, len(train_index)), batch_bytes)
@@ -184,23 +184,20 @@ def on_disk(
         _put(state.bank, index, phi)
         state = learned._replace(bank=state.bank)
         base = state.theta.prior.base
-        if (number + 1) % config.training.refit_every == 0:
+        refit_every = config.added.refit_every
+        if refit_every and (number + 1) % refit_every == 0:
             base = refit_on_host(base, state.bank, train_index)
         return with_base(state, base), metrics
 
     places = jnp.arange(len(heldout_index), dtype=jnp.int32)
     fit_heldout = everywhere(
-        lambda state, stored, data: heldout_elbo(
-            state, stored, data, places, config, longest, observation_dim, mesh
-        ),
+        lambda state, data: heldout_elbo(state, data, places, config, longest, observation_dim, mesh),
         mesh,
     )
 
-    def heldout(state: TrainState, data: DiskEpisodes) -> tuple[TrainState, Array]:
-        stored = _take(state.bank, heldout_index)
-        phi, value = fit_heldout(_without_bank(state), stored, data.read(heldout_index))
-        _put(state.bank, heldout_index, phi)
-        return state, value
+    def heldout(state: TrainState, data: DiskEpisodes) -> Array:
+        value: Array = fit_heldout(_without_bank(state), data.read(heldout_index))
+        return value
 
     compared = compared_episodes(train_index, episodes.returns)
     fit = everywhere(
@@ -216,7 +213,8 @@ def on_disk(
             found: Fitted = fit(_without_bank(state), stored, batch, np.int32(number))
             return found
 
-        return fit_in_parts(fit_some, state.averaged, compared, config.training.batch_size)
+        size, residuals = config.training.batch_size, config.added.residuals
+        return fit_in_parts(fit_some, state.averaged, compared, size, residuals)
 
     def placed(state: TrainState) -> TrainState:
         own = copied(_without_bank(state), mesh)

@@ -16,7 +16,8 @@ class Place(NamedTuple):
     data: Any
     state: TrainState
     update: Program
-    heldout: Program
+    heldout: Callable[[TrainState, Any], Any]
+    """`(state, data) -> ` the mean held-out ELBO."""
     logged: Callable[[TrainState, Any], Logged]
     """`(state, data) -> ` the plans that an agent keeps."""
     placed: Callable[[TrainState], TrainState]

@@ -28,7 +28,8 @@ def refit_base(
     Writes $\epsilon = \bar\mu + R S \epsilon'$: R holds the principal axes of the posterior means,
     S the standard deviation of $\frac1N \sum_i q_i$ along them. f_alpha is the same function of u,
     as A absorbs the change; every posterior is carried along. Among all affine maps with these axes
-    this one has the least $\frac1N \sum_i KL(q_i \| N(0, I))$, hence the greatest ELBO.
+    this one has the least $\frac1N \sum_i KL(q_i \| N(0, I))$. The turned posteriors have covariances off
+    the diagonal, which q cannot hold: dropping them widens q, so the ELBO itself may fall a little.
 
     The axes are those of the means: where the means vary, the codes differ between trajectories and
     sigma is small; elsewhere sigma is about alike in all dimensions, and turning the axes costs the

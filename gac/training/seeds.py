@@ -22,7 +22,6 @@ from gac.data.problems import warn_of_problems
 from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes, to_device
 from gac.errors import UserError
-from gac.training.bank import put, take
 from gac.training.checkpoint import check_config, claim_folder
 from gac.training.interrupt import interrupt_later
 from gac.training.offline import DEFAULT_MINUTES, LOG_EVERY, Trainer, check_extent
@@ -110,9 +109,7 @@ class Seeds:
         self._visits: Visits = jax.tree.map(
             lambda *leaves: jnp.stack(leaves),
             *(
-                make_visits(
-                    run.train_index, episodes.lengths[run.train_index], y[run.train_index], config.training
-                )
+                make_visits(run.train_index, episodes.lengths[run.train_index], y[run.train_index], config)
                 for run in self.runs
             ),
         )
@@ -122,9 +119,7 @@ class Seeds:
         )
 
         def judged(state: TrainState, index: Array, data: DeviceEpisodes) -> tuple[TrainState, Array]:
-            stored = take(state.bank, index, None)
-            phi, value = heldout_elbo(state, stored, data, index, config, longest, dim)
-            return state._replace(bank=put(state.bank, index, phi, None)), value
+            return state, heldout_elbo(state, data, index, config, longest, dim)
 
         self._heldout = side_by_side(judged, devices)
         self.gather()

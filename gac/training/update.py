@@ -9,7 +9,7 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from gac.config import Config, TrainingConfig
+from gac.config import Config
 from gac.data.windows import DeviceEpisodes, chunk_of_all_windows, sample_windows
 from gac.inference.posterior import Batch, fit_posterior, load_batch
 from gac.model.gaussian import kl_to_standard_normal
@@ -21,7 +21,7 @@ from gac.training.refit import refit_base
 from gac.training.visits import Visit, Visits, visited
 
 ACTIVE_NATS = 0.02
-HELDOUT_STEPS = 100
+HELDOUT_STEPS = 300
 HELDOUT_DRAWS = 4
 EXACT_CHUNK = 64
 AVERAGING_WARMUP = 10.0
@@ -45,21 +45,25 @@ LAYOUT = TrainState(WHOLE, WHOLE, WHOLE, CUT, WHOLE, WHOLE)  # type: ignore[arg-
 """Where it lies on several devices: the bank is cut."""
 
 
-def learning_rate(config: TrainingConfig) -> optax.Schedule:
+def outer_rate(config: Config) -> optax.Schedule:
     """A short warm-up, then a slow decay that needs no horizon: training may stop at any time."""
+    training, decay_steps = config.training, config.added.decay_steps
 
     def rate(count: Int[Array, ""]) -> Float[Array, ""]:
-        warm = config.outer_lr * jnp.minimum(1.0, count / config.warmup_steps)
-        return warm * jax.lax.rsqrt(1.0 + count / config.decay_steps) if config.decay_steps else warm
+        warm = training.outer_lr * jnp.minimum(1.0, count / training.warmup_steps)
+        return warm * jax.lax.rsqrt(1.0 + count / decay_steps) if decay_steps else warm
 
     return rate
 
 
-def make_optimiser(config: TrainingConfig) -> optax.GradientTransformation:
+def make_optimiser(config: Config) -> optax.GradientTransformation:
     """AdamW on theta with a clipped gradient."""
+    training = config.training
     return optax.chain(
-        optax.clip_by_global_norm(config.grad_clip),
-        optax.adamw(learning_rate(config), b2=0.99, weight_decay=config.weight_decay, mask=_decayed),
+        optax.clip_by_global_norm(training.grad_clip),
+        optax.adamw(
+            outer_rate(config), b2=training.adam_b2, weight_decay=training.weight_decay, mask=_decayed
+        ),
     )
 
 
@@ -73,11 +77,11 @@ def _decayed(theta: GAC) -> GAC:
 def init_state(config: Config, observation_dim: int, action_dim: int, num_episodes: int) -> TrainState:
     """Fresh weights; every posterior at the prior."""
     key, model_key = jax.random.split(jax.random.key(config.seed))
-    theta = GAC(config.model, observation_dim, action_dim, model_key)
+    theta = GAC(config.model, config.added, observation_dim, action_dim, model_key)
     return TrainState(
         theta=theta,
         averaged=jax.tree.map(jnp.copy, theta),
-        optimiser_state=make_optimiser(config.training).init(eqx.filter(theta, eqx.is_array)),
+        optimiser_state=make_optimiser(config).init(eqx.filter(theta, eqx.is_array)),
         bank=Phi.at_prior(num_episodes, config.model),
         update=jnp.zeros((), jnp.int32),
         key=key,
@@ -139,9 +143,11 @@ def update(
     # Write back phi*, the start of the next visit.
     bank = banks.put(state.bank, visit.index, phi, mesh)
 
+    if not config.added.refit_every:
+        return state._replace(bank=bank), metrics
     # Closed-form step of the prior's first layer; a change of coordinates for everything else.
     base, bank = jax.lax.cond(
-        state.update % training.refit_every == 0,
+        state.update % config.added.refit_every == 0,
         lambda base, bank: refit_base(base, bank, visits.index, visits.emphasis),
         lambda base, bank: (base, bank),
         state.theta.prior.base,
@@ -186,7 +192,7 @@ def learn(
     batch, own = share_out((every, visit), mesh)
 
     # Local inference: ascend the ELBO in phi from the stored phi*, theta fixed.
-    phi, info = fit_posterior(state.theta, data, batch, share_out(stored, mesh), config.posterior, inner_key)
+    phi, info = fit_posterior(state.theta, data, batch, share_out(stored, mesh), config, inner_key)
 
     # Global update: k steps of AdamW in theta, phi fixed.
     state, terms = global_steps(state, phi, batch, data, config, scale, own, outer_key)
@@ -217,8 +223,8 @@ def global_steps(
     Returns:
         The state with theta, its average and the optimiser moved on, and the terms of Eq. (5) at each step.
     """
-    training = config.training
-    optimiser = make_optimiser(training)
+    training, averaging = config.training, config.added.averaging
+    optimiser = make_optimiser(config)
 
     def global_step(carry, step):  # type: ignore[no-untyped-def]
         (theta, averaged, optimiser_state), (key, number) = carry, step
@@ -228,7 +234,7 @@ def global_steps(
         with jax.numpy_dtype_promotion("standard"):
             updates, optimiser_state = optimiser.update(gradient, optimiser_state, theta)
         theta = optax.apply_updates(theta, updates)
-        kept = jnp.minimum(training.averaging, (1.0 + number) / (AVERAGING_WARMUP + number))
+        kept = jnp.minimum(averaging, (1.0 + number) / (AVERAGING_WARMUP + number))
         averaged = optax.incremental_update(theta, averaged, 1.0 - kept)
         return (theta, averaged, optimiser_state), terms
 
@@ -248,6 +254,7 @@ def diagnostics(
     nats = kl_to_standard_normal(phi.mu, phi.log_sigma)
     per_dimension = jnp.mean(weight[:, None, None] * nats, axis=0)
     prior_y = theta.predicted_return(batch.s0, jax.random.normal(key, phi.mu.shape))
+    prior_mean = jnp.mean(weight * prior_y)
     error = theta.predicted_return(batch.s0, phi.mu) - batch.y
     # One bad trajectory spoils theta, and theta all others: only the first bad step tells them apart.
     finite = jnp.isfinite(terms.elbo)
@@ -262,8 +269,8 @@ def diagnostics(
         "active_dims": jnp.sum(per_dimension > ACTIVE_NATS),
         "posterior_second_moment": jnp.mean(weight * second_moment),
         "return_error": jnp.sqrt(jnp.mean(weight * error**2)),
-        "prior_return_mean": jnp.mean(prior_y),
-        "prior_return_std": jnp.std(prior_y),
+        "prior_return_mean": prior_mean,
+        "prior_return_std": jnp.sqrt(jnp.mean(weight * (prior_y - prior_mean) ** 2)),
         "finite": finite[first_bad_step],
         "finite_theta": jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(theta)]).all(),
         "index": batch.index,
@@ -297,32 +304,27 @@ def exact_elbo(
 
 def heldout_elbo(
     state: TrainState,
-    stored: Phi,
     data: DeviceEpisodes,
     index: Int[Array, "heldout"],
     config: Config,
     longest: int,
     observation_dim: int,
     mesh: Mesh | None = None,
-) -> tuple[Phi, Float[Array, ""]]:
+) -> Float[Array, ""]:
     """Mean exact ELBO of held-out trajectories under the averaged weights: phi is fitted, theta is not.
 
+    Every fit starts at the prior, so that the value does not depend on how often it was computed.
+
     Args:
-        stored: where phi starts.
         index: the trajectories, by their place in data.
         mesh: devices that they are shared out to.
-
-    Returns:
-        Their posteriors now, which theta never sees, and the mean.
     """
     batch = share_out(load_batch(data, index, observation_dim), mesh)
+    start = share_out(Phi.at_prior(index.shape[0], config.model), mesh)
     fit_key, draw_key = jax.random.split(jax.random.fold_in(state.key, -1 - state.update))
-    phi, _ = fit_posterior(
-        state.averaged, data, batch, share_out(stored, mesh), config.posterior, fit_key, HELDOUT_STEPS
-    )
+    phi, _ = fit_posterior(state.averaged, data, batch, start, config, fit_key, HELDOUT_STEPS)
     values = jax.lax.map(
         lambda key: exact_elbo(state.averaged, phi, data, batch, longest, key).elbo,
         jax.random.split(draw_key, HELDOUT_DRAWS),
     )
-    phi, values = gather((phi, values.T), mesh)
-    return phi, jnp.mean(values)
+    return jnp.mean(gather(values.T, mesh))

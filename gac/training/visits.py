@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from numpy import ndarray
 
-from gac.config import TrainingConfig
+from gac.config import Config
 
 GOLDEN = 0.618
 """Multiples of about this share of a cycle spread evenly over it, however many are taken."""
@@ -90,7 +90,7 @@ def make_visits(
     train_index: Int[ndarray, "train"],
     lengths: Int[ndarray, "train"],
     y: Float[ndarray, "train"],
-    config: TrainingConfig,
+    config: Config,
     share: Float[ndarray, "train"] | None = None,
 ) -> Visits:
     """The rates and tilts of a run's training episodes.
@@ -101,10 +101,10 @@ def make_visits(
         y: returns, standardised.
         share: w of each, summing to 1 (`gac.online.buffer.shares`); all the same unless given.
     """
-    batch_size = min(config.batch_size, len(train_index))
+    batch_size = min(config.training.batch_size, len(train_index))
     emphasis = np.ones(len(train_index)) if share is None else len(share) * np.asarray(share, np.float64)
-    tilt = return_tilt(y, emphasis * lengths, config.return_tilt)
-    wanted = emphasis * tilt * lengths if config.visit_by_length else emphasis
+    tilt = return_tilt(y, emphasis * lengths, config.added.return_tilt)
+    wanted = emphasis * tilt * lengths if config.added.visit_by_length else emphasis
     rates = visit_rates(wanted, batch_size)
     return Visits(
         jnp.asarray(train_index),

@@ -119,8 +119,8 @@ def test_the_record_has_the_documented_fields(agent):
 @pytest.mark.parametrize(
     "query",
     [
-        gac.Exploit(0.3, 2.0, "one"),
-        gac.Exploit(0.3, 0.0, "several"),
+        gac.Exploit(0.3, 2.0, 1),
+        gac.Exploit(0.3, 0.0, 6),
         gac.Explore(0.5, 0.1, 0.0),
         gac.Target(120.0, "logged", 0.5),
         gac.Prior(),

@@ -8,7 +8,8 @@ import pytest
 import tiny
 
 import gac
-from gac.acting.policy import Planned, Policy
+from gac.acting.plans import Plans
+from gac.acting.policy import Acting, Policy
 from gac.data.standardise import Standardiser
 from gac.errors import UserError
 from gac.model.generator import Generator
@@ -23,7 +24,7 @@ def standardiser():
 
 @pytest.fixture(scope="module")
 def generator():
-    generator = Generator(tiny.MODEL, tiny.OBSERVATION_DIM, tiny.ACTION_DIM, jax.random.key(0))
+    generator = Generator(tiny.MODEL, 16, tiny.OBSERVATION_DIM, tiny.ACTION_DIM, jax.random.key(0))
     # Actions that depend clearly on what is seen.
     return jax.tree.map(lambda leaf: 1.5 * leaf, generator)
 
@@ -38,11 +39,17 @@ def observations():
     return np.random.default_rng(0).normal(size=(STEPS, BATCH, tiny.OBSERVATION_DIM)).astype(np.float32)
 
 
+def acting(generator, standardiser, memory):
+    """One plan for each row, of which the generator reads this."""
+    sets = jax.tree.map(lambda leaf: leaf[:, None], memory)
+    return Acting(generator, standardiser, Plans(jnp.zeros((BATCH, 1, 2, 16)), jnp.ones((BATCH, 1)), sets))
+
+
 @pytest.mark.parametrize("context", [1, 3])
 def test_the_rolling_context_is_the_window_of_training(
     context, generator, memory, standardiser, observations
 ):
-    policy = Policy(Planned(generator, standardiser, memory), context, single=False)
+    policy = Policy(acting(generator, standardiser, memory), context, single=False)
     taken = np.stack([policy(observation) for observation in observations])
     predict = eqx.filter_jit(generator)
     states = jnp.asarray(standardiser.standardise_observation(observations)).transpose(1, 0, 2)
@@ -62,7 +69,7 @@ def test_the_rolling_context_is_the_window_of_training(
 
 
 def test_a_reset_forgets_and_rows_do_not_mix(generator, memory, standardiser, observations):
-    policy = Policy(Planned(generator, standardiser, memory), 2, single=False)
+    policy = Policy(acting(generator, standardiser, memory), 2, single=False)
     first = [policy(observation) for observation in observations[:3]]
     assert not np.allclose(policy(observations[0]), first[0], atol=1e-4)
     policy.reset()
@@ -77,7 +84,7 @@ def test_a_reset_forgets_and_rows_do_not_mix(generator, memory, standardiser, ob
 
 
 def test_actions_stay_in_the_range_of_the_data(generator, memory, standardiser):
-    policy = Policy(Planned(generator, standardiser, memory), 2, single=False)
+    policy = Policy(acting(generator, standardiser, memory), 2, single=False)
     actions = policy(np.full((BATCH, tiny.OBSERVATION_DIM), 1e4, np.float32))
     assert (np.abs(standardiser.standardise_action(actions)) <= 1.0 + 1e-5).all()
 
@@ -92,7 +99,7 @@ def test_one_observation_gives_one_action(trained):
 
 
 def test_an_observation_of_another_shape_is_refused(generator, memory, standardiser):
-    policy = Policy(Planned(generator, standardiser, memory), 2, single=False)
+    policy = Policy(acting(generator, standardiser, memory), 2, single=False)
     for shape in ((BATCH - 1, 3), (BATCH, 4), (3,)):
         with pytest.raises(UserError, match="as at planning"):
             policy(np.zeros(shape, np.float32))

@@ -13,7 +13,7 @@ import gac
 from gac.acting import agent as agents
 from gac.acting import replanning as module
 from gac.acting.calibration import LIKE, Calibration
-from gac.acting.policy import Context, Planned, act, empty_context
+from gac.acting.policy import Acting, Context, act, empty_context
 from gac.acting.watch import MEMORY_STEPS, act_and_expect, watch
 from gac.errors import UserError
 from gac.inference import solve
@@ -40,7 +40,9 @@ def agent(trained):
         first_highest=(np.inf,) * tiny.OBSERVATION_DIM,
     )
     own = trained.agent
-    return gac.Agent(own.model, own.logged, own.standardiser, trained.config, own.facts, calibration)
+    return gac.Agent(
+        own.model, own.logged, own.standardiser, trained.config, own.facts, calibration=calibration
+    )
 
 
 @pytest.fixture
@@ -75,8 +77,8 @@ def run(policy, path):
 def rows_of(plan, rows):
     """The plans of some rows, as if these had been planned for alone."""
     rows = np.asarray(rows)
-    memory = jax.tree.map(lambda leaf: leaf[rows], plan.memory)
-    return plan._replace(memory=memory, epsilon=plan.epsilon[rows], seeds=plan.seeds[rows])
+    plans = jax.tree.map(lambda leaf: leaf[rows], plan.plans)
+    return plan._replace(plans=plans, seeds=plan.seeds[rows], guidance=plan.guidance[rows])
 
 
 def test_never_is_the_policy_of_one_plan_to_the_bit(agent, first):
@@ -84,7 +86,7 @@ def test_never_is_the_policy_of_one_plan_to_the_bit(agent, first):
     context = empty_context(BATCH, tiny.MODEL.context, *first.shape[1:], tiny.ACTION_DIM)
     expected = []
     for observation in path:
-        acting = Planned(agent.model.generator, jax.tree.map(jnp.asarray, agent.standardiser), plan.memory)
+        acting = Acting(agent.model.generator, jax.tree.map(jnp.asarray, agent.standardiser), plan.plans)
         context, action = act(acting, context, jnp.asarray(observation))
         expected.append(action)
     for replan in (None, gac.Never()):
@@ -161,11 +163,11 @@ def test_a_new_plan_answers_the_query_at_the_state_it_is_made_in(agent, first):
     fresh = agent.plan(path[1], gac.Exploit())
     state = jnp.asarray(agent.standardiser.standardise_observation(path[1]))
     promised = agent.standardiser.raw_return(
-        np.asarray(agent.model.predicted_return(state, policy._plans.epsilon))
+        np.asarray(agent.model.predicted_return(state, policy._plans.first))
     )
     np.testing.assert_allclose(promised, fresh.predicted_returns, atol=0.3 * agent.standardiser.return_std)
-    memory = agent.model.generator.remember(agent.model.prior(state, policy._plans.epsilon)[1])
-    np.testing.assert_allclose(policy._plans.memory[0].read, memory[0].read, atol=1e-4)
+    memory = agent.model.generator.remember(agent.model.prior(state, policy._plans.first)[1])
+    np.testing.assert_allclose(policy._plans.memory[0].read[:, 0], memory[0].read, atol=1e-4)
 
 
 def test_exploit_keeps_a_plan_unless_far_more_is_promised_and_other_queries_take_the_new_one(agent, first):
@@ -182,14 +184,14 @@ def test_exploit_keeps_a_plan_unless_far_more_is_promised_and_other_queries_take
     memory = agent.model.generator.remember(agent.model.prior(state, mixed)[1])
     policy = unsure_of(agent).policy(plan._replace(query=careful, epsilon=mixed, memory=memory), gac.Every(1))
     run(policy, np.stack([first, first]))
-    np.testing.assert_array_equal(policy._plans.epsilon, mixed)
+    np.testing.assert_array_equal(policy._plans.first, mixed)
     for query, kept in ((careful, True), (gac.Target(0.0), False)):
         policy = agent.policy(plan._replace(query=query, epsilon=mixed, memory=memory), gac.Every(1))
         run(policy, np.stack([first, first]))
         assert policy.replans.tolist() == [1] * BATCH
-        changed = (np.asarray(policy._plans.epsilon) != np.asarray(mixed)).any(axis=(1, 2))
+        changed = (np.asarray(policy._plans.first) != np.asarray(mixed)).any(axis=(1, 2))
         assert changed.tolist() == [True] + [not kept] * (BATCH - 1)
-        same = np.isclose(policy._plans.memory[0].read, memory[0].read, atol=1e-5).all(axis=(1, 2))
+        same = np.isclose(policy._plans.memory[0].read[:, 0], memory[0].read, atol=1e-5).all(axis=(1, 2))
         assert same.tolist() == (~changed).tolist()
 
 
@@ -216,7 +218,7 @@ def test_rows_draw_apart_and_each_new_plan_draws_anew(agent, first):
     drawn = []
     for _ in range(3):
         policy(same)
-        drawn.append(np.asarray(policy._plans.epsilon))
+        drawn.append(np.asarray(policy._plans.first))
     drawn = np.concatenate(drawn)
     assert all(np.abs(a - b).max() > 0.1 for i, a in enumerate(drawn) for b in drawn[:i])
 

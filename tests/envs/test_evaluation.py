@@ -23,7 +23,9 @@ def agent():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(recipes.RECIPES, "maze2d-umaze", dataclasses.replace(recipe, steps=1800, jobs=1))
         data = make("maze2d-umaze")
-    model = GAC(tiny.CONFIG.model, data.observation_dim, data.action_dim, jax.random.key(0))
+    model = GAC(
+        tiny.CONFIG.model, tiny.CONFIG.added, data.observation_dim, data.action_dim, jax.random.key(0)
+    )
     return Agent(
         model, Logged.unknown(1, tiny.CONFIG.model), Standardiser.fit(data), tiny.CONFIG, DataFacts.of(data)
     )

@@ -7,16 +7,18 @@ import numpy as np
 import pytest
 import tiny
 
-from gac.inference.elites import APART, DRAWS, ELITES, best_of, elites, short_of
+from gac.inference.elites import APART, DRAWS_PER_PLAN, best_of, elites, short_of
 from gac.inference.trust_region import Logged, returns_from
 from gac.model.joint import GAC, Phi
 
 ROWS = 3
+ELITES = 32
+DRAWS = DRAWS_PER_PLAN * ELITES
 
 
 @pytest.fixture(scope="module")
 def model():
-    return GAC(tiny.MODEL, tiny.OBSERVATION_DIM, tiny.ACTION_DIM, jax.random.key(0))
+    return GAC(tiny.MODEL, tiny.CONFIG.added, tiny.OBSERVATION_DIM, tiny.ACTION_DIM, jax.random.key(0))
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ def logged_plans(count, residual):
 
 def test_they_are_the_best_of_the_priors_plans(model, s0, keys):
     # Logged plans that fall short by far are none of them.
-    found = elites(model, s0, logged_plans(40, -100.0), keys)
+    found = elites(model, s0, logged_plans(40, -100.0), keys, ELITES)
     assert found.epsilon.shape == (ROWS, ELITES, tiny.MODEL.latent_tokens, tiny.MODEL.embed_dim)
     for row in range(ROWS):
         states = jnp.tile(s0[row][None], (ELITES, 1))
@@ -58,14 +60,14 @@ def test_logged_plans_are_taken_where_they_promise_more_by_three_standard_deviat
     promise = model.predicted_return(jnp.tile(state, (len(many), 1)), many)
     best = many[jax.lax.top_k(promise, ELITES)[1]]
     logged = Logged(Phi(best, jnp.full_like(best, -1.0)), jnp.zeros(ELITES))
-    varied = elites(model, state, logged_plans(1, -100.0), key)
+    varied = elites(model, state, logged_plans(1, -100.0), key, ELITES)
     gap = float(jnp.mean(returns_from(model, state[0], logged)) - jnp.mean(varied.promise))
     assert gap > 0.0
     for share, expected in ((1.05, varied.epsilon[0]), (0.95, best)):
         # A critic whose spread puts the line on either side of the gap.
         log_sigma = jnp.log(jnp.full(1, share * gap / APART))
         found = elites(
-            eqx.tree_at(lambda m: m.critic.sigma_y.log_value, model, log_sigma), state, logged, key
+            eqx.tree_at(lambda m: m.critic.sigma_y.log_value, model, log_sigma), state, logged, key, ELITES
         )
         np.testing.assert_allclose(found.epsilon[0], expected, atol=1e-6)
 
@@ -91,16 +93,16 @@ def test_all_logged_plans_fall_short_where_the_best_is_surely_below_the_ceiling(
 
 def test_no_row_depends_on_the_others(model, s0, keys):
     logged = logged_plans(40, 0.0)
-    whole = elites(model, s0, logged, keys)
-    turned = elites(model, s0[::-1], logged, keys[::-1])
+    whole = elites(model, s0, logged, keys, ELITES)
+    turned = elites(model, s0[::-1], logged, keys[::-1], ELITES)
     np.testing.assert_array_equal(whole.epsilon, turned.epsilon[::-1])
-    alone = elites(model, s0[1:2], logged, keys[1:2])
+    alone = elites(model, s0[1:2], logged, keys[1:2], ELITES)
     np.testing.assert_array_equal(whole.epsilon[1], alone.epsilon[0])
 
 
 def test_of_few_each_is_taken_as_often_as_it_takes():
     epsilon = jnp.arange(3.0)[:, None, None]
-    found = best_of(epsilon, jnp.array([1.0, 3.0, 2.0]))
+    found = best_of(epsilon, jnp.array([1.0, 3.0, 2.0]), ELITES)
     np.testing.assert_array_equal(found.promise[:4], [3.0, 2.0, 1.0, 3.0])
     np.testing.assert_array_equal(found.epsilon[:4, 0, 0], [1.0, 2.0, 0.0, 1.0])
     assert found.promise.shape == (ELITES,)

@@ -18,7 +18,7 @@ SIGMA_Y = tiny.MODEL.sigma_y
 
 @pytest.fixture(scope="module")
 def model():
-    return GAC(tiny.MODEL, tiny.OBSERVATION_DIM, tiny.ACTION_DIM, KEY)
+    return GAC(tiny.MODEL, tiny.CONFIG.added, tiny.OBSERVATION_DIM, tiny.ACTION_DIM, KEY)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ LOGGED = 20 * REGION
 
 @pytest.fixture(scope="module")
 def model():
-    return GAC(tiny.MODEL, tiny.OBSERVATION_DIM, tiny.ACTION_DIM, jax.random.key(0))
+    return GAC(tiny.MODEL, tiny.CONFIG.added, tiny.OBSERVATION_DIM, tiny.ACTION_DIM, jax.random.key(0))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 import tiny
 from scipy.stats import multivariate_normal
 
-from gac.config import ModelConfig
+from gac.config import AddedConfig, ModelConfig
 from gac.data.standardise import Standardiser
 from gac.data.windows import Windows, chunk_of_all_windows, sample_windows, to_device
 from gac.inference.posterior import load_batch
@@ -60,7 +60,7 @@ class LinearCritic(eqx.Module):
 def linear():
     """The joint model with linear parts in the places of its own."""
     config = ModelConfig(embed_dim=2, latent_tokens=2, heads=1, encoder_layers=1, decoder_layers=1)
-    model = GAC(config, OBS, ACT, jax.random.key(0))
+    model = GAC(config, AddedConfig(), OBS, ACT, jax.random.key(0))
     generator = LinearGenerator(
         jnp.asarray([0.8, -0.5]),
         jnp.asarray([0.3, 1.1]),
@@ -145,7 +145,7 @@ def real():
     """A model, its data on the device, and phi away from the prior."""
     episodes = tiny.make_episodes(4, shortest=3, longest=12)
     data = to_device(episodes, Standardiser.fit(episodes))
-    model = GAC(tiny.MODEL, tiny.OBSERVATION_DIM, tiny.ACTION_DIM, jax.random.key(0))
+    model = GAC(tiny.MODEL, tiny.CONFIG.added, tiny.OBSERVATION_DIM, tiny.ACTION_DIM, jax.random.key(0))
     shape = (4, tiny.MODEL.latent_tokens, tiny.MODEL.embed_dim)
     phi = Phi(jax.random.normal(jax.random.key(1), shape), jnp.full(shape, -30.0))
     return model, data, phi

@@ -17,7 +17,7 @@ STEPS = 4
 def generator():
     """A generator whose biases are not zero, as after training."""
     fresh = Generator(
-        tiny.replace(tiny.CONFIG, heads=4).model, tiny.OBSERVATION_DIM, tiny.ACTION_DIM, jax.random.key(0)
+        tiny.replace(tiny.CONFIG, heads=4).model, 16, tiny.OBSERVATION_DIM, tiny.ACTION_DIM, jax.random.key(0)
     )
     leaves, structure = jax.tree.flatten(fresh)
     keys = jax.random.split(jax.random.key(1), len(leaves))

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import tiny
 
-from gac.model.prior import LONGEST, BaseNoise, Prior, bounded
+from gac.model.prior import BaseNoise, Prior, bounded
+
+LONGEST = 1e3
 
 
 @pytest.fixture(scope="module")
 def prior():
-    return Prior(tiny.MODEL, tiny.OBSERVATION_DIM, jax.random.key(0))
+    return Prior(tiny.MODEL, LONGEST, tiny.OBSERVATION_DIM, jax.random.key(0))
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +61,9 @@ def stretched(prior, factor):
 
 def test_tokens_are_as_they_are_up_to_a_length_and_cut_beyond(inputs):
     token = inputs[1]
-    np.testing.assert_array_equal(bounded(token), token)
-    long = bounded(100.0 * LONGEST * token)
+    np.testing.assert_array_equal(bounded(token, LONGEST), token)
+    np.testing.assert_array_equal(bounded(1e6 * token, 0.0), 1e6 * token)
+    long = bounded(100.0 * LONGEST * token, LONGEST)
     rms = jnp.sqrt(jnp.mean(long**2, axis=-1))
     np.testing.assert_allclose(rms, LONGEST, rtol=1e-5)
     np.testing.assert_allclose(

@@ -4,15 +4,13 @@ import copy
 import dataclasses
 
 import gymnasium
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
 from staged import BATCH, ENV_ID, SETTINGS
 
 import gac
-import gac.acting.agent as agent_module
-from gac.acting.agent import GUIDANCE_ON_WAYS
+from gac.acting.acts import Acts
 from gac.errors import UserError
 from gac.online.collected import Collected
 from gac.online.record import read_record
@@ -106,53 +104,27 @@ def test_plans_are_held_and_guided_as_the_settings_say(near, guidance, trained, 
     np.testing.assert_array_equal(plan.guidance, np.full(BATCH, guidance))
 
 
-def test_plans_that_collect_may_have_each_a_weight_of_its_own(trained, tmp_path, monkeypatch):
+def test_plans_that_collect_may_have_each_a_weight_of_its_own(trained, tmp_path):
     online, many = begun(trained, tmp_path / "run"), np.repeat(FIRST, 32, axis=0)
     plan, aims = online.plans(many)
-    octaves = np.log2(plan.guidance / GUIDANCE_ON_WAYS)
+    weight = trained.agent.acts.guidance
+    octaves = np.log2(plan.guidance / weight)
     assert np.histogram(octaves, 3, (0.0, 3.0))[0].min() >= 24  # 128 over the three octaves up to 64
-    config = dataclasses.replace(CONFIG, guidance_up_to=GUIDANCE_ON_WAYS)
+    config = dataclasses.replace(CONFIG, guidance_up_to=weight)
     usual = gac.Online(trained.agent, trained.episodes, tmp_path / "usual", config, env_id=ENV_ID)
-    np.testing.assert_allclose(usual.plans(FIRST)[0].guidance, GUIDANCE_ON_WAYS, rtol=1e-6)
+    np.testing.assert_allclose(usual.plans(FIRST)[0].guidance, weight, rtol=1e-6)
     assert plan.query.y_star == tuple(aims.y_plus.tolist())
     np.testing.assert_allclose(plan.query.guidance, plan.guidance, rtol=1e-6)
     np.testing.assert_array_equal(online.plans(many)[0].guidance, plan.guidance)
-    monkeypatch.setattr(gac.Agent, "usual_guidance", 0.0)
+    online.agent.acts = Acts()
     assert not online.plans(FIRST)[0].guidance.any()
-
-
-def test_episodes_are_collected_by_several_plans_where_exploit_acts_by_them(trained, tmp_path, monkeypatch):
-    """What several do together no single plan did: unless it is collected, it is lost in training."""
-    monkeypatch.setattr(gac.Agent, "begins_anywhere", False)
-    monkeypatch.setattr(agent_module, "_short_of", lambda _, s0, *rest: jnp.arange(len(s0)) % 4 > 0)
-    many = np.repeat(FIRST, 16, axis=0)
-    plan, aims = begun(trained, tmp_path / "run").plans(many)
-    by_several = np.isnan(aims.y_plus)
-    np.testing.assert_array_equal(by_several, np.arange(len(many)) % 4 > 0)
-    assert not np.stack([aims.mu, aims.log_sigma])[:, by_several].any()
-    assert (aims.mu[~by_several] != 0.0).all()
-    agent = trained.agent
-    together = agent.plan(many, gac.Exploit(plans="several"), seed=int(plan.seeds[0]))
-    alone = plan._replace(together=None)
-    np.testing.assert_allclose(
-        plan.predicted_returns[by_several], together.predicted_returns[by_several], rtol=1e-5
-    )
-    acted, several, one = (np.asarray(agent.policy(p)(many)) for p in (plan, together, alone))
-    np.testing.assert_allclose(acted[by_several], several[by_several], atol=1e-5)
-    np.testing.assert_allclose(acted[~by_several], one[~by_several], atol=1e-5)
-    assert np.abs(several - one).max() > 1e-3, "they act alike: the test shows nothing"
-    told = dataclasses.replace(CONFIG, targets="fixed")
-    online = gac.Online(trained.agent, trained.episodes, tmp_path / "told", told, env_id=ENV_ID)
-    assert online.plans(FIRST)[0].together is None, "a rule that is asked for has aims"
-    monkeypatch.setattr(agent_module, "_short_of", lambda _, s0, *rest: jnp.zeros(len(s0), bool))
-    assert begun(trained, tmp_path / "none").plans(FIRST)[0].together is None
 
 
 def test_a_guidance_that_nothing_would_follow_from_is_refused(trained, tmp_path, monkeypatch):
     for usual, most in ((8.0, 4.0), (0.0, 64.0)):
-        monkeypatch.setattr(gac.Agent, "usual_guidance", usual)
+        monkeypatch.setattr(trained.agent, "acts", Acts(guidance=usual))
         config = dataclasses.replace(CONFIG, guidance_up_to=most)
-        said = f"guidance_up_to is {most:g}, and the usual guidance of this agent {usual:g}"
+        said = f"guidance_up_to is {most:g}, and the guidance weight of this run {usual:g}"
         with pytest.raises(UserError, match=said):
             gac.Online(trained.agent, trained.episodes, tmp_path / "run", config, env_id=ENV_ID)
         assert not (tmp_path / "run").exists()

@@ -62,9 +62,7 @@ def test_the_same_run_gives_the_same_page(run):
 
 def test_the_page_is_honest(tmp_path):
     queries = {
-        "exploit": evaluation(
-            "exploit", episodes=5, env_id="Hopper-v4", mean=900.0, converged=0.4, plans="several"
-        ),
+        "exploit": evaluation("exploit", episodes=5, env_id="Hopper-v4", mean=900.0, converged=0.4, plans=32),
         "prior": evaluation("prior", normalized_mean=None, normalized_std=None),
     }
     run = write_run(tmp_path / "run", queries, lines=[metrics(5)[0] | {"kl": float("inf")}])
@@ -128,9 +126,9 @@ def test_commands_carry_what_differs_from_the_preset(tmp_path):
     exploit, prior = commands(read_run(write_run(tmp_path / "guided", guided, metrics(20))))[1:]
     assert exploit.endswith("--seed 0 --guidance 2")
     assert prior.endswith("--seed 0")
-    several = {"exploit": evaluation("exploit", guidance=0.0, plans="several")}
+    several = {"exploit": evaluation("exploit", guidance=0.0, plans=32)}
     exploit = commands(read_run(write_run(tmp_path / "several", several, metrics(20))))[1]
-    assert exploit.endswith("--seed 0 --guidance 0 --plans several")
+    assert exploit.endswith("--seed 0 --guidance 0 --plans 32")
     other = write_run(tmp_path / "other", {}, metrics(20), config=second_config())
     assert {"--seed 1", "--context 4"} <= set(re.findall(r"--\S+ \S+", commands(read_run(other))[0]))
 

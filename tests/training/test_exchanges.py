@@ -91,7 +91,7 @@ def test_every_exchange_of_training_needs_the_one_before(tmp_path, on_disk):
         "XLA_FLAGS": f"--xla_dump_to={tmp_path / 'hlo'} --xla_dump_hlo_as_text",
         "JAX_ENABLE_COMPILATION_CACHE": "false",  # what is compiled already is not dumped
     }
-    assert start(tmp_path / "run", 2, CONFIG.training.refit_every, *more, **environment).wait() == 0
+    assert start(tmp_path / "run", 2, CONFIG.added.refit_every, *more, **environment).wait() == 0
     shared = {}
     for path in (tmp_path / "hlo").glob("*cpu_after_optimizations.txt"):
         text = path.read_text()

@@ -68,7 +68,7 @@ def test_returns_play_no_part_in_the_plans_and_episodes_do(trainer, trained):
             stored = take(state.bank, index, None)
             return fit_part(state, stored, data, index, jnp.int32(number), trained.config, dim)
 
-        return fit_in_parts(fit, state.averaged, first(10), size=4)
+        return fit_in_parts(fit, state.averaged, first(10), size=4, residuals=True)
 
     own, shifted = fitted(trainer.data), fitted(trainer.data._replace(y=trainer.data.y + 3.0))
     assert tiny.same(own.phi, shifted.phi)
@@ -80,7 +80,7 @@ def test_returns_play_no_part_in_the_plans_and_episodes_do(trainer, trained):
 
 @pytest.fixture(scope="module")
 def model():
-    return GAC(tiny.MODEL, tiny.OBSERVATION_DIM, tiny.ACTION_DIM, jax.random.key(0))
+    return GAC(tiny.MODEL, tiny.CONFIG.added, tiny.OBSERVATION_DIM, tiny.ACTION_DIM, jax.random.key(0))
 
 
 def plans_near(places, key):
@@ -101,7 +101,7 @@ def test_every_episode_is_in_a_part_in_order_and_all_parts_are_alike(model, size
         mu = jnp.broadcast_to(places[:, None, None], (len(some), *Phi.at_prior(1, tiny.MODEL).mu.shape[1:]))
         return Fitted(Phi(mu, -mu), jnp.zeros((len(some), tiny.OBSERVATION_DIM)), 10.0 * places)
 
-    found = fit_in_parts(fit, model, first(5), size)
+    found = fit_in_parts(fit, model, first(5), size, residuals=True)
     np.testing.assert_array_equal(found.phi.mu[:, 0, 0], np.arange(5))
     np.testing.assert_array_equal(found.phi.log_sigma[:, 0, 0], -np.arange(5))
     assert asked == [min(size, 5)] * -(-5 // size)

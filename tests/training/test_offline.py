@@ -43,13 +43,13 @@ def next_batch(trainer):
     size = trainer.config.training.batch_size
     episodes = trainer.episodes.select(trainer.train_index)
     y = trainer.standardiser.standardise_return(episodes.returns)
-    visits = make_visits(trainer.train_index, episodes.lengths, y, trainer.config.training)
+    visits = make_visits(trainer.train_index, episodes.lengths, y, trainer.config)
     return visited(visits, size, trainer.state.update, order_key).index.tolist()
 
 
 def test_the_papers_preset_trains_at_sizes_of_a_test(tmp_path):
     config = shrunk(presets.paper())
-    assert config.training.decay_steps == config.training.return_tilt == 0
+    assert config.added.decay_steps == config.added.return_tilt == 0
     train(tiny.make_episodes(), config, out=tmp_path / "run", updates=3)
     elbo = [line["elbo"] for line in lines(tmp_path / "run")]
     assert len(elbo) == 2

@@ -1,6 +1,5 @@
 """Training from disk is training in memory, to the bit, with a bank on the host and a file that may fail."""
 
-import dataclasses
 import json
 import os
 import signal
@@ -76,10 +75,10 @@ def test_a_run_goes_on_wherever_its_data_are(path, trained, tmp_path):
 def reader(path, trained, batch_size=3):
     train_index = np.asarray([0, 2, 3, 5, 6, 8, 9], np.int32)
     episodes = read_d4rl(path, on_disk=True)
-    training = dataclasses.replace(tiny.CONFIG.training, batch_size=batch_size)
+    config = tiny.replace(tiny.CONFIG, batch_size=batch_size)
     standardiser = trained.agent.standardiser
     y = standardiser.standardise_return(episodes.returns[train_index])
-    visits = make_visits(train_index, episodes.lengths[train_index], y, training)
+    visits = make_visits(train_index, episodes.lengths[train_index], y, config)
     return DiskEpisodes(episodes, standardiser, visits, batch_size, jax.random.key(7))
 
 

@@ -95,7 +95,7 @@ def test_products_of_training_may_be_rounded_but_not_those_of_a_refit(before):
 def test_codes_that_drift_apart_for_ever_do_not_overflow():
     size = tiny.MODEL.latent_tokens * tiny.MODEL.embed_dim
     shape = (EPISODES, tiny.MODEL.latent_tokens, tiny.MODEL.embed_dim)
-    prior = Prior(tiny.MODEL, tiny.OBSERVATION_DIM, jax.random.key(0))
+    prior = Prior(tiny.MODEL, 1e3, tiny.OBSERVATION_DIM, jax.random.key(0))
     widths = jnp.full(shape, -3.0)
     bank = Phi(jax.random.normal(jax.random.key(1), shape), widths)
     every = jnp.arange(EPISODES, dtype=jnp.int32)

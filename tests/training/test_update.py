@@ -1,19 +1,16 @@
 """One update: the right episodes, the right rows written back, and a model that learns what it is shown."""
 
-import dataclasses
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import tiny
 
-from gac.config import TrainingConfig
 from gac.inference.posterior import load_batch
 from gac.model.joint import Phi
 from gac.training import update as module
 from gac.training.offline import Trainer
-from gac.training.update import exact_elbo, global_loss, learning_rate
+from gac.training.update import exact_elbo, global_loss, outer_rate
 from gac.training.visits import Visit
 
 
@@ -28,7 +25,7 @@ def test_only_the_rows_of_the_batch_are_written_back(trainer):
 
 
 def test_the_base_noise_moves_when_a_refit_is_due_and_only_then(trainer):
-    assert trainer.config.training.refit_every == 3
+    assert trainer.config.added.refit_every == 3
     matrices = [trainer.state.theta.prior.base.matrix]
     for _ in range(3):
         trainer.step()
@@ -83,14 +80,14 @@ def test_no_trajectory_weighs_by_its_own_length_in_the_loss(trainer):
 
 
 def test_the_rate_of_theta_warms_up_then_falls_unless_it_is_to_stay():
-    base = TrainingConfig(outer_lr=1e-3, warmup_steps=100, weight_decay=0.0, decay_steps=1000)
+    base = tiny.replace(tiny.CONFIG, outer_lr=1e-3, warmup_steps=100, decay_steps=1000)
 
     def rates(config, steps):
-        return [float(learning_rate(config)(jnp.int32(step))) for step in steps]
+        return [float(outer_rate(config)(jnp.int32(step))) for step in steps]
 
     np.testing.assert_allclose(rates(base, (0, 50)), [0.0, 0.5e-3 / np.sqrt(1.05)], rtol=1e-5)
     np.testing.assert_allclose(rates(base, (3000, 8000)), [0.5e-3, 1e-3 / 3.0], rtol=1e-5)
-    constant = dataclasses.replace(base, decay_steps=0)
+    constant = tiny.replace(base, decay_steps=0)
     np.testing.assert_allclose(rates(constant, (3000, 10**6)), 1e-3, rtol=1e-6)
 
 
