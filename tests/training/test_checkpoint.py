@@ -8,7 +8,7 @@ import pytest
 import tiny
 
 import gac
-from gac import presets, writing
+from gac import files, presets, writing
 from gac.errors import UserError
 from gac.training.checkpoint import (
     check_config,
