@@ -49,7 +49,7 @@ class DataFacts:
     def of(cls, episodes: Episodes, collected: int = 0) -> "DataFacts":
         """The facts of a data set, or of a buffer whose last `collected` episodes are from fine-tuning."""
         starts = np.asarray(episodes.starts)
-        first = joined(episodes.observations, starts, starts + 1).astype(np.float64)
+        first = episodes.raw(joined(episodes.observations, starts, starts + 1)).astype(np.float64)
         return cls(
             episodes.name,
             episodes.env_id,

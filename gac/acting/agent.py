@@ -21,6 +21,7 @@ from gac.acting.replanning import ReplanningPolicy
 from gac.compilation import float32_products
 from gac.config import Config
 from gac.data.blocks import LARGEST, usable
+from gac.data.scale import never_varies
 from gac.data.standardise import Standardiser
 from gac.errors import UserError
 from gac.files import read_metadata, read_tree, write_text, write_tree
@@ -34,7 +35,7 @@ from gac.model.generator import PlanMemory
 from gac.model.joint import GAC, Phi
 from gac.records import DataFacts, read_facts
 
-MODEL_SCHEMA = "5"
+MODEL_SCHEMA = "6"
 GUIDANCE = 1.0
 """Weight of guidance where the data's episodes begin anywhere, all of one length (docs/research.md)."""
 GUIDANCE_ON_WAYS = 8.0
@@ -124,26 +125,26 @@ class Agent:
             UserError: an observation of another size, or one not finite or beyond 1e19; a `Target` with
                 another number of returns, or of weights, than observations.
         """
-        first = np.asarray(observation, np.float32)
-        single = first.ndim == 1
-        first = first[None] if single else first
-        if first.ndim != 2 or first.shape[1] != self.observation_dim:
+        given = np.asarray(observation, np.float64)
+        single = given.ndim == 1
+        given = given[None] if single else given
+        if given.ndim != 2 or given.shape[1] != self.observation_dim:
             raise UserError(
                 f"observation has shape {np.shape(observation)}, expected (..., {self.observation_dim})"
             )
-        if not usable(first).all():
+        if not usable(given).all():
             raise UserError(
                 f"observation holds NaN or infinity or more than {LARGEST:g}; expected smaller numbers"
             )
-        s0 = jnp.asarray(self.standardiser.standardise_observation(first))
+        s0 = self._standardised(given)
         query = query or Exploit()
-        returns, target = self._units_of(query, len(first))
-        seeds = ((seed + np.arange(len(first))) % 2**32).astype(np.uint32)
-        keys = _keys(jnp.asarray(seeds), jnp.zeros(len(first), jnp.uint32))
+        returns, target = self._units_of(query, len(given))
+        seeds = ((seed + np.arange(len(given))) % 2**32).astype(np.uint32)
+        keys = _keys(jnp.asarray(seeds), jnp.zeros(len(given), jnp.uint32))
         epsilon, phi, info = solve(self.model, s0, query, self.logged, returns, target, keys)
         predicted, memory = _read_out(self.model, s0, epsilon)
         weight = self.usual_guidance if query.guidance is None else query.guidance
-        guidance = _for_each("guidance", weight, len(first))
+        guidance = _for_each("guidance", weight, len(given))
         raw = self.standardiser.raw_return
         trace = raw(np.zeros(0, np.float32) if info is None else info.mean_trace())
         promised = raw(np.asarray(predicted))
@@ -152,7 +153,7 @@ class Agent:
         if isinstance(query, Exploit) and (query.plans or self.usual_plans(most)) == "several":
             short = np.asarray(self._short(query, s0, returns))
             if short.any():
-                return self.by_several(plan, first, short)
+                return self.by_several(plan, given, short)
         return plan
 
     def by_several(
@@ -165,7 +166,7 @@ class Agent:
             observation: raw.
             rows: where several act.
         """
-        s0 = jnp.asarray(self.standardiser.standardise_observation(observation))
+        s0 = self._standardised(observation)
         keys = _keys(jnp.asarray(plan.seeds), jnp.zeros(len(plan.seeds), jnp.uint32))
         predicted, together = _together(self.model, s0, self.logged, keys, plan.epsilon, jnp.asarray(rows))
         promised = self.standardiser.raw_return(np.asarray(predicted))
@@ -239,8 +240,9 @@ class Agent:
     def begins_anywhere(self) -> bool:
         """Whether each dimension varies over first observations at least half as much as over all."""
         std, first = self.standardiser.observation_std, np.asarray(self.facts.first_std)
+        moves = ~never_varies(self.facts.first_lowest, self.facts.first_highest)
         # A dimension that is the same in all the data has 1 for its standard deviation.
-        varies = (first > 0.0) | (std != 1.0) if len(first) else np.zeros(0, bool)
+        varies = moves | (std != 1.0) if len(first) else np.zeros(0, bool)
         return bool(varies.any() and (first[varies] >= ANYWHERE * std[varies]).all())
 
     @property
@@ -256,7 +258,7 @@ class Agent:
         """
         if self.usual_plans(self.usual_guidance) == "one":
             return np.zeros(len(observation), bool)
-        s0 = jnp.asarray(self.standardiser.standardise_observation(observation))
+        s0 = self._standardised(observation)
         query = Exploit()
         return np.asarray(self._short(query, s0, self._units_of(query, len(observation))[0]))
 
@@ -276,17 +278,21 @@ class Agent:
         if not self._rests_are_episodes:
             nowhere = jnp.full(self.observation_dim, jnp.inf)
             return Guide.new(weight, self.config.model, nowhere, -nowhere)
-        span = (np.asarray(each, np.float32) for each in (self.facts.first_lowest, self.facts.first_highest))
-        lowest, highest = (self.standardiser.standardise_observation(each) for each in span)
-        return Guide.new(weight, self.config.model, jnp.asarray(lowest), jnp.asarray(highest))
+        span = (self.facts.first_lowest, self.facts.first_highest)
+        return Guide.new(weight, self.config.model, *(self._standardised(each) for each in span))
+
+    def _standardised(self, observation: Any) -> Float[Array, "*batch obs"]:
+        """Raw observations as the model takes them."""
+        own = self.standardiser
+        return jnp.asarray(own.standardise_observation(own.less(observation)))
 
     def _units_of(
         self, query: Query, count: int
     ) -> tuple[Float[ndarray, "episodes"], Float[ndarray, "count"]]:
         """Returns of the data, and the return that a target query aims at with each plan, standardised."""
-        units = self.standardiser.standardise_return
-        y_star = _for_each("y_star", query.y_star if isinstance(query, Target) else math.nan, count)
-        return units(np.asarray(self.facts.returns, np.float32)), units(y_star)
+        units, exact = self.standardiser.standardise_return, self.standardiser.return_mean.dtype
+        y_star = _for_each("y_star", query.y_star if isinstance(query, Target) else math.nan, count, exact)
+        return units(np.asarray(self.facts.returns, exact)), units(y_star)
 
     def save(self, folder: str | Path) -> None:
         """Write config.json, data.json and model.safetensors: enough to act without the data.
@@ -300,6 +306,8 @@ class Agent:
             "observation_dim": self.observation_dim,
             "action_dim": self.action_dim,
             "logged": len(self.logged.residual),
+            "offset": self.standardiser.observation_offset is not None,
+            "returns": str(self.standardiser.return_mean.dtype),
         }
         arrays = (eqx.filter(self.model, eqx.is_array), self.standardiser, self.logged)
         metadata = {"schema_version": MODEL_SCHEMA, "sizes": json.dumps(sizes)}
@@ -308,9 +316,11 @@ class Agent:
             self.calibration.save(folder)
 
 
-def _for_each(name: str, value: float | tuple[float, ...], count: int) -> Float[ndarray, "count"]:
+def _for_each(
+    name: str, value: float | tuple[float, ...], count: int, dtype: Any = np.float32
+) -> Float[ndarray, "count"]:
     """One value for each first observation of a batch."""
-    values = np.asarray(value, np.float32)
+    values = np.asarray(value, dtype)
     if values.shape not in ((), (count,)):
         raise UserError(f"{name} has {len(values)} values, expected one, or one for each of {count}")
     return np.broadcast_to(values, count)
@@ -332,21 +342,21 @@ def load(folder: str | Path) -> Agent:
         raise UserError(
             f"{path} has schema {metadata.get('schema_version')}, this gac reads {MODEL_SCHEMA}; train again"
         )
-    like = eqx.filter_eval_shape(_skeleton, config, **json.loads(metadata["sizes"]))
+    sizes = json.loads(metadata["sizes"])
+    units = Standardiser.empty(
+        sizes["observation_dim"], sizes["action_dim"], sizes.pop("offset"), sizes.pop("returns")
+    )
+    like = eqx.filter_eval_shape(_skeleton, config, **sizes)
     static = eqx.filter(like[0], lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct), inverse=True)
-    weights, standardiser, logged = read_tree(path, like)
-    standardiser = Standardiser(*(np.asarray(leaf) for leaf in standardiser))
+    weights, standardiser, logged = read_tree(path, (like[0], units, like[1]))
     model, facts = eqx.combine(weights, static), read_facts(folder / "data.json")
     return Agent(model, logged, standardiser, config, facts, read_calibration(folder, model), run=folder)
 
 
-def _skeleton(
-    config: Config, observation_dim: int, action_dim: int, logged: int
-) -> tuple[GAC, Standardiser, Logged]:
-    """The tree of a model file of these sizes."""
+def _skeleton(config: Config, observation_dim: int, action_dim: int, logged: int) -> tuple[GAC, Logged]:
+    """The weights and plans of a model file of these sizes."""
     model = GAC(config.model, observation_dim, action_dim, jax.random.key(0))
-    o, a, zero = jnp.zeros(observation_dim), jnp.zeros(action_dim), jnp.zeros(())
-    return model, Standardiser(o, o, a, a, zero, zero), Logged.unknown(logged, config.model)
+    return model, Logged.unknown(logged, config.model)
 
 
 @eqx.filter_jit

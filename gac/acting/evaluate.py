@@ -138,7 +138,7 @@ def evaluate(
 def _first(env: gymnasium.Env[Any, Any], seed: int) -> Float[ndarray, "obs"]:
     """The first observation of an episode, raw."""
     try:
-        return np.asarray(env.reset(seed=seed)[0], np.float32)
+        return np.asarray(env.reset(seed=seed)[0], np.float64)
     except Exception as error:
         raise UserError(
             f"the environment failed at reset with seed {seed} ({type(error).__name__}: {one_line(error)})"

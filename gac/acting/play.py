@@ -70,14 +70,14 @@ def play(
         UserError: an environment that fails, or that gives what is not finite.
     """
     policy = agent.policy(plan, replan)
-    observation, going = first.astype(np.float32), np.ones(len(environments), bool)
+    observation, going = first.astype(np.float64), np.ones(len(environments), bool)
     returns, lengths = np.zeros(len(environments)), np.zeros(len(environments), np.int64)
 
     def step(row: int, action: Float[ndarray, "act"]) -> bool:
         """Whether the episode goes on."""
         try:
             observed, step_reward, terminated, truncated, _ = environments[row].step(action)
-            observed, reward = np.asarray(observed, np.float32), float(step_reward)
+            observed, reward = np.asarray(observed, np.float64), float(step_reward)
         except Exception as error:
             raise UserError(
                 f"episode {row} failed at step {lengths[row] + 1} ({type(error).__name__}: {one_line(error)})"

@@ -15,6 +15,8 @@ from numpy import ndarray
 from gac.acting.agent import Agent
 from gac.acting.calibrate import POSTERIOR_STEPS, posterior
 from gac.acting.evaluate import evaluate
+from gac.acting.policy import offset_of
+from gac.data.episode_facts import all_alike
 from gac.data.episodes import SHORTEST, Episodes
 from gac.data.windows import to_device
 from gac.errors import UserError
@@ -36,7 +38,7 @@ def commanded_returns(returns: Float[ndarray, "episodes"], values: int) -> Float
     if values < BEYOND + 2:
         raise UserError(f"values is {values}, expected {BEYOND + 2} or more; try 9")
     low, high = float(returns.min()), float(returns.max())
-    if not high > low:
+    if all_alike(returns):
         raise UserError(f"all returns of the data are {low:g}; a sweep needs returns that differ")
     step = (high - low) / (values - BEYOND - 1)
     return low + step * np.arange(values)
@@ -122,10 +124,11 @@ def estimate_returns(
     if long.any():
         kept = [one for one, enough in zip(trajectories, long, strict=True) if enough]
         episodes = Episodes.from_arrays(
-            [np.stack(one.observations) for one in kept],
+            [agent.standardiser.less(np.stack(one.observations)) for one in kept],
             [np.stack(one.actions) for one in kept],
             returns=np.zeros(len(kept)),  # not read: the posterior is that of tau alone
             name="collected",
+            observation_offset=offset_of(agent.standardiser),
         )
         data = to_device(episodes, agent.standardiser)
         phi = posterior(agent, data, given_return=False, seed=seed)

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float32, Int64, Shaped
 from numpy import ndarray
 
 from gac.data import d4rl_maze
-from gac.data.blocks import row_blocks
+from gac.data.blocks import evenly_spaced, row_blocks
 from gac.data.d4rl_catalogue import by_file, gymnasium_id
 from gac.data.mazes import HORIZONS
+from gac.data.precision import SAMPLE
 from gac.errors import UserError
 
 FLOATS = {
@@ -131,23 +132,33 @@ def flagged_rows(file: h5py.File, key: str, path: Path) -> Int64[ndarray, "flagg
     return np.concatenate([np.zeros(0, np.int64), *flagged])
 
 
-def read_final_observations(file: h5py.File, ends: Ends) -> Float32[ndarray, "episodes obs"] | None:
-    """The state after each episode's last action, where the file has it."""
+def read_final_observations(file: h5py.File, ends: Ends) -> Shaped[ndarray, "episodes obs"] | None:
+    """The state after each episode's last action, where the file has it, in the file's own type."""
     if "final_observations" in file:
-        return read_floats(file["final_observations"])
+        return np.asarray(file["final_observations"])
     if "next_observations" not in file:
         return None
     following = file["next_observations"]
-    final = np.empty((len(ends.rows), following.shape[1]), np.float32)
+    final = np.empty((len(ends.rows), following.shape[1]), following.dtype)
     for rows in blocks_of(following):
         inside = slice(*np.searchsorted(ends.rows, (rows.start, rows.stop)))
-        final[inside] = read_floats(following, rows)[ends.rows[inside] - rows.start]
+        final[inside] = np.asarray(following[rows])[ends.rows[inside] - rows.start]
     return final
 
 
 def blocks_of(dataset: h5py.Dataset) -> Iterator[slice]:
     """Slices of rows that cover a data set."""
     return row_blocks(len(dataset), dataset.dtype.itemsize * int(np.prod(dataset.shape[1:])))
+
+
+def sampled(dataset: h5py.Dataset) -> Shaped[ndarray, "..."]:
+    """At most `SAMPLE` rows from all over a data set, evenly spaced, in its own type; a block at a time."""
+    chosen = evenly_spaced(len(dataset), SAMPLE)
+    parts = []
+    for rows in blocks_of(dataset):
+        inside = slice(*np.searchsorted(chosen, (rows.start, rows.stop)))
+        parts.append(np.asarray(dataset[rows])[chosen[inside] - rows.start])
+    return np.concatenate(parts)
 
 
 def map_floats(dataset: h5py.Dataset, path: Path) -> Float32[ndarray, "..."]:

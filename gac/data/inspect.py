@@ -8,6 +8,7 @@ import numpy as np
 
 from gac.data.episode_facts import Ends, Lengths, Returns, duplicates_of, ends_of, lengths_of, returns_of
 from gac.data.episodes import Episodes
+from gac.data.sentinels import Sentinel, sentinels_of
 from gac.data.step_facts import Bounds, Columns, Jumps, Saturation, columns_of, jumps_of, saturation_of
 
 
@@ -32,6 +33,8 @@ class Facts:
     actions: Columns
     saturation: Saturation
     jumps: Jumps
+    sentinels: tuple[Sentinel, ...]
+    """Values that look like 'not measured'."""
 
     def to_dict(self) -> dict[str, Any]:
         """The facts ready for JSON, fields by their names."""
@@ -46,7 +49,7 @@ def describe(episodes: Episodes, action_bounds: Bounds | None = None) -> Facts:
         action_bounds: Lowest and highest action of the environment, each `(A,)`, where they are known;
             saturation is measured at the data's own extremes otherwise.
     """
-    observations = columns_of(episodes.observations)
+    observations = columns_of(episodes.observations, episodes.observation_offset)
     std = np.array([each.std for each in observations.dimensions])
     return Facts(
         name=episodes.name,
@@ -65,4 +68,5 @@ def describe(episodes: Episodes, action_bounds: Bounds | None = None) -> Facts:
         actions=columns_of(episodes.actions),
         saturation=saturation_of(episodes.actions, action_bounds),
         jumps=jumps_of(episodes, std),
+        sentinels=sentinels_of(episodes),
     )

@@ -11,6 +11,8 @@ from numpy import ndarray
 from gac.data.blocks import LARGEST, usable
 from gac.data.columns import SUFFIXES, Labels, Source, open_table
 from gac.data.episodes import SHORTEST, Episodes, episode_returns
+from gac.data.precision import hold_actions, hold_numbers, hold_states
+from gac.data.scale import told_apart
 from gac.errors import UserError
 
 OBSERVATION_PREFIXES = ("observation_", "obs_")
@@ -103,13 +105,17 @@ def read_table(
         returns = _scores_of_file(Path(scores), roles.episode, score or "return", ids)
     elif roles.score:
         returns = _scores_of_rows(source, roles.score, columns[roles.score], starts, lengths)
-    rewards = columns[roles.reward].astype(np.float32) if roles.reward else None
+    rewards = hold_numbers(columns[roles.reward]) if roles.reward else None
     ended = np.zeros(len(lengths), bool)
     if roles.terminated:
         ended = _terminations(source, roles.terminated, labels[roles.terminated], starts + lengths - 1)
+    states, acts = (
+        np.column_stack([columns[name] for name in names]) for names in (roles.observations, roles.actions)
+    )
+    held, offset = hold_states(states, str(path), roles.observations)
     return Episodes(
-        observations=np.column_stack([columns[name].astype(np.float32) for name in roles.observations]),
-        actions=np.column_stack([columns[name].astype(np.float32) for name in roles.actions]),
+        observations=held,
+        actions=hold_actions(acts, str(path), roles.actions),
         rewards=rewards,
         returns=episode_returns(rewards, returns, lengths, str(path)),
         lengths=lengths,
@@ -118,6 +124,7 @@ def read_table(
         final_observations=None,
         env_id=env_id,
         name=str(path),
+        observation_offset=offset,
     )
 
 
@@ -213,8 +220,9 @@ def _check_order(source: Source, name: str, step: ndarray, starts: ndarray) -> N
     backwards[starts] = False
     if backwards.any():
         row = int(np.argmax(backwards))
+        now, before = told_apart(step[row], step[row - 1])
         raise UserError(
-            f"{source.path} {source.place(row)}: {name} is {step[row]:g} after {step[row - 1]:g}, expected "
+            f"{source.path} {source.place(row)}: {name} is {now} after {before}, expected "
             "it to increase within an episode; sort the file by episode and step"
         )
 
@@ -224,8 +232,9 @@ def _scores_of_rows(source: Source, name: str, column: ndarray, starts: ndarray,
     other = column != np.repeat(scores, lengths)
     if other.any():
         row = int(np.argmax(other))
+        now, before = told_apart(column[row], column[row - 1])
         raise UserError(
-            f"{source.path} {source.place(row)}: {name} is {column[row]:g} after {column[row - 1]:g} in the "
+            f"{source.path} {source.place(row)}: {name} is {now} after {before} in the "
             "same episode, expected one score per episode; give rewards as --reward"
         )
     return scores

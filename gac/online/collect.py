@@ -12,7 +12,9 @@ from numpy import ndarray
 from gac.acting.agent import Agent, Plan
 from gac.acting.evaluate import MOST_ENVIRONMENTS, summarised
 from gac.acting.play import Played
+from gac.acting.policy import offset_of
 from gac.data.episodes import SHORTEST, Episodes
+from gac.data.standardise import Standardiser
 from gac.errors import UserError
 from gac.inference.queries import Query
 from gac.online.buffer import joined
@@ -40,7 +42,7 @@ class Rollout:
         self, first: Float[ndarray, "batch obs"], wanted: Bool[ndarray, "batch"], longest: int
     ) -> None:
         count = len(first)
-        self._seen: list[ndarray] = [np.array(first, np.float32)]
+        self._seen: list[ndarray] = [np.array(first, np.float64)]
         self._acted: list[ndarray] = []
         self._paid: list[ndarray] = []
         self._longest = longest
@@ -98,14 +100,17 @@ class Rollout:
         self.over |= ended & (self.lengths >= SHORTEST)
         self.active &= ~ended
 
-    def episodes(self, name: str, env_id: str) -> Episodes | None:
-        """Those that are over, in the order of their rows; None where there is none."""
+    def episodes(self, name: str, env_id: str, standardiser: Standardiser) -> Episodes | None:
+        """Those that are over, in the order of their rows, in an agent's units; None if none is."""
         rows = np.flatnonzero(self.over)
         if not len(rows):
             return None
         lengths = self.lengths[rows]
         return Episodes.from_arrays(
-            [np.stack([s[i] for s in self._seen[: n + 1]]) for i, n in zip(rows, lengths, strict=True)],
+            [
+                standardiser.less(np.stack([s[i] for s in self._seen[: n + 1]]))
+                for i, n in zip(rows, lengths, strict=True)
+            ],
             [np.stack([a[i] for a in self._acted[:n]]) for i, n in zip(rows, lengths, strict=True)],
             rewards=[np.array([r[i] for r in self._paid[:n]]) for i, n in zip(rows, lengths, strict=True)],
             returns=self.returns[rows],
@@ -113,6 +118,7 @@ class Rollout:
             truncated=self.truncated[rows],
             env_id=env_id,
             name=name,
+            observation_offset=offset_of(standardiser),
         )
 
 
@@ -156,7 +162,8 @@ def collect(
     try:
         rollout.play(agent, plan, crew, tell)
     finally:
-        now = _with_before(before, rollout, aims, env_id, time.monotonic() - began)
+        episodes = rollout.episodes("collected", env_id, agent.standardiser)
+        now = _with_before(before, rollout, episodes, aims, time.monotonic() - began)
         if now is not None:
             now.write(path)
     if now is None:
@@ -168,10 +175,9 @@ def collect(
 
 
 def _with_before(
-    before: Collected | None, rollout: Rollout, aims: Aims, env_id: str, seconds: float
+    before: Collected | None, rollout: Rollout, episodes: Episodes | None, aims: Aims, seconds: float
 ) -> Collected | None:
     """What was there and what is over now, in the order of the batch."""
-    episodes = rollout.episodes("collected", env_id)
     if episodes is None:
         if before is None or rollout.active.any():
             return before

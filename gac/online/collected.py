@@ -65,6 +65,7 @@ class Collected:
             "terminated": e.terminated,
             "truncated": e.truncated,
             "final_observations": e.final_observations,
+            "observation_offset": e.observation_offset,
         }
         present = {name: np.ascontiguousarray(array) for name, array in arrays.items() if array is not None}
         aims = {name: np.ascontiguousarray(array) for name, array in self.aims._asdict().items()}
@@ -89,7 +90,8 @@ class Collected:
             arrays: dict[str, Any] = safetensors.numpy.load_file(path)
             aims = Aims(*(arrays.pop(name) for name in Aims._fields))
             rows = arrays.pop("rows")
-            optional = {name: arrays.pop(name, None) for name in ("rewards", "final_observations")}
+            names = ("rewards", "final_observations", "observation_offset")
+            optional = {name: arrays.pop(name, None) for name in names}
             episodes = Episodes(**arrays, **optional, name=facts["name"], env_id=facts.get("env_id"))
             return cls(episodes, aims, rows, int(facts["planned"]), float(facts["seconds"]))
         except (SafetensorError, KeyError, TypeError, ValueError) as error:

@@ -108,12 +108,12 @@ class Crew:
             )
         count, width = rows.stop - rows.start, self._dims[0]
         content = memoryview(answer)[1:]
-        if len(content) != count * (8 + 4 * width + 2):
+        if len(content) != count * (8 + 8 * width + 2):
             raise UserError(
                 f"{self._env_id} gives observations of another width than its space, expected {width}"
             )
         rewards = np.frombuffer(content, np.float64, count)
-        seen = np.frombuffer(content, np.float32, count * width, rewards.nbytes).reshape(count, width)
+        seen = np.frombuffer(content, np.float64, count * width, rewards.nbytes).reshape(count, width)
         flags = np.frombuffer(content, bool, offset=rewards.nbytes + seen.nbytes).reshape(2, count)
         return Steps(seen, rewards, flags[0], flags[1])
 

@@ -50,7 +50,7 @@ class Rows:
             except Exception as error:
                 raise RowError(row, error) from error
             if row == 0:
-                self._observation = np.zeros((len(seeds), *np.shape(first)), np.float32)
+                self._observation = np.zeros((len(seeds), *np.shape(first)))
             self._observation[row] = first
         nothing = np.zeros(len(seeds)), np.zeros(len(seeds), bool), np.zeros(len(seeds), bool)
         return self._answer(*nothing)

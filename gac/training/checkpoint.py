@@ -47,8 +47,8 @@ def fingerprint(episodes: Episodes) -> str:
     """SHA-256 of everything that training reads of the episodes."""
     digest = hashlib.sha256()
     arrays = (episodes.observations, episodes.actions, episodes.returns, episodes.lengths)
-    final = () if episodes.final_observations is None else (episodes.final_observations,)
-    for array in arrays + final:
+    others = (episodes.final_observations, episodes.observation_offset)
+    for array in (*arrays, *(each for each in others if each is not None)):
         for block in blocks(array):
             digest.update(np.ascontiguousarray(block).data)
     return digest.hexdigest()

@@ -17,7 +17,8 @@ from numpy import ndarray
 from gac.acting.agent import Agent
 from gac.config import MOST_HELDOUT, Config
 from gac.data.episodes import Episodes
-from gac.data.standardise import Standardiser, warn_of_outlier
+from gac.data.sentinels import warn_of_far_values
+from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes
 from gac.errors import UserError
 from gac.inference.trust_region import Logged
@@ -98,7 +99,7 @@ class Trainer:
             )
         else:
             self.standardiser = Standardiser.fit(episodes)
-            warn_of_outlier(episodes.returns)
+            warn_of_far_values(episodes)
             self.train_index, self.heldout_index = split_episodes(episodes.num_episodes, config)
             # Two places for the data and the posteriors, the same results: see each for what it keeps where.
             kind = on_disk if episodes.on_disk else functools.partial(in_memory, data=data)
