@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Bool
 from numpy import ndarray
 
-ROUNDINGS = 8
-"""Values that differ by so many roundings, in parts of the largest, count as one: what computing leaves."""
+ROUNDINGS = {np.dtype(np.float32): 8, np.dtype(np.float64): 256}
+"""Values that differ by so many roundings of their type count as one: in float64 programs have computed."""
 _MOST_DIGITS = 17
 
 
@@ -20,7 +20,7 @@ def never_varies(low: Any, high: Any, dtype: Any = np.float32) -> Bool[ndarray, 
         dtype: The floating-point type that the values were rounded to.
     """
     low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
-    rounding = ROUNDINGS * float(np.finfo(dtype).eps) * np.maximum(np.abs(low), np.abs(high))
+    rounding = ROUNDINGS[np.dtype(dtype)] * float(np.finfo(dtype).eps) * np.maximum(np.abs(low), np.abs(high))
     # The model computes in float32, which has no normal numbers between that and 0.
     same: ndarray = np.asarray(high - low <= np.maximum(rounding, float(np.finfo(np.float32).tiny)))
     return same
