@@ -302,13 +302,7 @@ class Agent:
         folder = Path(folder)
         write_text(folder / "config.json", self.config.to_json())
         write_text(folder / "data.json", self.facts.to_json())
-        sizes = {
-            "observation_dim": self.observation_dim,
-            "action_dim": self.action_dim,
-            "logged": len(self.logged.residual),
-            "offset": self.standardiser.observation_offset is not None,
-            "returns": str(self.standardiser.return_mean.dtype),
-        }
+        sizes = self.standardiser.sizes | {"logged": len(self.logged.residual)}
         arrays = (eqx.filter(self.model, eqx.is_array), self.standardiser, self.logged)
         metadata = {"schema_version": MODEL_SCHEMA, "sizes": json.dumps(sizes)}
         write_tree(folder / "model.safetensors", arrays, metadata)
@@ -343,10 +337,9 @@ def load(folder: str | Path) -> Agent:
             f"{path} has schema {metadata.get('schema_version')}, this gac reads {MODEL_SCHEMA}; train again"
         )
     sizes = json.loads(metadata["sizes"])
-    units = Standardiser.empty(
-        sizes["observation_dim"], sizes["action_dim"], sizes.pop("offset"), sizes.pop("returns")
-    )
-    like = eqx.filter_eval_shape(_skeleton, config, **sizes)
+    logged = sizes.pop("logged")
+    units = Standardiser.empty(**sizes)
+    like = eqx.filter_eval_shape(_skeleton, config, sizes["observation_dim"], sizes["action_dim"], logged)
     static = eqx.filter(like[0], lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct), inverse=True)
     weights, standardiser, logged = read_tree(path, (like[0], units, like[1]))
     model, facts = eqx.combine(weights, static), read_facts(folder / "data.json")

@@ -122,13 +122,10 @@ class Episodes:
             terminated = ~_flags(truncated, "truncated", count, name)
         steps = _join([s[: len(a)] for s, a in zip(states, acts, strict=True)], "observations", name)
         final = _join([s[-1:] for s in states], "observations", name) if has_final else None
-        if observation_offset is None:
-            held, observation_offset = hold_states(steps, name)
-            final = None if final is None else less(final, observation_offset)
-        else:
-            held, final = rounded(steps), None if final is None else rounded(final)
+        given, offset = observation_offset is not None, observation_offset
+        steps, offset = (rounded(steps), offset) if given else hold_states(steps, name)
         return cls(
-            observations=held,
+            observations=steps,
             actions=hold_actions(_join(acts, "actions", name), name),
             rewards=flat_rewards,
             returns=episode_returns(flat_rewards, returns, lengths, name),
@@ -137,10 +134,10 @@ class Episodes:
                 [False] * count if terminated is None else terminated, "terminated", count, name
             ),
             truncated=_flags([True] * count if truncated is None else truncated, "truncated", count, name),
-            final_observations=final,
+            final_observations=None if final is None else less(final, None if given else offset),
             env_id=env_id,
             name=name,
-            observation_offset=observation_offset,
+            observation_offset=offset,
         )
 
     @property
@@ -183,7 +180,10 @@ class Episodes:
 
     def __getitem__(self, index: int) -> Episode:
         i = range(self.num_episodes)[index]
-        rows = slice(int(self.starts[i]), int(self.starts[i]) + int(self.lengths[i]))
+        rows, final = (
+            slice(int(self.starts[i]), int(self.starts[i] + self.lengths[i])),
+            self.final_observations,
+        )
         return Episode(
             observations=self.raw(self.observations[rows]),
             actions=self.actions[rows],
@@ -191,9 +191,7 @@ class Episodes:
             y=float(self.returns[i]),
             terminated=bool(self.terminated[i]),
             truncated=bool(self.truncated[i]),
-            final_observation=None
-            if self.final_observations is None
-            else self.raw(self.final_observations[i]),
+            final_observation=None if final is None else self.raw(final[i]),
         )
 
     def select(self, indices: Sequence[int] | slice | ndarray) -> "Episodes":

@@ -56,17 +56,20 @@ class Standardiser(NamedTuple):
 
     @classmethod
     def empty(cls, observation_dim: int, action_dim: int, offset: bool, returns: str) -> "Standardiser":
-        """Zeros to read a file into; NumPy's, which stay on the host, and in float64 those that are.
-
-        Args:
-            observation_dim: Width of a state.
-            action_dim: Width of an action.
-            offset: Whether something is subtracted from states.
-            returns: Type of the returns' moments.
-        """
+        """Zeros of these `sizes` to read a file into; NumPy's, which stay on the host and in their type."""
         state, action = np.zeros(observation_dim, np.float32), np.zeros(action_dim, np.float32)
         y = np.zeros((), returns)
         return cls(state, state, action, action, y, y, np.zeros(observation_dim) if offset else None)
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """What `empty` takes: widths, whether there is an offset, the type of the returns' moments."""
+        return {
+            "observation_dim": len(self.observation_mean),
+            "action_dim": len(self.action_middle),
+            "offset": self.observation_offset is not None,
+            "returns": str(self.return_mean.dtype),
+        }
 
     def less(self, observation: Any) -> Float32[ndarray, "..."]:
         """`(..., obs)` raw, of any type, to what the other functions take."""
