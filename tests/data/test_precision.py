@@ -2,16 +2,22 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 import tiny
 
 import gac
+from gac.acting.agent import Agent
 from gac.data import Episodes, read_d4rl, read_table, write_d4rl
 from gac.data.precision import hold_actions, hold_numbers, hold_states
+from gac.data.standardise import Standardiser
 from gac.errors import UserError
+from gac.inference.trust_region import Logged
+from gac.model.joint import GAC
 from gac.online.buffer import joined
 from gac.online.collected import Aims, Collected
+from gac.records import DataFacts
 from gac.training.checkpoint import fingerprint
 
 RNG = np.random.default_rng(0)
@@ -138,35 +144,27 @@ def test_what_is_collected_is_kept_and_joined_in_the_units_of_the_first(tmp_path
     assert fingerprint(shifted) != fingerprint(data)
 
 
-def test_a_run_plans_and_acts_on_raw_states_wherever_they_lie(tmp_path):
-    """States a whole number of powers of two away: the same model, plans and actions to the bit."""
-    rng = np.random.default_rng(2)
+def test_an_agent_plans_and_acts_on_raw_states_wherever_they_lie(tmp_path):
+    rng, away = np.random.default_rng(2), np.array([2.0**31, 0.0])
     near = [np.round(rng.normal(size=(6, 2)) * 64) / 64 for _ in range(8)]
-    away, agents = np.array([2.0**31, 0.0]), []
     actions = [rng.uniform(-1, 1, size=(5, 1)) for _ in near]
-    for number, off in enumerate((0.0, away)):
-        states = [x + off for x in near]
-        steps = {"returns": np.arange(8.0), "name": "log"}
-        if number:
-            with pytest.warns(UserWarning, match="state dimension 0 varies"):
-                data = Episodes.from_arrays(states, actions, **steps)
-            # The same centre as without an offset: nothing but the offset differs.
-            assert data.observation_offset[1] == 0.0
-            agents.append((gac.train(data, tiny.CONFIG, out=tmp_path / "away", updates=2), data))
-        else:
-            data = Episodes.from_arrays(states, actions, **steps)
-            agents.append((gac.train(data, tiny.CONFIG, out=tmp_path / "near", updates=2), data))
-    loaded = gac.load(tmp_path / "away")
-    np.testing.assert_array_equal(loaded.standardiser.observation_offset, agents[1][1].observation_offset)
-    first = np.stack([x[0] for x in near] * 2)
-    (one, _), (two, _) = agents
-    for agent in (two, loaded):
-        plans = one.plan(first, gac.Prior()), agent.plan(first + away, gac.Prior())
-        np.testing.assert_allclose(*(plan.predicted_returns for plan in plans), atol=1e-3)
-        for replan in (None, gac.Every(1)):
-            policies = one.policy(plans[0], replan), agent.policy(plans[1], replan)
-            np.testing.assert_allclose(policies[0](first), policies[1](first + away), atol=1e-4)
-        half = agent.policy(plans[1]).halves()[1]
-        np.testing.assert_allclose(
-            half(first[8:] + away), agent.policy(plans[1])(first + away)[8:], atol=1e-5
-        )
+    model = GAC(tiny.CONFIG.model, 2, 1, jax.random.key(0))
+
+    def agent_of(off):
+        data = Episodes.from_arrays([x + off for x in near], actions, returns=np.arange(8.0))
+        logged = Logged.unknown(4, tiny.CONFIG.model)
+        return Agent(model, logged, Standardiser.fit(data), tiny.CONFIG, DataFacts.of(data))
+
+    one = agent_of(np.zeros(2))
+    with pytest.warns(UserWarning, match="state dimension 0 varies"):
+        agent_of(away).save(tmp_path)
+    two = gac.load(tmp_path)
+    assert two.standardiser.observation_offset.dtype == np.float64
+    first = np.stack([x[0] for x in near])
+    plans = one.plan(first, gac.Prior()), two.plan(first + away, gac.Prior())
+    np.testing.assert_allclose(*(plan.predicted_returns for plan in plans), atol=1e-4)
+    for replan in (None, gac.Every(1)):
+        policies = one.policy(plans[0], replan), two.policy(plans[1], replan)
+        np.testing.assert_allclose(policies[0](first), policies[1](first + away), atol=1e-5)
+    half = two.policy(plans[1]).halves()[1]
+    np.testing.assert_allclose(half(first[4:] + away), one.policy(plans[0])(first)[4:], atol=1e-5)
