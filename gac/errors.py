@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+_MOST_DIGITS = 17
 _NAMED = 8
 """Names that a message lists."""
 
@@ -25,10 +26,12 @@ def some_of(names: Iterable[str]) -> str:
     return ", ".join(listed[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def told_apart(one: float, other: float) -> tuple[str, str]:
-    """Two numbers with as many digits as it takes to tell them apart, or all where they are the same."""
-    for digits in range(6, 17):
-        texts = f"{one:.{digits}g}", f"{other:.{digits}g}"
-        if texts[0] != texts[1] or float(texts[0]) == one == other:
-            return texts
-    return f"{one:.17g}", f"{other:.17g}"
+def told_apart(*values: float) -> tuple[str, ...]:
+    """The numbers in words, with as many digits as it takes to tell apart those that differ."""
+    exact = [float(value) for value in values]
+    words: tuple[str, ...] = ()
+    for digits in range(6, _MOST_DIGITS + 1):
+        words = tuple(f"{value:.{digits}g}" for value in exact)
+        if len(set(words)) == len(set(exact)):
+            break
+    return words

@@ -90,7 +90,7 @@ class DataFacts:
         """The facts of a data set, or of a buffer whose last `collected` episodes are from fine-tuning and
         whose last `added` ones before these were added to the data set."""
         starts = np.asarray(episodes.starts)
-        first = joined(episodes.observations, starts, starts + 1).astype(np.float64)
+        first = episodes.raw(joined(episodes.observations, starts, starts + 1)).astype(np.float64)
         return cls(
             episodes.name,
             episodes.env_id,

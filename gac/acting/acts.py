@@ -9,6 +9,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from gac.config import AddedConfig
+from gac.data.scale import never_varies
 from gac.data.standardise import Standardiser
 from gac.inference.elites import short_of
 from gac.inference.trust_region import Logged
@@ -68,7 +69,7 @@ def decide(
         return Acts(guidance=weight, rereads=weight > 0.0 and differ_in_length(facts))
     if added.plans == 1:
         return Acts()
-    returns = standardiser.standardise_return(np.asarray(facts.returns, np.float32))
+    returns = standardiser.standardise_return(np.asarray(facts.returns, standardiser.return_mean.dtype))
     collected = returns[len(returns) - facts.collected :]
     played = jnp.float32(np.median(collected) if len(collected) else -np.inf)
     short = _short_of(model, jnp.asarray(first), logged, jnp.float32(returns.max()), played)
@@ -78,8 +79,9 @@ def decide(
 def begins_anywhere(facts: DataFacts, standardiser: Standardiser) -> bool:
     """Whether each dimension varies over first observations at least half as much as over all."""
     std, first = standardiser.observation_std, np.asarray(facts.first_std)
+    moves = ~never_varies(facts.first_lowest, facts.first_highest)
     # A dimension that is the same in all the data has 1 for its standard deviation.
-    varies = (first > 0.0) | (std != 1.0) if len(first) else np.zeros(0, bool)
+    varies = moves | (std != 1.0) if len(first) else np.zeros(0, bool)
     return bool(varies.any() and (first[varies] >= ANYWHERE * std[varies]).all())
 
 

@@ -37,7 +37,7 @@ from gac.masks import unmasked
 from gac.model.joint import GAC, Phi
 from gac.records import DataFacts, no_run, read_facts
 
-MODEL_SCHEMA = "6"
+MODEL_SCHEMA = "7"
 
 
 class Plan(NamedTuple):
@@ -129,23 +129,23 @@ class Agent:
             UserError: an observation of another size, or one masked, not finite or beyond 1e19; a `Target`
                 with another number of returns, or of weights, than observations.
         """
-        first = np.asarray(unmasked(observation, "observation"), np.float32)
-        single = first.ndim == 1
-        first = first[None] if single else first
-        if first.ndim != 2 or first.shape[1] != self.observation_dim:
+        given = np.asarray(unmasked(observation, "observation"), np.float64)
+        single = given.ndim == 1
+        given = given[None] if single else given
+        if given.ndim != 2 or given.shape[1] != self.observation_dim:
             raise UserError(
                 f"observation has shape {np.shape(observation)}, expected (..., {self.observation_dim})"
             )
-        if not usable(first).all():
+        if not usable(given).all():
             raise UserError(
                 f"observation holds NaN or infinity or more than {LARGEST:g}; expected smaller numbers"
             )
-        s0 = jnp.asarray(self.standardiser.standardise_observation(first))
+        s0 = self._standardised(given)
         query = self.resolved(query or Exploit())
-        returns, target = self._units_of(query, len(first))
-        seeds = ((seed + np.arange(len(first))) % 2**32).astype(np.uint32)
-        keys = _keys(jnp.asarray(seeds), jnp.zeros(len(first), jnp.uint32))
-        guidance = _for_each("guidance", query.guidance or 0.0, len(first))
+        returns, target = self._units_of(query, len(given))
+        seeds = ((seed + np.arange(len(given))) % 2**32).astype(np.uint32)
+        keys = _keys(jnp.asarray(seeds), jnp.zeros(len(given), jnp.uint32))
+        guidance = _for_each("guidance", query.guidance or 0.0, len(given))
         plans, predicted, phi, info = self._infer(
             query, s0, returns, target, keys, guidance if guidance.any() else None
         )
@@ -225,19 +225,24 @@ class Agent:
         """How guided plans are read again within an episode; None where they are not."""
         if not self.acts.rereads:
             return None
-        span = (np.asarray(each, np.float32) for each in (self.facts.first_lowest, self.facts.first_highest))
-        lowest, highest = (self.standardiser.standardise_observation(each) for each in span)
-        return Reread(self.model.prior, jnp.asarray(lowest), jnp.asarray(highest))
+        span = self.facts.first_lowest, self.facts.first_highest
+        return Reread(self.model.prior, *(self._standardised(each) for each in span))
+
+    def _standardised(self, observation: Any) -> Float[Array, "*batch obs"]:
+        """Raw observations as the model takes them."""
+        own = self.standardiser
+        return jnp.asarray(own.standardise_observation(own.less(observation)))
 
     def _units_of(
         self, query: Query, count: int
     ) -> tuple[Float[ndarray, "episodes"], Float[ndarray, "count"]]:
         """Returns of the data, and the return that a target query aims at with each plan, standardised."""
-        units, y_star = self.standardiser.standardise_return, _for_each("y_star", math.nan, count)
+        units, exact = self.standardiser.standardise_return, self.standardiser.return_mean.dtype
+        y_star = _for_each("y_star", math.nan, count, exact)
         if isinstance(query, Target):
             self.standardiser.check_aim(query.y_star)
-            y_star = _for_each("y_star", query.y_star, count)
-        return units(np.asarray(self.facts.returns, np.float32)), units(y_star)
+            y_star = _for_each("y_star", query.y_star, count, exact)
+        return units(np.asarray(self.facts.returns, exact)), units(y_star)
 
     def save(self, folder: str | Path) -> None:
         """Write config.json, data.json and model.safetensors: enough to act without the data.
@@ -247,11 +252,7 @@ class Agent:
         folder = Path(folder)
         write_text(folder / "config.json", self.config.to_json())
         write_text(folder / "data.json", self.facts.to_json())
-        sizes = {
-            "observation_dim": self.observation_dim,
-            "action_dim": self.action_dim,
-            "logged": len(self.logged.residual),
-        }
+        sizes = self.standardiser.sizes | {"logged": len(self.logged.residual)}
         arrays = (eqx.filter(self.model, eqx.is_array), self.standardiser, self.logged)
         acts = json.dumps(dataclasses.asdict(self.acts))
         metadata = {"schema_version": MODEL_SCHEMA, "sizes": json.dumps(sizes), "acts": acts}
@@ -260,9 +261,11 @@ class Agent:
             self.calibration.save(folder)
 
 
-def _for_each(name: str, value: float | tuple[float, ...], count: int) -> Float[ndarray, "count"]:
+def _for_each(
+    name: str, value: float | tuple[float, ...], count: int, dtype: Any = np.float32
+) -> Float[ndarray, "count"]:
     """One value for each first observation of a batch."""
-    values = np.asarray(unmasked(value, name), np.float32)
+    values = np.asarray(unmasked(value, name), dtype)
     if values.shape not in ((), (count,)):
         raise UserError(f"{name} has {len(values)} values, expected one, or one for each of {count}")
     return np.broadcast_to(values, count)
@@ -284,10 +287,12 @@ def load(folder: str | Path) -> Agent:
         raise UserError(
             f"{path} has schema {metadata.get('schema_version')}, this gac reads {MODEL_SCHEMA}; train again"
         )
-    like = eqx.filter_eval_shape(_skeleton, config, **json.loads(metadata["sizes"]))
+    sizes = json.loads(metadata["sizes"])
+    logged = sizes.pop("logged")
+    units = Standardiser.empty(**sizes)
+    like = eqx.filter_eval_shape(_skeleton, config, sizes["observation_dim"], sizes["action_dim"], logged)
     static = eqx.filter(like[0], lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct), inverse=True)
-    weights, standardiser, logged = read_tree(path, like)
-    standardiser = Standardiser(*(np.asarray(leaf) for leaf in standardiser))
+    weights, standardiser, logged = read_tree(path, (like[0], units, like[1]))
     model, facts = eqx.combine(weights, static), read_facts(folder / "data.json")
     acts = Acts(**json.loads(metadata["acts"]))
     return Agent(
@@ -295,13 +300,10 @@ def load(folder: str | Path) -> Agent:
     )
 
 
-def _skeleton(
-    config: Config, observation_dim: int, action_dim: int, logged: int
-) -> tuple[GAC, Standardiser, Logged]:
-    """The tree of a model file of these sizes."""
+def _skeleton(config: Config, observation_dim: int, action_dim: int, logged: int) -> tuple[GAC, Logged]:
+    """The weights and plans of a model file of these sizes."""
     model = GAC(config.model, config.added, observation_dim, action_dim, jax.random.key(0))
-    o, a, zero = jnp.zeros(observation_dim), jnp.zeros(action_dim), jnp.zeros(())
-    return model, Standardiser(o, o, a, a, zero, zero), Logged.unknown(logged, config.model)
+    return model, Logged.unknown(logged, config.model)
 
 
 @eqx.filter_jit

@@ -77,7 +77,8 @@ def calibrate(agent: Agent, data: Episodes, seed: int = 0) -> Calibration:
     residuals = np.asarray(seen.states[1:] - seen.expected[:-1])[np.asarray(seen.known[1:])]
     scale = np.maximum(np.sqrt(np.mean(np.square(residuals), axis=0)), SMALLEST_SCALE)
     maxima = np.asarray(largest(seen, jnp.asarray(scale)))
-    first = agent.standardiser.standardise_observation(data.observations[data.starts])
+    first = agent.standardiser.less(data.raw(data.observations[data.starts]))
+    first = agent.standardiser.standardise_observation(first)
     agent.calibration = Calibration(
         model=fingerprint(agent.model),
         data=data.name,

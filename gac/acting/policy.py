@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Float64
 from numpy import ndarray
 
 from gac.acting.guidance import Reread
 from gac.acting.plans import Plans
 from gac.compilation import JitSmall
 from gac.data.blocks import LARGEST
+from gac.data.precision import less
 from gac.data.standardise import Standardiser
 from gac.errors import UserError
 from gac.masks import unmasked
@@ -163,15 +164,26 @@ def flat_act(tree: Any) -> Flat:
 
 
 def batch_of(
-    observation: Any, shape: tuple[int, int], single: bool, active: Any = None
+    observation: Any,
+    shape: tuple[int, int],
+    single: bool,
+    active: Any = None,
+    offset: Float64[ndarray, "obs"] | None = None,
 ) -> Float[ndarray, "batch obs"]:
     """An observation, or a batch of them, as a batch; a compiled program takes in NumPy's arrays fastest.
+
+    Args:
+        observation: raw.
+        shape: of the batch.
+        single: whether one observation is given.
+        active: rows that must be finite; all unless given.
+        offset: what the model's states are less, subtracted here.
 
     Raises:
         UserError: an observation of another shape, or in an active row NaN, infinity or a number too large to
             square, which the row's context would go on holding.
     """
-    current = np.asarray(unmasked(observation, "observation"), np.float32)
+    current = np.asarray(unmasked(observation, "observation"), np.float32 if offset is None else np.float64)
     current = current[None] if single else current
     if current.shape != shape:
         raise UserError(
@@ -184,7 +196,13 @@ def batch_of(
         raise UserError(
             f"observation holds NaN or infinity or more than {LARGEST:g}; expected smaller numbers"
         )
-    return current
+    return current if offset is None else less(current, offset)
+
+
+def offset_of(standardiser: Standardiser) -> Float64[ndarray, "obs"] | None:
+    """What states are held less, in float64: JAX would round it."""
+    offset = standardiser.observation_offset
+    return None if offset is None else np.asarray(offset, np.float64)
 
 
 def awaited(action: Float[Array, "batch act"], single: bool) -> Float[ndarray, "*batch act"]:
@@ -211,7 +229,8 @@ class Policy:
     """
 
     def __init__(self, acting: Acting, context: int, single: bool) -> None:
-        self._single, self._context_steps = single, context
+        self._single, self._context_steps, self._given = single, context, acting
+        self._offset = offset_of(acting.standardiser)
         self._leaves, self._tree = jax.tree.flatten(jax.tree.map(jnp.asarray, acting))
         self._act = flat_act(self._tree)
         self._shape = (acting.size, len(acting.standardiser.observation_mean))
@@ -225,10 +244,9 @@ class Policy:
 
     def halves(self) -> "tuple[Policy, Policy]":
         """Policies of the first and of the second half of the plans, with empty contexts."""
-        acting: Acting = jax.tree.unflatten(self._tree, self._leaves)
 
         def part(rows: slice) -> Policy:
-            return Policy(acting.rows(rows), self._context_steps, single=False)
+            return Policy(self._given.rows(rows), self._context_steps, single=False)
 
         middle = self.batch // 2
         return part(slice(middle)), part(slice(middle, None))
@@ -253,6 +271,6 @@ class Policy:
         Raises:
             UserError: an observation of another shape, or one not finite; the context stays as it was.
         """
-        given = batch_of(observation, self._shape, self._single, active)
+        given = batch_of(observation, self._shape, self._single, active, self._offset)
         self._context, action = self._act(self._leaves, self._context, given)
         return awaited(action, self._single)

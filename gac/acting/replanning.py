@@ -13,7 +13,7 @@ from numpy import ndarray
 from gac.acting.calibration import Calibration
 from gac.acting.guidance import Reread
 from gac.acting.plans import Plans
-from gac.acting.policy import Acting, act, awaited, batch_of
+from gac.acting.policy import Acting, act, awaited, batch_of, offset_of
 from gac.acting.replan import Every, Trigger
 from gac.acting.watch import Watch, act_and_expect, judged, watch
 from gac.compilation import JitSmall
@@ -64,7 +64,7 @@ class ReplanningPolicy:
         choosy: bool,
         reread: Reread | None = None,
     ) -> None:
-        self._choosy, self._reread = choosy, reread
+        self._choosy, self._reread, self._offset = choosy, reread, offset_of(standardiser)
         self._model, self._standardiser = model, jax.tree.map(jnp.asarray, standardiser)
         self._first, self._infer, self._single = first, infer, single
         self._replan, self._calibration = replan, calibration
@@ -109,7 +109,7 @@ class ReplanningPolicy:
         Raises:
             UserError: an observation of another shape, or one not finite; the context stays as it was.
         """
-        given = jnp.asarray(batch_of(observation, self._shape, self._single, active))
+        given = jnp.asarray(batch_of(observation, self._shape, self._single, active, self._offset))
         state = self._standardiser.standardise_observation(given)
         due = self._due(state) & (True if active is None else np.asarray(active, bool))
         if due.any():

@@ -13,12 +13,13 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from gac.acting.agent import Agent, Plan
-from gac.acting.policy import Policy
+from gac.acting.policy import Policy, offset_of
 from gac.acting.replan import Replan
 from gac.acting.replanning import ReplanningPolicy
 from gac.config import LONGEST
 from gac.data.blocks import usable
 from gac.data.episodes import SHORTEST, Episodes
+from gac.data.standardise import Standardiser
 from gac.envs.rows import RowError, Steps
 from gac.envs.specification import Environment
 from gac.errors import UserError
@@ -97,13 +98,13 @@ class Records:
         long = np.array([len(paid) >= SHORTEST for paid in self._paid], bool)
         return np.flatnonzero((self._terminated | self._truncated) & long).astype(np.int32)
 
-    def episodes(self, name: str, environment: Environment) -> Episodes | None:
-        """Those of `rows`, in this order; None where there is none."""
+    def episodes(self, name: str, environment: Environment, units: Standardiser) -> Episodes | None:
+        """Those of `rows`, in this order, held as the episodes behind an agent's units; None if none is."""
         rows = self.rows
         if not len(rows):
             return None
         return Episodes.from_arrays(
-            [np.stack(self._seen[row]) for row in rows],
+            [units.less(np.stack(self._seen[row])) for row in rows],
             [np.stack(self._acted[row]) for row in rows],
             rewards=[np.array(self._paid[row]) for row in rows],
             returns=np.array([sum(self._paid[row]) for row in rows]),
@@ -112,6 +113,7 @@ class Records:
             env_id=environment.id,
             env_spec=environment.spec,
             name=name,
+            observation_offset=offset_of(units),
         )
 
 

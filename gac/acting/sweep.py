@@ -17,6 +17,7 @@ from gac.acting.calibrate import POSTERIOR_STEPS, posterior
 from gac.acting.evaluate import evaluate
 from gac.acting.rollout import OnStep, Records
 from gac.config import LONGEST
+from gac.data.episode_facts import all_alike
 from gac.data.windows import to_device
 from gac.envs.specification import Environment
 from gac.errors import UserError
@@ -38,7 +39,7 @@ def commanded_returns(returns: Float[ndarray, "episodes"], values: int) -> Float
     if values < BEYOND + 2:
         raise UserError(f"values is {values}, expected {BEYOND + 2} or more; try 9")
     low, high = float(returns.min()), float(returns.max())
-    if not high > low:
+    if all_alike(returns):
         raise UserError(f"all returns of the data are {low:g}; a sweep needs returns that differ")
     step = (high - low) / (values - BEYOND - 1)
     return low + step * np.arange(values)
@@ -112,7 +113,7 @@ def estimate_returns(
     trajectory of one step, from which no window can be drawn.
     """
     means, stds = np.full((2, records.count), np.nan)
-    episodes = records.episodes("collected", environment)
+    episodes = records.episodes("collected", environment, agent.standardiser)
     if episodes is not None:
         data = to_device(episodes, agent.standardiser)
         phi = posterior(agent, data, given_return=False, seed=seed)

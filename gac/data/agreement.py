@@ -60,7 +60,7 @@ class Tally:
 
         row: int
         column: int
-        values: tuple[str, str]
+        values: tuple[str, ...]
 
     def __init__(self) -> None:
         self.first: Tally.Place | None = None

@@ -4,8 +4,10 @@ import mmap
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int, Int64
+from jaxtyping import Bool, Float, Float32, Float64, Int, Int64
 from numpy import ndarray
+
+from gac.data.scale import never_varies
 
 BLOCK_BYTES = 2**24
 """Size of a block: large enough that reading is sequential, small beside any memory."""
@@ -79,7 +81,7 @@ def first_unusable(array: ndarray) -> tuple[int, ...] | None:
 
 
 def sums_of_runs(
-    values: Float32[ndarray, "rows ..."],
+    values: Float[ndarray, "rows ..."],
     lengths: Int[ndarray, "runs"],
     of: Callable[[ndarray], ndarray],
 ) -> Float64[ndarray, "runs ..."]:
@@ -113,21 +115,23 @@ def sums_of_runs(
 def moments(
     array: Float32[ndarray, "rows width"],
 ) -> tuple[Float64[ndarray, "width"], Float64[ndarray, "width"]]:
-    r"""Mean and standard deviation of each column, in one pass and in float64.
+    r"""Mean and standard deviation of each column, in one pass and in float64; 0 for what never varies.
 
     The sums of squares about the mean of n and m rows join as
     $Q = Q_n + Q_m + \delta^2 \frac{nm}{n+m}$, with $\delta$ the difference of the two means: nothing
     large is ever subtracted.
     """
     count, mean, squares = 0, np.zeros(array.shape[1]), np.zeros(array.shape[1])
+    low, high = np.full_like(mean, np.inf), np.full_like(mean, -np.inf)
     for block in blocks(array):
+        low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
         own_mean = block.mean(axis=0, dtype=np.float64)
         own_squares = np.square(block - own_mean).sum(axis=0)
         total, delta = count + len(block), own_mean - mean
         squares += own_squares + delta**2 * (count * len(block) / total)
         mean = mean + delta * (len(block) / total)
         count = total
-    return mean, np.sqrt(squares / count)
+    return mean, np.where(never_varies(low, high), 0.0, np.sqrt(squares / count))
 
 
 def extremes(

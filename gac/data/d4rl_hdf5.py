@@ -31,10 +31,12 @@ from gac.data.hdf5_columns import (
     read_ends,
     read_floats,
     reading,
+    sampled,
     whole_file,
 )
 from gac.data.mazes import DEFAULT_CUT
 from gac.data.memory import available_memory, gigabytes
+from gac.data.precision import hold_actions, hold_numbers, hold_states, less, refuse_lost, rounded
 from gac.data.reset_rows import dropping_reset_rows
 from gac.errors import UserError
 from gac.writing import check_target
@@ -123,7 +125,7 @@ def _episodes(file: h5py.File, path: Path, name: str, kind: Kind, on_disk: bool)
     rows: Any = slice(0, int(ends.rows[-1]) + 1)
     lengths = np.diff(ends.rows, prepend=-1).astype(np.int32)
     final = read_final_observations(file, path, ends)
-    returns = read_floats(file["returns"]) if "returns" in file else None
+    returns = np.asarray(file["returns"]) if "returns" in file else None
     whole = lengths >= SHORTEST
     # A person can mend a file of their own, but not D4RL's.
     if not on_disk and not whole.all() and by_file(path.name):
@@ -136,23 +138,28 @@ def _episodes(file: h5py.File, path: Path, name: str, kind: Kind, on_disk: bool)
         final = None if final is None else final[whole]
         returns = None if returns is None else returns[whole]
     steps = {
-        key: (map_floats(file[key], path) if on_disk else read_floats(file[key]))[rows]
+        key: (map_floats(file[key], path) if on_disk else np.asarray(file[key]))[rows]
         for key in STEPS
         if key in file
     }
-    rewards = steps.get("rewards")
+    observations, rewards, offset = steps["observations"], steps.get("rewards"), None
+    if not on_disk:  # What stays there is float32 already.
+        observations, offset = hold_states(observations, name)
+    if rewards is not None and not on_disk:
+        rewards = hold_numbers(rewards)
     return Episodes(
-        observations=steps["observations"],
-        actions=steps["actions"],
+        observations=observations,
+        actions=steps["actions"] if on_disk else hold_actions(steps["actions"], name),
         rewards=rewards,
         returns=episode_returns(rewards, returns, lengths, name),
         lengths=lengths,
         terminated=ends.terminated,
         truncated=ends.truncated,
-        final_observations=final,
+        final_observations=None if final is None else less(final, offset),
         env_id=kind.env_id,
         name=name,
         env_spec=kind.env_spec,
+        observation_offset=offset,
     )
 
 
@@ -213,6 +220,10 @@ def write_d4rl(
     """
     path = Path(path)
     check_new(path, overwrite=overwrite)
+    if contiguous:
+        refuse_lost(episodes.raw(episodes.observations), "state", episodes.name)
+        if episodes.rewards is not None:
+            refuse_lost(episodes.rewards, "rewards", episodes.name)
     with whole_file(path) as temporary:
         named = {"env_id": episodes.env_id, "env_spec": episodes.env_spec}
         _write(temporary, _columns(episodes, contiguous), named, contiguous)
@@ -247,8 +258,11 @@ def _unpack(file: h5py.File, source: Path, path: Path, kind: Kind) -> Episodes:
             ends = read_ends(file, source)
             check_ends(file, source, ends)
             final = read_final_observations(file, source, ends)
+            for key, what in zip(STEPS, ("state", "action", "rewards"), strict=True):
+                if key in file and file[key].dtype not in (np.float32, np.float16):
+                    refuse_lost(sampled(file[key]), what, str(source))
         columns = [_copied(file, key, source) for key in (*STEPS, "returns", *FLAGS) if key in file]
-        columns += [] if final is None else [_whole("final_observations", final)]
+        columns += [] if final is None else [_whole("final_observations", rounded(final))]
         named = {"env_id": kind.env_id, "env_spec": kind.env_spec}
         _write(temporary, columns, named, contiguous=True)
         with h5py.File(temporary, "r") as written:
@@ -278,7 +292,8 @@ def _columns(e: Episodes, contiguous: bool) -> Iterator[_Column]:
 
         return block
 
-    yield _whole("observations", e.observations)
+    states = np.float32 if e.observation_offset is None else np.float64
+    yield _Column("observations", e.observations.shape, states, lambda rows: e.raw(e.observations[rows]))
     yield _whole("actions", e.actions)
     yield _whole("returns", e.returns) if e.rewards is None else _whole("rewards", e.rewards)
     for key, flags in (("terminals", e.terminated), ("timeouts", e.truncated)):
@@ -288,19 +303,19 @@ def _columns(e: Episodes, contiguous: bool) -> Iterator[_Column]:
 
     def following(rows: slice) -> ndarray:
         """The next row, or the final state."""
-        states, inside = (
-            np.empty((rows.stop - rows.start, e.observation_dim), np.float32),
+        next_states, inside = (
+            np.empty((rows.stop - rows.start, e.observation_dim), states),
             _inside(ends, rows),
         )
         after = e.observations[rows.start + 1 : rows.stop + 1]
-        states[: len(after)] = after
-        states[ends[inside] - rows.start] = final[inside]
-        return states
+        next_states[: len(after)] = e.raw(after)
+        next_states[ends[inside] - rows.start] = e.raw(final[inside])
+        return next_states
 
     if contiguous:
         yield _whole("final_observations", final)
     else:
-        yield _Column("next_observations", e.observations.shape, np.float32, following)
+        yield _Column("next_observations", e.observations.shape, states, following)
 
 
 def _inside(ends: ndarray, rows: slice) -> slice:

@@ -9,6 +9,7 @@ from numpy import ndarray
 from gac.data.blocks import evenly_spaced
 from gac.data.episodes import Episodes
 from gac.data.reset_rows import Steps, distance, last_states
+from gac.data.scale import never_varies
 
 SAMPLE = 250_000
 """Rows that quantiles come from: 2,500 of them are beyond the 99th percentile."""
@@ -19,8 +20,8 @@ BINS = 40
 SHORT = 10
 """Steps below which a trajectory hardly tells which plan made it."""
 
-_ALL_EQUAL = 1e-6
-"""Relative spread below which float32 values count as equal."""
+_SAME = 1e-6
+"""Of the spread or the size, whichever is larger: states that differ by less are one."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Spread:
     max: float
     quantiles: dict[str, float]
     """By the quantile in [0, 1], as text, such as `"0.05"`; those of `QUANTILES`."""
+    constant: bool
+    """Whether all values are the same, but for rounding."""
 
     @classmethod
     def of(cls, values: ndarray) -> "Spread":
@@ -45,12 +48,8 @@ class Spread:
             min=float(exact.min()),
             max=float(exact.max()),
             quantiles={f"{q:g}": float(value) for q, value in zip(QUANTILES, found, strict=True)},
+            constant=all_alike(values),
         )
-
-    @property
-    def constant(self) -> bool:
-        """Whether all values are the same, but for rounding."""
-        return self.max - self.min <= _ALL_EQUAL * max(1.0, abs(self.max), abs(self.min))
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,10 @@ class Histogram:
             width = max(1, int(np.ceil((high - low + 1) / BINS)))
             edges = np.arange(low - 0.5, high + width, width)
         else:
-            edges = np.histogram_bin_edges(exact, bins=BINS)
+            # Values that only rounding sets apart are one, around which the bins get a width.
+            around = abs(low) / 2 or 0.5
+            alike = (low - around, high + around) if all_alike(values) else None
+            edges = np.histogram_bin_edges(exact, bins=BINS, range=alike)
         counts, edges = np.histogram(exact, bins=edges)
         return cls(counts=tuple(counts.tolist()), edges=tuple(edges.tolist()))
 
@@ -182,6 +184,12 @@ def duplicates_of(episodes: Episodes) -> int:
     return len(episodes) - len(seen)
 
 
+def all_alike(values: ndarray) -> bool:
+    """Whether finite values are all the same, but for the rounding of their type."""
+    dtype = values.dtype if values.dtype.kind == "f" else np.float64
+    return bool(never_varies(values.min(), values.max(), dtype))
+
+
 def _correlation(a: ndarray, b: ndarray) -> float | None:
     if Spread.of(a).constant or Spread.of(b).constant:
         return None
@@ -194,13 +202,13 @@ def _continued(episodes: Episodes) -> float | None:
     first, last_rows = observations[starts[1:]].astype(np.float64), starts + episodes.lengths - 1
     rows = evenly_spaced(len(observations), SAMPLE)
     sample = observations[rows].astype(np.float64)
-    moving = sample.std(axis=0) > 0
+    moving = ~never_varies(sample.min(axis=0), sample.max(axis=0))
     if len(first) == 0 or not moving.any():
         return None
     scale = sample.std(axis=0)[moving]
     if episodes.final_observations is not None:
         gap = np.abs(episodes.final_observations[:-1] - first)[:, moving]
-        return float((gap <= _ALL_EQUAL * np.maximum(scale, np.abs(first[:, moving]))).all(axis=1).mean())
+        return float((gap <= _SAME * np.maximum(scale, np.abs(first[:, moving]))).all(axis=1).mean())
     inner = rows[~np.isin(rows, last_rows)]
     step = _distance(observations[inner + 1] - observations[inner], moving, scale)
     usual = float(np.quantile(step, 0.95))

@@ -7,11 +7,12 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, Int64
+from jaxtyping import Bool, Float, Float32, Float64, Int32, Int64
 from numpy import ndarray
 
 from gac.data.agreement import check_returns
 from gac.data.blocks import LARGEST, blocks, first_unusable, joined, sums_of_runs, usable
+from gac.data.precision import hold_actions, hold_numbers, hold_states, less, rounded
 from gac.envs.specification import checked_spec
 from gac.errors import UserError
 from gac.masks import unmasked
@@ -25,13 +26,14 @@ _VALUES = ("observations", "actions", "rewards", "final_observations", "returns"
 class Episode(NamedTuple):
     """One trajectory tau and its return y, raw and undiscounted."""
 
-    observations: Float32[ndarray, "steps obs"]
+    observations: Float[ndarray, "steps obs"]
+    """Raw; float64 where float32 cannot hold them."""
     actions: Float32[ndarray, "steps act"]
-    rewards: Float32[ndarray, "steps"] | None
+    rewards: Float[ndarray, "steps"] | None
     y: float
     terminated: bool
     truncated: bool
-    final_observation: Float32[ndarray, "obs"] | None
+    final_observation: Float[ndarray, "obs"] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +41,10 @@ class Episodes:
     """E whole episodes of N steps in all; everything is checked on entry.
 
     Args:
-        observations: States `s_t`, raw.
+        observations: States `s_t`, raw but for `observation_offset`.
         actions: Actions `a_t`, raw.
-        rewards: Rewards, or None where a source has returns alone.
-        returns: `y`, the raw undiscounted return of each whole episode.
+        rewards: Rewards, or None where a source has returns alone; float64 where float32 cannot hold them.
+        returns: `y`, the raw undiscounted return of each whole episode; float64 as for rewards.
         lengths: Steps T of each episode, in the order of the rows.
         terminated: The environment ended the episode.
         truncated: A time limit, or the source, ended the episode.
@@ -51,6 +53,8 @@ class Episodes:
         name: What to call the data in messages and records.
         env_spec: JSON of Gymnasium's specification (`env.spec.to_json()`) where the environment is more than
             its id: wrappers, arguments, a time limit of its own.
+        observation_offset: What the states are held less, where float32 could not hold how a column varies
+            (`gac.data.precision`): `raw` adds it. None where nothing is subtracted.
 
     Raises:
         UserError: what `from_arrays` lists.
@@ -58,8 +62,8 @@ class Episodes:
 
     observations: Float32[ndarray, "steps obs"]
     actions: Float32[ndarray, "steps act"]
-    rewards: Float32[ndarray, "steps"] | None
-    returns: Float32[ndarray, "episodes"]
+    rewards: Float[ndarray, "steps"] | None
+    returns: Float[ndarray, "episodes"]
     lengths: Int32[ndarray, "episodes"]
     terminated: Bool[ndarray, "episodes"]
     truncated: Bool[ndarray, "episodes"]
@@ -67,6 +71,7 @@ class Episodes:
     env_id: str | None
     name: str
     env_spec: str | None = None
+    observation_offset: Float64[ndarray, "obs"] | None = None
 
     def __post_init__(self) -> None:
         if self.env_spec is not None:
@@ -86,6 +91,7 @@ class Episodes:
         env_id: str | None = None,
         name: str = "arrays",
         env_spec: str | None = None,
+        observation_offset: ndarray | None = None,
     ) -> "Episodes":
         """Build episodes from one array each.
 
@@ -100,6 +106,8 @@ class Episodes:
             name: What to call the data.
             env_spec: JSON of Gymnasium's specification of the environment (`env.spec.to_json()`), where that
                 is more than its id.
+            observation_offset: `(S,)`, what the given observations are less already; found where they need it
+                unless given.
 
         Raises:
             UserError: no episodes, one shorter than two steps, lengths or widths that do not match, values
@@ -122,11 +130,13 @@ class Episodes:
             truncated = ~_flags(terminated, "terminated", count, name)
         elif truncated is not None and terminated is None:
             terminated = ~_flags(truncated, "truncated", count, name)
+        steps = _join([s[: len(a)] for s, a in zip(states, acts, strict=True)], "observations", name)
+        final = _join([s[-1:] for s in states], "observations", name) if has_final else None
+        given, offset = observation_offset is not None, observation_offset
+        steps, offset = (rounded(steps), offset) if given else hold_states(steps, name)
         return cls(
-            observations=_join(
-                [s[: len(a)] for s, a in zip(states, acts, strict=True)], "observations", name
-            ),
-            actions=_join(acts, "actions", name),
+            observations=steps,
+            actions=hold_actions(_join(acts, "actions", name), name),
             rewards=flat_rewards,
             returns=episode_returns(flat_rewards, returns, lengths, name),
             lengths=lengths,
@@ -134,10 +144,11 @@ class Episodes:
                 [False] * count if terminated is None else terminated, "terminated", count, name
             ),
             truncated=_flags([True] * count if truncated is None else truncated, "truncated", count, name),
-            final_observations=_join([s[-1:] for s in states], "observations", name) if has_final else None,
+            final_observations=None if final is None else less(final, None if given else offset),
             env_id=env_id,
             name=name,
             env_spec=env_spec,
+            observation_offset=offset,
         )
 
     @property
@@ -171,20 +182,27 @@ class Episodes:
         starts: ndarray = np.cumsum(self.lengths, dtype=np.int64) - self.lengths
         return starts
 
+    def raw(self, observations: Float32[ndarray, "... obs"]) -> Float[ndarray, "... obs"]:
+        """States of this data in the units of its source; in float64 where an offset is added."""
+        return observations if self.observation_offset is None else observations + self.observation_offset
+
     def __len__(self) -> int:
         return self.num_episodes
 
     def __getitem__(self, index: int) -> Episode:
         i = range(self.num_episodes)[index]
-        rows = slice(int(self.starts[i]), int(self.starts[i]) + int(self.lengths[i]))
+        rows, final = (
+            slice(int(self.starts[i]), int(self.starts[i] + self.lengths[i])),
+            self.final_observations,
+        )
         return Episode(
-            observations=self.observations[rows],
+            observations=self.raw(self.observations[rows]),
             actions=self.actions[rows],
             rewards=None if self.rewards is None else self.rewards[rows],
             y=float(self.returns[i]),
             terminated=bool(self.terminated[i]),
             truncated=bool(self.truncated[i]),
-            final_observation=None if self.final_observations is None else self.final_observations[i],
+            final_observation=None if final is None else self.raw(final[i]),
         )
 
     def select(self, indices: Sequence[int] | slice | ndarray) -> "Episodes":
@@ -217,12 +235,13 @@ class Episodes:
             env_id=self.env_id,
             name=self.name,
             env_spec=self.env_spec,
+            observation_offset=self.observation_offset,
         )
 
 
 def episode_returns(
-    rewards: Float32[ndarray, "steps"] | None, returns: Any, lengths: Int32[ndarray, "episodes"], name: str
-) -> Float32[ndarray, "episodes"]:
+    rewards: Float[ndarray, "steps"] | None, returns: Any, lengths: Int32[ndarray, "episodes"], name: str
+) -> Float[ndarray, "episodes"]:
     """The given returns, or the sum of each episode's rewards.
 
     Raises:
@@ -233,17 +252,18 @@ def episode_returns(
         check_count("returns", len(y), len(lengths), name)
         if rewards is not None:
             check_returns(rewards, y, lengths, name, whole=True)
-        return y
+        return hold_numbers(y)
     if rewards is None:
         raise UserError(
             f"{name} has neither rewards nor returns, expected one of them; give returns, one per episode"
         )
-    with np.errstate(over="ignore"):
-        return sums_of_runs(rewards, lengths, np.asarray).astype(np.float32)
+    sums = sums_of_runs(rewards, lengths, np.asarray)
+    # Of rewards that were rounded to float32, float32 holds all that the sum tells.
+    return hold_numbers(sums) if rewards.dtype == np.float64 else rounded(sums)
 
 
 def _numbers(values: Any, rank: int, what: str, name: str) -> ndarray:
-    """A float32 array of the rank; what is not finite is left for `_check_values` to name."""
+    """A float32 or float64 array of the rank; what is not finite is left for `_check_values` to name."""
     shown = unmasked(values, f"{what} of {name}")
     try:
         array = np.asarray(shown)
@@ -257,8 +277,8 @@ def _numbers(values: Any, rank: int, what: str, name: str) -> ndarray:
     if array.ndim != rank:
         axes = "(steps, width)" if rank == 2 else "(steps,)" if "[" in what else "(episodes,)"
         raise UserError(f"{what} of {name} has shape {array.shape}, expected {axes}; reshape it")
-    with np.errstate(over="ignore"):
-        return np.ascontiguousarray(array, np.float32)
+    narrow = array.dtype.kind == "f" and array.dtype.itemsize <= 4
+    return np.ascontiguousarray(array, np.float32 if narrow else np.float64)
 
 
 def _flags(values: Any, what: str, count: int, name: str) -> ndarray:
@@ -298,7 +318,7 @@ def _join_rewards(rewards: Sequence[Any], lengths: ndarray, name: str) -> ndarra
             raise UserError(
                 f"episode {i} of {name} has {len(part)} rewards for {steps} actions; give one per action"
             )
-    return np.concatenate(parts)
+    return hold_numbers(np.concatenate(parts))
 
 
 def _join(parts: list[ndarray], what: str, name: str) -> ndarray:
@@ -324,12 +344,15 @@ def _check_layout(e: Episodes) -> None:
         "terminated": (np.bool_, (count,)),
         "truncated": (np.bool_, (count,)),
         "final_observations": (np.float32, (count, *e.observations.shape[1:])),
+        "observation_offset": (np.float64, e.observations.shape[1:]),
     }
     for key, (dtype, shape) in layout.items():
         array = getattr(e, key)
-        if array is None and key in ("rewards", "final_observations"):
+        if array is None and key in ("rewards", "final_observations", "observation_offset"):
             continue
         unmasked(array, f"{key} of {e.name}")
+        if key in ("rewards", "returns") and array.dtype == np.float64:
+            dtype = np.float64
         fits = array.ndim == len(shape) and all(
             n in (None, m) for n, m in zip(shape, array.shape, strict=True)
         )

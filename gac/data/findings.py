@@ -7,6 +7,7 @@ from gac.data.inspect import Facts
 from gac.data.mazes import seldom_met
 from gac.data.problems import SEVERITIES, Finding, about_constant_returns, about_reset_rows, about_too_few
 from gac.data.step_facts import JUMP_FACTOR, OUTLIER_Z, Dimension
+from gac.errors import told_apart
 
 FEW_EPISODES = 200
 """Two batches of the presets: below, updates see the same data over and over, and good plans are few."""
@@ -118,9 +119,11 @@ def _about_returns(facts: Facts) -> Iterator[Finding]:
             "maze2d-medium exploit then earns several times as much.",
         )
     if spread.std < LITTLE_SPREAD * abs(spread.mean):
+        share, (mean, _) = spread.std / abs(spread.mean), told_apart(spread.mean, spread.mean + spread.std)
         yield Finding(
             "warning",
-            f"Returns differ by {spread.std / abs(spread.mean):.1%} only ({spread.mean:g} ± {spread.std:g}).",
+            f"Returns differ by {f'{share:.1%}' if share >= 5e-4 else f'{100 * share:.1g}%'} only "
+            f"({mean} ± {spread.std:g}).",
             "Standardisation blows small differences up: the critic takes chance for skill.",
             "Check that the return measures what you want, and that episodes of unlike quality are there.",
         )
@@ -163,10 +166,11 @@ def _about_the_best(facts: Facts) -> Iterator[Finding]:
     gap = (spread.max - spread.quantiles["0.99"]) / spread.std
     if gap <= LUCKY_GAP and near > RARE_BEST_SHARE * facts.episodes:
         return
+    best, usual = told_apart(spread.max, spread.quantiles["0.99"])
     yield Finding(
         "warning",
-        f"The best return, {spread.max:g}, is rare: {near:,} of {facts.episodes:,} episodes pass the middle "
-        f"between median and best, and 99% stay at or below {spread.quantiles['0.99']:g}.",
+        f"The best return, {best}, is rare: {near:,} of {facts.episodes:,} episodes pass the middle "
+        f"between median and best, and 99% stay at or below {usual}.",
         "exploit may promise up to the best return, and that may be luck rather than a plan.",
         "Compare predicted with achieved return; if promises are not kept, raise kl_weight of Exploit or "
         "collect more good episodes.",
@@ -243,6 +247,15 @@ def _about_continued(facts: Facts) -> Iterator[Finding]:
 
 
 def _about_steps(facts: Facts) -> Iterator[Finding]:
+    if facts.sentinels:
+        yield Finding(
+            "warning",
+            f"Far from all else there lie {_list([each.words for each in facts.sentinels], '; ')}.",
+            "If they stand for 'not measured', they are no measurements, but set the scale: beside them what "
+            "was measured looks alike to the model.",
+            "Fill in what is likely (the value before, or the mean), or leave these episodes out; nothing, "
+            "if they are real.",
+        )
     yield from _about_states(facts)
     yield from _about_actions(facts)
     for kind, columns in (("state", facts.observations), ("action", facts.actions)):
@@ -266,7 +279,11 @@ def _about_states(facts: Facts) -> Iterator[Finding]:
             "the network reads raw values that it has never seen.",
             "Leave them out, unless they are sure to stand still.",
         )
-    tiny = [each for each in dimensions if not each.constant and each.std < TINY_STD * abs(each.mean)]
+    tiny = [
+        each
+        for each in dimensions
+        if not each.constant and each.std < TINY_STD * abs(each.mean - each.offset)
+    ]
     if tiny:
         yield Finding(
             "warning",
@@ -274,7 +291,12 @@ def _about_states(facts: Facts) -> Iterator[Finding]:
             "Standardisation blows rounding errors up to the size of real movement.",
             "Subtract the mean where the data is recorded, or leave them out.",
         )
-    heavy = [each for each in dimensions if each.outliers or each.kurtosis > HEAVY_KURTOSIS]
+    told = {each.index for each in facts.sentinels if each.kind == "state"}
+    heavy = [
+        each
+        for each in dimensions
+        if each.index not in told and (each.outliers or each.kurtosis > HEAVY_KURTOSIS)
+    ]
     if heavy:
         worst = max(heavy, key=lambda each: each.largest_z)
         beyond = sum(each.outliers for each in heavy)
@@ -320,8 +342,11 @@ def _about_actions(facts: Facts) -> Iterator[Finding]:
             "If the environment clipped them: gac data convert DATA NEW --clip-actions. If they are in other "
             "units: rescale them. A warning of gac data inspect and gac train says which they look like.",
         )
+    told = {each.index for each in facts.sentinels if each.kind == "action"}
     squeezed = [
-        each for each in dimensions if not each.constant and each.std < SQUEEZED * (each.max - each.min) / 2
+        each
+        for each in dimensions
+        if not each.constant and each.index not in told and each.std < SQUEEZED * (each.max - each.min) / 2
     ]
     if squeezed:
         yield Finding(
@@ -343,7 +368,7 @@ def _ies(dimensions: Sequence[Dimension]) -> str:
     return "ies" if len(dimensions) == 1 else "y"
 
 
-def _list(words: Sequence[str]) -> str:
+def _list(words: Sequence[str], between: str = ", ") -> str:
     """The words in a row, the first ones where there are many."""
     more = len(words) - _NAMED
-    return ", ".join(words[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return between.join(words[:_NAMED]) + (f" and {more} more" if more > 0 else "")

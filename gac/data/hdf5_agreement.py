@@ -6,13 +6,13 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Int64, Shaped
 from numpy import ndarray
 
 from gac.data.agreement import Tally, differing, share, warn_if_steps_go_on
 from gac.data.blocks import row_blocks
 from gac.data.d4rl_catalogue import by_file
-from gac.data.hdf5_columns import Ends, blocks_of, read_floats
+from gac.data.hdf5_columns import Ends, blocks_of
 from gac.errors import UserError, told_apart
 
 EPISODE_IDS = ("episode_ids", "episode_id", "episode_index", "episode_idx", "episodes", "episode")
@@ -43,8 +43,8 @@ def check_ends(file: h5py.File, path: Path, ends: Ends) -> None:
 
 def read_final_observations(
     file: h5py.File, path: Path, ends: Ends
-) -> Float32[ndarray, "episodes obs"] | None:
-    """The state after each episode's last action, where the file has it.
+) -> Shaped[ndarray, "episodes obs"] | None:
+    """The state after each episode's last action, where the file has it, in the file's own type.
 
     `next_observations` are compared with the next row wherever that belongs to the same episode, and with
     `final_observations` at the ends where both are there: a block at a time.
@@ -52,18 +52,17 @@ def read_final_observations(
     Raises:
         UserError: they are not the same states. D4RL's own files, which a person cannot mend, only warn.
     """
-    given = read_floats(file["final_observations"]) if "final_observations" in file else None
+    given = np.asarray(file["final_observations"]) if "final_observations" in file else None
     if "next_observations" not in file:
         return given
     following, states, last = file["next_observations"], file["observations"], int(ends.rows[-1])
-    final = np.empty((len(ends.rows), following.shape[1]), np.float32)
+    final = np.empty((len(ends.rows), following.shape[1]), following.dtype)
     inside_episodes, at_ends = Tally(), Tally()
     for rows in blocks_of(following):
         here = slice(*np.searchsorted(ends.rows, (rows.start, rows.stop)))
         block, after = following[rows], states[rows.start + 1 : rows.stop + 1]
         at = ends.rows[here]
-        with np.errstate(over="ignore"):
-            final[here] = block[at - rows.start].astype(np.float32)
+        final[here] = block[at - rows.start]
         if given is not None:
             at_ends.add(block[at - rows.start], file["final_observations"][here], at)
         numbers = np.arange(rows.start, min(rows.stop, last))

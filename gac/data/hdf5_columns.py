@@ -9,14 +9,15 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float32, Int64, Shaped
 from numpy import ndarray
 
 from gac.data import d4rl_maze
-from gac.data.blocks import row_blocks
+from gac.data.blocks import evenly_spaced, row_blocks
 from gac.data.d4rl_catalogue import by_file, gymnasium_id
 from gac.data.hdf5_filled import check_filled
 from gac.data.mazes import HORIZONS
+from gac.data.precision import SAMPLE
 from gac.errors import UserError, some_of
 
 FLOATS = {
@@ -137,6 +138,16 @@ def flagged_rows(file: h5py.File, key: str, path: Path) -> Int64[ndarray, "flagg
 def blocks_of(dataset: h5py.Dataset) -> Iterator[slice]:
     """Slices of rows that cover a data set."""
     return row_blocks(len(dataset), dataset.dtype.itemsize * int(np.prod(dataset.shape[1:])))
+
+
+def sampled(dataset: h5py.Dataset) -> Shaped[ndarray, "..."]:
+    """At most `SAMPLE` rows from all over a data set, evenly spaced, in its own type; a block at a time."""
+    chosen = evenly_spaced(len(dataset), SAMPLE)
+    parts = []
+    for rows in blocks_of(dataset):
+        inside = slice(*np.searchsorted(chosen, (rows.start, rows.stop)))
+        parts.append(np.asarray(dataset[rows])[chosen[inside] - rows.start])
+    return np.concatenate(parts)
 
 
 def map_floats(dataset: h5py.Dataset, path: Path) -> Float32[ndarray, "..."]:

@@ -9,6 +9,7 @@ import numpy as np
 from gac.data.episode_facts import Ends, Lengths, Returns, duplicates_of, ends_of, lengths_of, returns_of
 from gac.data.episodes import Episodes
 from gac.data.reset_rows import reset_rows_of
+from gac.data.sentinels import Sentinel, sentinels_of
 from gac.data.step_facts import Bounds, Columns, Jumps, Saturation, columns_of, jumps_of, saturation_of
 from gac.data.structure import Chance, Linearity, chance_of, linearity_of
 
@@ -40,6 +41,8 @@ class Facts:
     """How far chance decides the returns; None with too few episodes, or where all returns are equal."""
     linearity: Linearity | None
     """Whether the returns are linear in what was logged; None likewise."""
+    sentinels: tuple[Sentinel, ...]
+    """Values that look like 'not measured'."""
     env_spec: str | None = None
     """JSON of the environment's specification, where it is more than its id."""
 
@@ -56,7 +59,7 @@ def describe(episodes: Episodes, action_bounds: Bounds | None = None) -> Facts:
         action_bounds: Lowest and highest action of the environment, each `(A,)`, where they are known;
             saturation is measured at the data's own extremes otherwise.
     """
-    observations = columns_of(episodes.observations)
+    observations = columns_of(episodes.observations, episodes.observation_offset)
     std = np.array([each.std for each in observations.dimensions])
     return Facts(
         name=episodes.name,
@@ -79,4 +82,5 @@ def describe(episodes: Episodes, action_bounds: Bounds | None = None) -> Facts:
         chance=chance_of(episodes),
         linearity=linearity_of(episodes),
         env_spec=episodes.env_spec,
+        sentinels=sentinels_of(episodes),
     )

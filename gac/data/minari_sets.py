@@ -48,11 +48,11 @@ def is_minari(name: str) -> bool:
 def read_minari(dataset_id: str) -> Episodes:
     """Read a Minari data set from the local ones; minari downloads it first if it is not among them.
 
-    Observations and actions become float32. The three parts of a goal environment's observation are joined:
-    achieved goal, desired goal, observation. Episodes that have no end, or fewer than two steps, are left
-    out with a warning. `env_id` is the id of the environment meant for evaluation, or else of the one that
-    was recorded, and `env_spec` its specification, where it is more than the id: a warning says so. Nothing
-    that the data set describes is imported: see `gac.envs.specification`.
+    Observations and actions become float32 (`gac.data.precision` has the exception). The three parts of a
+    goal environment's observation are joined: achieved goal, desired goal, observation. Episodes that have no
+    end, or fewer than two steps, are left out with a warning. `env_id` is the id of the environment meant for
+    evaluation, or else of the one that was recorded, and `env_spec` its specification, where it is more than
+    the id: a warning says so. Nothing that the data set describes is imported: see `gac.envs.specification`.
 
     Args:
         dataset_id: Minari's id, such as `mujoco/hopper/medium-v0`.
@@ -214,9 +214,9 @@ def _arrays(dataset: Any, name: str) -> dict[str, Any]:
         if not len(ends) or last + 1 < SHORTEST:
             left_out += 1
             continue
-        kept["observations"].append(to_observations(episode.observations).astype(np.float32))
-        kept["actions"].append(to_actions(episode.actions).astype(np.float32))
-        kept["rewards"].append(np.asarray(episode.rewards, np.float32))
+        kept["observations"].append(to_observations(episode.observations))
+        kept["actions"].append(to_actions(episode.actions))
+        kept["rewards"].append(np.asarray(episode.rewards))
         kept["terminated"].append(bool(terminations[-1]))
         kept["truncated"].append(bool(truncations[-1]))
     if steps != dataset.total_steps:
@@ -322,10 +322,12 @@ def _written(spec: str) -> EnvSpec:
 
 
 def _spaces(episodes: Episodes, env: gymnasium.Env[Any, Any] | None) -> tuple[spaces.Box, spaces.Box]:
-    """The environment's spaces as float32 vectors, as the episodes hold them; unbounded where unknown."""
+    """The environment's spaces as vectors of the type that is written; unbounded where unknown."""
     found = []
     for what, width in (("observation", episodes.observation_dim), ("action", episodes.action_dim)):
-        low, high = np.full(width, -np.inf, np.float32), np.full(width, np.inf, np.float32)
+        wide = what == "observation" and episodes.observation_offset is not None
+        dtype: type[np.floating[Any]] = np.float64 if wide else np.float32
+        low, high = np.full(width, -np.inf, dtype), np.full(width, np.inf, dtype)
         if env is not None:
             space = joined_space(env.observation_space if what == "observation" else env.action_space)
             if not isinstance(space, spaces.Box) or space.shape != (width,):
@@ -334,8 +336,8 @@ def _spaces(episodes: Episodes, env: gymnasium.Env[Any, Any] | None) -> tuple[sp
                     f"{type(space).__name__} of shape {space.shape}; correct env_id"
                 )
             with np.errstate(over="ignore"):
-                low, high = space.low.astype(np.float32), space.high.astype(np.float32)
-        found.append(spaces.Box(low, high, dtype=np.float32))
+                low, high = space.low.astype(dtype), space.high.astype(dtype)
+        found.append(spaces.Box(low, high, dtype=dtype))
     return found[0], found[1]
 
 

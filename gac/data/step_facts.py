@@ -16,6 +16,7 @@ from gac.data import episode_facts
 from gac.data.blocks import blocks, evenly_spaced, extremes, row_blocks
 from gac.data.episode_facts import QUANTILES
 from gac.data.episodes import Episodes
+from gac.data.scale import never_varies
 
 DUPLICATE_CORRELATION = 0.9999
 """Two dimensions correlated more than this, in absolute value, say the same thing."""
@@ -30,7 +31,8 @@ JUMP_FACTOR = 10.0
 JUMP_STD = 0.5
 """And one of them by so many standard deviations."""
 
-_CONSTANT_STD = 1e-6
+_SAME = 1e-6
+"""Of the spread or the size, whichever is larger: states that differ by less are one."""
 
 Bounds = tuple[Float64[ndarray, "bounds"], Float64[ndarray, "bounds"]]
 """Lowest and highest action of an environment."""
@@ -52,7 +54,9 @@ class Dimension:
     outliers: int
     """Rows more than `OUTLIER_Z` standard deviations from the mean."""
     constant: bool
-    """Varies by less than what standardisation can divide by."""
+    """Does not vary, or by no more than rounding (`gac.data.scale.never_varies`)."""
+    offset: float = 0.0
+    """What the values are held less, where float32 alone could not hold how they vary."""
 
     @property
     def largest_z(self) -> float:
@@ -122,8 +126,8 @@ class Moments(NamedTuple):
 
     @property
     def std(self) -> Float64[ndarray, "dim"]:
-        """Standard deviation of each column."""
-        return np.sqrt(np.diag(self.covariance))
+        """Standard deviation of each column; 0 for one that never varies."""
+        return np.where(never_varies(self.low, self.high), 0.0, np.sqrt(np.diag(self.covariance)))
 
 
 def moments(values: Float[ndarray, "rows dim"]) -> Moments:
@@ -148,19 +152,23 @@ def principal_axes(found: Moments) -> tuple[Float64[ndarray, "dim"], Float64[nda
     The sign of an axis is chosen so that its largest entry is positive: the same data gives the same
     picture everywhere.
     """
-    std = found.std
-    scale = np.where(std < _CONSTANT_STD, np.inf, std)
+    scale = np.where(found.std > 0.0, found.std, np.inf)
     variance, axes = np.linalg.eigh(found.covariance / np.outer(scale, scale))
     variance, axes = np.maximum(variance[::-1], 0.0), axes[:, ::-1]
     largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], axis=0)
     return variance, axes * np.where(largest < 0, -1.0, 1.0)
 
 
-def columns_of(values: Float[ndarray, "rows dim"]) -> Columns:
-    """Facts about the columns of states or actions."""
-    found = moments(values)
-    std, constant = found.std, found.std < _CONSTANT_STD
-    scale = np.where(constant, 1.0, std)
+def columns_of(values: Float[ndarray, "rows dim"], offset: Float64[ndarray, "dim"] | None = None) -> Columns:
+    """Facts about the columns of states or actions.
+
+    Args:
+        values: The columns, as they are held.
+        offset: What they are held less; nothing unless given.
+    """
+    found, less = moments(values), np.zeros(values.shape[1]) if offset is None else offset
+    std = found.std
+    constant, scale = std == 0.0, np.where(std > 0.0, std, np.inf)
     outliers = np.zeros(len(std), np.int64)
     for block in _blocks(values):
         outliers += (np.abs(block - found.mean) > OUTLIER_Z * scale).sum(axis=0)
@@ -174,16 +182,18 @@ def columns_of(values: Float[ndarray, "rows dim"]) -> Columns:
         dimensions=tuple(
             Dimension(
                 index=i,
-                mean=float(found.mean[i]),
+                mean=float(less[i] + found.mean[i]),
                 std=float(std[i]),
-                min=float(found.low[i]),
-                max=float(found.high[i]),
+                min=float(less[i] + found.low[i]),
+                max=float(less[i] + found.high[i]),
                 quantiles={
-                    f"{q:g}": float(value) for q, value in zip(QUANTILES, quantiles[:, i], strict=True)
+                    f"{q:g}": float(value)
+                    for q, value in zip(QUANTILES, less[i] + quantiles[:, i], strict=True)
                 },
                 kurtosis=float(kurtosis[i]),
                 outliers=int(outliers[i]),
                 constant=bool(constant[i]),
+                offset=float(less[i]),
             )
             for i in range(len(std))
         ),
@@ -209,7 +219,7 @@ def saturation_of(actions: Float[ndarray, "rows act"], bounds: Bounds | None) ->
         at_low += (block <= low + margin).sum(axis=0)
         at_high += (block >= high - margin).sum(axis=0)
         beyond += int(((block < low - margin) | (block > high + margin)).sum())
-    varies = most > least
+    varies = ~never_varies(least, most)
     return Saturation(
         bounds="environment" if known else "data",
         low=tuple(low.tolist()),
@@ -230,7 +240,7 @@ def jumps_of(episodes: Episodes, std: Float64[ndarray, "obs"]) -> Jumps:
 
     Args:
         episodes: The data.
-        std: Standard deviation of each dimension of the states.
+        std: Standard deviation of each dimension of the states; 0 for one that never varies.
     """
     inner = np.ones(episodes.num_steps, bool)
     inner[episodes.starts + episodes.lengths - 1] = False
@@ -241,7 +251,7 @@ def jumps_of(episodes: Episodes, std: Float64[ndarray, "obs"]) -> Jumps:
     # A dimension that hardly ever moves, such as a flag, has no usual step.
     judged = usual > 0
     enough = max(1, -(-int(judged.sum()) // 2))
-    scale = np.where(std < _CONSTANT_STD, np.inf, std)
+    scale = np.where(std > 0.0, std, np.inf)
     long = float(np.quantile(np.linalg.norm(steps / scale, axis=1), 0.9))
     low, high = _start_box(episodes, std)
     found = []
@@ -266,11 +276,11 @@ def _start_box(
     """Limits of the first states, a little widened; an empty box where it is not small beside the data."""
     first = episodes.observations[episodes.starts].astype(np.float64)
     low, high = first.min(axis=0), first.max(axis=0)
-    moving = np.asarray(std >= _CONSTANT_STD)
+    moving = np.asarray(std > 0.0)
     small = len(first) > 1 and bool((high[moving] - low[moving] < std[moving]).all())
     if not small:
         return np.full_like(low, np.inf), np.full_like(high, -np.inf)
-    margin = 0.1 * (high - low) + _CONSTANT_STD * np.maximum(1.0, np.abs(low))
+    margin = 0.1 * (high - low) + _SAME * np.maximum(std, np.maximum(np.abs(low), np.abs(high)))
     return low - margin, high + margin
 
 

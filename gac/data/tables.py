@@ -11,6 +11,7 @@ from numpy import ndarray
 from gac.data.blocks import LARGEST, usable
 from gac.data.columns import SUFFIXES, Labels, Source, no_header, open_table
 from gac.data.episodes import SHORTEST, Episodes, episode_returns
+from gac.data.precision import hold_actions, hold_numbers, hold_states
 from gac.data.reset_rows import dropping_reset_rows
 from gac.data.table_agreement import FLAGS, check_early, check_order, check_told_twice, told_twice
 from gac.errors import UserError, some_of, told_apart
@@ -108,13 +109,17 @@ def read_table(
         returns = _scores_of_file(Path(scores), roles.episode, score or "return", ids)
     elif roles.score:
         returns = _scores_of_rows(source, roles.score, columns[roles.score], starts, lengths)
-    rewards = columns[roles.reward].astype(np.float32) if roles.reward else None
+    rewards = hold_numbers(columns[roles.reward]) if roles.reward else None
     ended = np.zeros(len(lengths), bool)
     if roles.terminated:
         ended = _terminations(source, roles.terminated, labels[roles.terminated], starts)
+    states, acts = (
+        np.column_stack([columns[name] for name in names]) for names in (roles.observations, roles.actions)
+    )
+    held, offset = hold_states(states, str(path), roles.observations)
     episodes = Episodes(
-        observations=np.column_stack([columns[name].astype(np.float32) for name in roles.observations]),
-        actions=np.column_stack([columns[name].astype(np.float32) for name in roles.actions]),
+        observations=held,
+        actions=hold_actions(acts, str(path), roles.actions),
         rewards=rewards,
         returns=episode_returns(rewards, returns, lengths, str(path)),
         lengths=lengths,
@@ -123,6 +128,7 @@ def read_table(
         final_observations=None,
         env_id=env_id,
         name=str(path),
+        observation_offset=offset,
     )
     return dropping_reset_rows(episodes) if drop_reset_rows else episodes
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from gac.data.episodes import Episodes
-from gac.data.standardise import Standardiser
+from gac.data.standardise import Standardiser, held_less
 
 
 class Windows(NamedTuple):
@@ -46,6 +46,8 @@ def to_device(
 ) -> DeviceEpisodes:
     """Standardise episodes and lay them out for gathering; more rows, if asked for, follow empty."""
     observation_dim = episodes.observation_dim
+    offset = standardiser.observation_offset
+    episodes = held_less(episodes, None if offset is None else np.asarray(offset, np.float64))
     starts = np.asarray(episodes.starts) + np.arange(episodes.num_episodes)
     used = episodes.num_steps + episodes.num_episodes
     rows = np.zeros((rows_in_all or used, observation_dim + episodes.action_dim), np.float32)

@@ -14,6 +14,7 @@ from gac.data.episode_facts import Histogram, Spread
 from gac.data.findings import LINEAR_R2, MOSTLY
 from gac.data.inspect import Facts
 from gac.data.problems import Finding
+from gac.data.scale import number_format
 from gac.data.step_facts import Columns
 from gac.data.structure import FEWEST
 from gac.envs.specification import Environment
@@ -43,7 +44,7 @@ def facts_in_words(facts: Facts) -> dict[str, str]:
         "environment": str(Environment.of(facts) or "unknown"),
         "episodes": f"{facts.episodes:,}",
         "steps": f"{facts.steps:,}",
-        "return": f"{y.mean:.1f} ± {y.std:.1f}, {y.min:.1f} to {y.max:.1f}",
+        "return": _return(y),
         "normalised": "no reference" if score is None else f"{score:.1f} (0 random, 100 expert)",
         "length": f"{lengths.mean:.1f} ± {lengths.std:.1f}, {lengths.min:.0f} to {lengths.max:.0f}",
         "ends": f"{ends.terminated:.0%} terminated, {ends.truncated:.0%} truncated",
@@ -87,6 +88,13 @@ def _report(facts: Facts, found: Sequence[Finding]) -> Iterator[Text | Padding |
     yield from _findings(found)
 
 
+def _return(y: Spread) -> str:
+    style = number_format(y.min, y.max)
+    return (
+        f"{y.mean:{style}} ± {y.std:{'.1f' if style == '.1f' else '.3g'}}, {y.min:{style}} to {y.max:{style}}"
+    )
+
+
 def _findings(found: Sequence[Finding]) -> Iterator[Text | Padding]:
     if not found:
         yield Text(NO_FINDING)
@@ -105,8 +113,10 @@ def _grid(rows: dict[str, str]) -> Table:
 def _histogram(title: str, histogram: Histogram, spread: Spread) -> Iterator[Text]:
     """A line of bars between the least and the largest value, and a line of quantiles."""
     bars = "".join(_bar(count, max(histogram.counts)) for count in histogram.counts)
-    words = ", ".join(f"{float(q):.0%} {value:,.1f}" for q, value in spread.quantiles.items())
-    yield Text.assemble((title, "bold"), f"  {spread.min:,.0f} ", (bars, "cyan"), f" {spread.max:,.0f}")
+    style = f",{number_format(spread.min, spread.max)}"
+    words = ", ".join(f"{float(q):.0%} {value:{style}}" for q, value in spread.quantiles.items())
+    ends = style.replace(".1f", ".0f")
+    yield Text.assemble((title, "bold"), f"  {spread.min:{ends}} ", (bars, "cyan"), f" {spread.max:{ends}}")
     yield Text(f"  {words}\n", style="dim")
 
 
@@ -128,7 +138,10 @@ def _columns(
         q = each.quantiles
         values = (each.mean, each.std, each.min, q["0.05"], q["0.5"], q["0.95"], each.max)
         at = [f"{ends[each.index][0]:.0%} {ends[each.index][1]:.0%}"] if ends else []
-        table.add_row(str(each.index), *(f"{value:.3g}" for value in values), *at)
+        # Less the offset they fit in a cell.
+        less = f" less {each.offset:.17g}" if each.offset else ""
+        shown = (values[0] - each.offset, values[1], *(value - each.offset for value in values[2:]))
+        table.add_row(f"{each.index}{less}", *(f"{value:.3g}" for value in shown), *at)
     yield Text(title, style="bold")
     yield Padding(table, (0, 0, 0, 2), expand=False)
     more = len(columns.dimensions) - MOST_LINES

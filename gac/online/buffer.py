@@ -11,8 +11,9 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from gac.config import Config, OnlineConfig
+from gac.data.episode_facts import all_alike
 from gac.data.episodes import Episodes
-from gac.data.standardise import Standardiser
+from gac.data.standardise import Standardiser, held_less
 from gac.errors import UserError
 from gac.training.offline import Lesson, split_episodes
 
@@ -62,8 +63,7 @@ def standing(returns: Float[ndarray, "episodes"], offline: int) -> Float[ndarray
         offline: number of offline episodes; where these are all alike, ranks are all that counts.
     """
     logged = returns[:offline]
-    spread = logged.std()
-    beyond = np.maximum(returns - logged.max(), 0.0) / spread if spread > 0.0 else 0.0
+    beyond = 0.0 if all_alike(logged) else np.maximum(returns - logged.max(), 0.0) / logged.std()
     place: ndarray = ranks(returns) + beyond
     return place
 
@@ -78,7 +78,7 @@ def ranks(values: Float[ndarray, "episodes"]) -> Float[ndarray, "episodes"]:
 
 
 def joined(parts: list[Episodes]) -> Episodes:
-    """Several sets of episodes as one, called and placed as the first; what one lacks, the whole lacks.
+    """Several sets of episodes as one, called, placed and held as the first; what one lacks, the whole lacks.
 
     Raises:
         UserError: another width of observations or actions.
@@ -86,10 +86,13 @@ def joined(parts: list[Episodes]) -> Episodes:
     first = parts[0]
     for part in parts:
         check_widths(first, part)
+    parts = [held_less(part, first.observation_offset) for part in parts]
 
     def flat(name: str) -> ndarray | None:
         arrays = [getattr(part, name) for part in parts]
-        return None if any(array is None for array in arrays) else np.concatenate(arrays)
+        if any(array is None for array in arrays):
+            return None
+        return np.concatenate([array.astype(arrays[0].dtype, copy=False) for array in arrays])
 
     names = (
         "observations",
@@ -102,7 +105,13 @@ def joined(parts: list[Episodes]) -> Episodes:
         "final_observations",
     )
     arrays: dict[str, ndarray | None] = {name: flat(name) for name in names}
-    return Episodes(**arrays, env_id=first.env_id, name=first.name, env_spec=first.env_spec)  # type: ignore[arg-type]
+    return Episodes(
+        **arrays,  # type: ignore[arg-type]
+        env_id=first.env_id,
+        name=first.name,
+        env_spec=first.env_spec,
+        observation_offset=first.observation_offset,
+    )
 
 
 def check_widths(first: Episodes, part: Episodes) -> None:

@@ -11,7 +11,7 @@ from numpy import ndarray
 
 from gac.acting.agent import Agent, Plan
 from gac.acting.rollout import Progress, Records, Stepper, begin, rollout
-from gac.data.episodes import SHORTEST
+from gac.data.episodes import SHORTEST, Episodes
 from gac.envs.specification import Environment
 from gac.errors import UserError
 from gac.online.buffer import joined
@@ -73,7 +73,8 @@ def collect(
         )
         whole = True
     finally:
-        now = _with_before(before, records, aims, environment, time.monotonic() - began, whole)
+        episodes = records.episodes("collected", environment, agent.standardiser)
+        now = _with_before(before, records, episodes, aims, time.monotonic() - began, whole)
         if now is not None:
             now.write(path)
     if now is None:
@@ -87,13 +88,12 @@ def collect(
 def _with_before(
     before: Collected | None,
     records: Records,
+    episodes: Episodes | None,
     aims: Aims,
-    environment: Environment,
     seconds: float,
     whole: bool,
 ) -> Collected | None:
     """What was there and what is over now, in the order of the batch; `whole` once all of it is played."""
-    episodes = records.episodes("collected", environment)
     if episodes is None:
         if before is None or not whole:
             return before

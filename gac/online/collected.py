@@ -65,6 +65,7 @@ class Collected:
             "terminated": e.terminated,
             "truncated": e.truncated,
             "final_observations": e.final_observations,
+            "observation_offset": e.observation_offset,
         }
         present = {name: np.ascontiguousarray(array) for name, array in arrays.items() if array is not None}
         aims = {name: np.ascontiguousarray(array) for name, array in self.aims._asdict().items()}
@@ -90,11 +91,10 @@ class Collected:
             arrays: dict[str, Any] = safetensors.numpy.load_file(path)
             aims = Aims(*(arrays.pop(name) for name in Aims._fields))
             rows = arrays.pop("rows")
-            optional = {name: arrays.pop(name, None) for name in ("rewards", "final_observations")}
-            named = facts["name"], facts.get("env_spec")
-            episodes = Episodes(
-                **arrays, **optional, env_id=facts.get("env_id"), name=named[0], env_spec=named[1]
-            )
+            names = ("rewards", "final_observations", "observation_offset")
+            optional = {name: arrays.pop(name, None) for name in names}
+            named: dict[str, Any] = {name: facts.get(name) for name in ("env_id", "env_spec")}
+            episodes = Episodes(**arrays, **optional, **named, name=facts["name"])
             return cls(episodes, aims, rows, int(facts["planned"]), float(facts["seconds"]))
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path} is damaged ({one_line(error)}); remove it to collect anew") from None

@@ -180,7 +180,7 @@ class Online:
             UserError: a stage that is being trained, or what `Agent.plan` refuses.
         """
         self._check_open()
-        first = np.asarray(observation, np.float32)
+        first = np.asarray(observation, np.float64)
         first = first[None] if first.ndim == 1 else first
         number = len(self._now) if seed is None else seed
         # The buffer as it was when the stage began: plans do not depend on what was added since.

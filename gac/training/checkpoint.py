@@ -47,8 +47,9 @@ def fingerprint(episodes: Episodes, count: int | None = None) -> str:
     rows = int(episodes.lengths[:count].sum(dtype=np.int64))
     arrays: tuple[np.ndarray, ...] = (episodes.observations[:rows], episodes.actions[:rows])
     arrays += episodes.returns[:count], episodes.lengths[:count]
-    final = () if episodes.final_observations is None else (episodes.final_observations[:count],)
-    for array in arrays + final:
+    final = None if episodes.final_observations is None else episodes.final_observations[:count]
+    others = (final, episodes.observation_offset)
+    for array in (*arrays, *(each for each in others if each is not None)):
         for block in blocks(array):
             digest.update(np.ascontiguousarray(block).data)
     return digest.hexdigest()

@@ -21,7 +21,8 @@ from gac.data.blocks import evenly_spaced
 from gac.data.environment import warn_beyond_bounds
 from gac.data.episodes import Episodes
 from gac.data.problems import warn_of_problems
-from gac.data.standardise import Standardiser, warn_of_outlier
+from gac.data.sentinels import warn_of_far_values
+from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes
 from gac.errors import UserError
 from gac.inference.trust_region import Logged
@@ -106,7 +107,7 @@ class Trainer:
             )
         else:
             self.standardiser = Standardiser.fit(episodes)
-            warn_of_outlier(episodes.returns)
+            warn_of_far_values(episodes)
             warn_beyond_bounds(episodes)
             self.train_index, self.heldout_index = split_episodes(episodes.num_episodes, config)
             # Two places for the data and the posteriors, the same results: see each for what it keeps where.

@@ -135,11 +135,20 @@ FAULTS = {
     ),
     "a constant state": (spoil("observations", None, 1, 7.0), "note", "State dimension 1 never varies"),
     "a state that hardly varies": (
-        spoil("observations", None, 1, lambda x: 1e5 + x[:, 0]),
+        spoil("observations", None, 1, lambda x: np.float32(1e5 + x[:, 0])),
         "warning",
         "State dimension 1 hardly varies",
     ),
-    "an outlier": (spoil("observations", 0, 2, 1e4), "warning", "State dimension 2 has extreme values"),
+    "an outlier": (
+        spoil("observations", 0, 2, lambda x: 1e4 + x[:, 2]),
+        "warning",
+        "State dimension 2 has extreme values",
+    ),
+    "a value for what was not measured": (
+        spoil("observations", 0, 2, 1e4),
+        "warning",
+        "Far from all else there lie 10000 in state dimension 2 (55 times, 0.4%)",
+    ),
     "the same state twice": (
         spoil("observations", None, 1, lambda x: -2 * x[:, 0]),
         "note",
@@ -192,6 +201,21 @@ def test_a_fault_is_found_and_nothing_worse_said(fault):
     for each in matching:
         assert each.why.endswith(".")
         assert each.do.endswith(".")
+
+
+@pytest.mark.parametrize("unit", [2.0**-30, 1e-9, 1e9])
+@pytest.mark.parametrize("fault", ["nothing", "a forgotten reset", "a constant state", "a lucky episode"])
+def test_units_change_no_finding(fault, unit):
+    data = healthy()
+    FAULTS.get(fault, (lambda data: None,))[0](data)
+    expected = describe(Episodes.from_arrays(**data))
+    scaled = {key: [unit * x for x in data[key]] for key in ("observations", "actions")}
+    found = describe(Episodes.from_arrays(**data | scaled | {"returns": unit * data["returns"]}))
+    assert [(each.severity, each.why) for each in findings(found)] == [
+        (each.severity, each.why) for each in findings(expected)
+    ]
+    assert found.jumps == expected.jumps
+    assert found.observations.constant == expected.observations.constant
 
 
 def test_few_episodes_and_steps():

@@ -1,13 +1,17 @@
-"""Units go there and back, in NumPy and in JAX, and a constant is no division by zero."""
+"""Units go there and back, in NumPy and in JAX, whatever the data's own unit, and a constant stays one."""
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gac.data.episodes import Episodes
-from gac.data.standardise import Standardiser, warn_of_outlier
+from gac.data.standardise import Standardiser, held_less
 
 
 def test_the_data_has_mean_0_and_std_1_and_actions_from_minus_1_to_1():
@@ -21,7 +25,8 @@ def test_the_data_has_mean_0_and_std_1_and_actions_from_minus_1_to_1():
     np.testing.assert_allclose(actions.min(axis=0), -1.0, atol=1e-6)
     np.testing.assert_allclose(actions.max(axis=0), 1.0, atol=1e-6)
     np.testing.assert_allclose([y.mean(), y.std()], [0.0, 1.0], atol=1e-5)
-    assert {x.dtype for x in (states, actions, y, *standardiser)} == {np.dtype(np.float32)}
+    assert {x.dtype for x in (states, actions, y, *standardiser[:6])} == {np.dtype(np.float32)}
+    assert standardiser.observation_offset is None
 
 
 @pytest.mark.parametrize("kind", [np.asarray, jnp.asarray])
@@ -80,12 +85,85 @@ def test_constants_stay_finite_and_a_constant_action_stays_itself():
     assert (standardiser.raw_action(np.asarray([[-1.0, 1.0]], np.float32)) == np.float32(0.9)).all()
 
 
-@pytest.mark.parametrize("outlier", [1e6, -1e6])
-def test_one_return_far_from_all_others_is_named(recwarn, outlier):
-    returns = np.random.default_rng(0).normal(size=100).astype(np.float32)
-    warn_of_outlier(returns)
-    warn_of_outlier(np.ones(5, np.float32))
-    assert not recwarn
-    returns[17] = outlier
-    with pytest.warns(UserWarning, match="episode 17 has the return"):
-        warn_of_outlier(returns)
+def in_units(episodes, states, actions, returns):
+    """The same episodes, each quantity in another unit."""
+    return dataclasses.replace(
+        episodes,
+        observations=episodes.observations * np.float32(states),
+        final_observations=episodes.final_observations * np.float32(states),
+        actions=episodes.actions * np.float32(actions),
+        returns=episodes.returns * np.float32(returns),
+    )
+
+
+def in_model_units(episodes):
+    """What training sees."""
+    own = Standardiser.fit(episodes)
+    states = [own.standardise_observation(x) for x in (episodes.observations, episodes.final_observations)]
+    return [
+        *states,
+        own.standardise_action(episodes.actions),
+        own.standardise_return(episodes.returns),
+    ]
+
+
+EXPONENTS = st.integers(-30, 30)
+
+
+@given(EXPONENTS, EXPONENTS, EXPONENTS)
+def test_a_power_of_two_as_unit_changes_no_bit(states, actions, returns):
+    episodes = tiny.make_episodes()
+    other = in_model_units(in_units(episodes, 2.0**states, 2.0**actions, 2.0**returns))
+    for a, b in zip(in_model_units(episodes), other, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-9, 1e-7, 1e9, 1e16])
+def test_any_unit_changes_rounding_alone_and_leads_back(unit):
+    episodes = tiny.make_episodes()
+    scaled = in_units(episodes, unit, unit, unit)
+    for a, b in zip(in_model_units(episodes), in_model_units(scaled), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    own = Standardiser.fit(scaled)
+    actions = own.raw_action(own.standardise_action(scaled.actions))
+    np.testing.assert_allclose(actions, scaled.actions, rtol=1e-5, atol=1e-6 * unit)
+    returns = own.raw_return(own.standardise_return(scaled.returns))
+    np.testing.assert_allclose(returns, scaled.returns, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1e-9, 1.0, 1e9])
+def test_rounding_of_a_columns_size_is_no_variation(size):
+    one = np.float32(size)
+    flicker = np.where(np.arange(6)[:, None] % 2, one, np.nextafter(one, np.float32(np.inf)))
+    own = Standardiser.fit(Episodes.from_arrays([flicker] * 4, [flicker] * 4, returns=[size] * 4))
+    assert (own.observation_std, own.return_std, own.action_half_range) == (1.0, 1.0, 0.0)
+    varied = flicker + np.float32(0.001 * size) * np.arange(6, dtype=np.float32)[:, None]
+    own = Standardiser.fit(Episodes.from_arrays([varied] * 4, [varied] * 4, returns=varied[:4, 0]))
+    assert own.observation_std < 0.01 * size
+    assert own.action_half_range > 0.001 * size
+    assert own.return_std < 0.01 * size
+
+
+def test_states_held_less_a_constant_are_standardised_by_the_standardisers_own():
+    rng = np.random.default_rng(0)
+    far = [1.7e9 + rng.normal(size=(5, 2)) * [1.0, 1e9] for _ in range(4)]
+    with pytest.warns(UserWarning, match="state dimension 0 varies by too little"):
+        episodes = Episodes.from_arrays(far, [np.zeros((4, 1))] * 4, returns=np.arange(4.0))
+    own, exact = Standardiser.fit(episodes), np.concatenate([x[:4] for x in far])
+    states = own.standardise_observation(own.less(exact))
+    np.testing.assert_allclose(states, (exact - exact.mean(axis=0)) / exact.std(axis=0), atol=1e-5)
+    np.testing.assert_allclose(states, own.standardise_observation(episodes.observations), atol=1e-6)
+    moved = held_less(episodes, episodes.observation_offset + np.array([100.0, 0.0]))
+    np.testing.assert_allclose(moved.raw(moved.observations)[:, 0], exact[:, 0], rtol=0, atol=1e-4)
+    np.testing.assert_array_equal(moved.observations[:, 1], episodes.observations[:, 1])
+    back = held_less(moved, episodes.observation_offset)
+    np.testing.assert_allclose(back.observations, episodes.observations, rtol=1e-6, atol=1e-4)
+    assert held_less(episodes, episodes.observation_offset.copy()) is episodes
+
+
+def test_returns_that_float32_cannot_tell_apart_keep_their_spread():
+    returns = 1e9 + np.random.default_rng(0).normal(size=50)
+    own = Standardiser.fit(Episodes.from_arrays([np.eye(2)] * 50, [np.eye(2)] * 50, returns=returns))
+    y = own.standardise_return(returns)
+    np.testing.assert_allclose(y, (returns - returns.mean()) / returns.std(), atol=1e-5)
+    np.testing.assert_allclose(own.raw_return(y), returns, rtol=0, atol=1e-6)
