@@ -1,6 +1,7 @@
 """The one exception for what a person can mend, and the words of its messages."""
 
 from collections.abc import Iterable
+from typing import Any
 
 _MOST_DIGITS = 17
 _NAMED = 8
@@ -26,12 +27,16 @@ def some_of(names: Iterable[str]) -> str:
     return ", ".join(listed[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def told_apart(*values: float) -> tuple[str, ...]:
-    """The numbers in words, with as many digits as it takes to tell apart those that differ."""
+def told_apart(*values: Any) -> tuple[str, ...]:
+    """The numbers in words, with as many digits as it takes to tell apart those that differ.
+
+    Where all are the same, with all of their digits.
+    """
     exact = [float(value) for value in values]
     words: tuple[str, ...] = ()
     for digits in range(6, _MOST_DIGITS + 1):
         words = tuple(f"{value:.{digits}g}" for value in exact)
-        if len(set(words)) == len(set(exact)):
+        same = len(set(exact)) == 1
+        if len(set(words)) == len(set(exact)) and (not same or float(words[0]) == exact[0]):
             break
     return words

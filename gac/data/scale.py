@@ -22,7 +22,9 @@ def never_varies(low: Any, high: Any, dtype: Any = np.float32) -> Bool[ndarray, 
     low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
     rounding = ROUNDINGS[np.dtype(dtype)] * float(np.finfo(dtype).eps) * np.maximum(np.abs(low), np.abs(high))
     # The model computes in float32, which has no normal numbers between that and 0.
-    same: ndarray = np.asarray(high - low <= np.maximum(rounding, float(np.finfo(np.float32).tiny)))
+    with np.errstate(invalid="ignore", over="ignore"):  # Infinities are named by another check.
+        between = high - low
+    same: ndarray = np.asarray(between <= np.maximum(rounding, float(np.finfo(np.float32).tiny)))
     return same
 
 

@@ -100,6 +100,7 @@ def test_calibration_watches_as_acting_does(calibrated):
         calibrated.standardiser,
         calibrated.config,
         calibrated.facts,
+        calibrated.acts,
         quiet,
     )
     played = world(agent, EPISODES, seed=4, replan=gac.Trigger(0.05))

@@ -171,7 +171,7 @@ def test_a_new_plan_answers_the_query_at_the_state_it_is_made_in(agent, first):
 
 
 def test_exploit_keeps_a_plan_unless_far_more_is_promised_and_other_queries_take_the_new_one(agent, first):
-    daring, careful = gac.Exploit(0.01), gac.Exploit(10.0)
+    daring, careful = gac.Exploit(0.01, guidance=0.0), gac.Exploit(10.0, guidance=0.0)
     state = jnp.asarray(agent.standardiser.standardise_observation(first))
     promises = [
         np.asarray(agent.model.predicted_return(state, agent.plan(first, query).epsilon))
@@ -182,11 +182,12 @@ def test_exploit_keeps_a_plan_unless_far_more_is_promised_and_other_queries_take
     plan = agent.plan(first, daring)
     mixed = plan.epsilon.at[0].set(agent.plan(first, gac.Target(-1e3)).epsilon[0])
     memory = agent.model.generator.remember(agent.model.prior(state, mixed)[1])
-    policy = unsure_of(agent).policy(plan._replace(query=careful, epsilon=mixed, memory=memory), gac.Every(1))
+    sets = plan.plans._replace(epsilon=mixed[:, None], memory=jax.tree.map(lambda x: x[:, None], memory))
+    policy = unsure_of(agent).policy(plan._replace(query=careful, plans=sets), gac.Every(1))
     run(policy, np.stack([first, first]))
     np.testing.assert_array_equal(policy._plans.first, mixed)
     for query, kept in ((careful, True), (gac.Target(0.0), False)):
-        policy = agent.policy(plan._replace(query=query, epsilon=mixed, memory=memory), gac.Every(1))
+        policy = agent.policy(plan._replace(query=query, plans=sets), gac.Every(1))
         run(policy, np.stack([first, first]))
         assert policy.replans.tolist() == [1] * BATCH
         changed = (np.asarray(policy._plans.first) != np.asarray(mixed)).any(axis=(1, 2))
@@ -289,9 +290,9 @@ def test_a_new_plan_aims_at_the_return_of_its_own_row(agent, first, monkeypatch)
     plan = agent.plan(first, gac.Prior())
     asked, real = [], agents.solve
 
-    def noted(model, s0, query, logged, returns, target, keys):
+    def noted(model, s0, query, logged, returns, target, keys, config):
         asked.append(agent.standardiser.raw_return(target).tolist())
-        return real(model, s0, gac.Prior(), logged, returns, target, keys)
+        return real(model, s0, gac.Prior(), logged, returns, target, keys, config)
 
     monkeypatch.setattr(agents, "solve", noted)
     aims = tuple(100.0 + row for row in range(BATCH))

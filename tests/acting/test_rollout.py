@@ -151,7 +151,7 @@ def test_what_an_environment_does_to_its_action_is_not_recorded(trained):
     records = Records(2)
     for row, step in steps:
         records(row, step)
-    episodes = records.episodes("played", Environment(ID))
+    episodes = records.episodes("played", Environment(ID), trained.agent.standardiser)
     np.testing.assert_array_equal(episodes.actions, [s.action for i in range(2) for j, s in steps if i == j])
     np.testing.assert_array_equal(episodes.lengths, [3, 4])
 

@@ -40,6 +40,8 @@ def robot_file(path, steps=50, seed=0):
             ("infos/qpos", 6),
         ):
             values = rng.normal(size=(steps, width)).astype(np.float32)
+            if key == "next_observations":
+                values[:-1] = file["observations"][1:]
             file.create_dataset(key, data=values, compression="gzip")
         file["rewards"] = np.ones(steps, np.float32)
         file["terminals"] = np.zeros(steps, bool)

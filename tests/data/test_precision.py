@@ -148,7 +148,7 @@ def test_an_agent_plans_and_acts_on_raw_states_wherever_they_lie(tmp_path):
     rng, away = np.random.default_rng(2), np.array([2.0**31, 0.0])
     near = [np.round(rng.normal(size=(6, 2)) * 64) / 64 for _ in range(8)]
     actions = [rng.uniform(-1, 1, size=(5, 1)) for _ in near]
-    model = GAC(tiny.CONFIG.model, 2, 1, jax.random.key(0))
+    model = GAC(tiny.CONFIG.model, tiny.CONFIG.added, 2, 1, jax.random.key(0))
 
     def agent_of(off):
         data = Episodes.from_arrays([x + off for x in near], actions, returns=np.arange(8.0))
