@@ -16,15 +16,15 @@ from pretended import PretendedAgent
 
 import gac
 from gac import acting_commands, cli, commands
-from gac.config import LONGEST, Config, ModelConfig, PosteriorConfig, TrainingConfig
+from gac.config import LONGEST, AddedConfig, Config, ModelConfig, PosteriorConfig, QueryConfig, TrainingConfig
 from gac.errors import UserError
 from gac.records import read_consistency, read_evaluation
 
 FLAGS = [
     field
-    for part in (ModelConfig, PosteriorConfig, TrainingConfig)
+    for part in (ModelConfig, PosteriorConfig, TrainingConfig, QueryConfig, AddedConfig)
     for field in dataclasses.fields(part)
-    if field.type is not bool
+    if field.type not in (bool, str)
 ]
 
 
@@ -41,6 +41,7 @@ def trained(monkeypatch):
 
     def train(data, config, **options):
         calls.append(SimpleNamespace(data=data, config=config, **options))
+        return SimpleNamespace(acts="one plan", config=config)
 
     def load_data(name, seed=0, on_disk=None, *, drop_reset_rows=False):
         data = Loaded(name)
@@ -78,7 +79,7 @@ def run(monkeypatch, tmp_path):
         return read_evaluation(json.dumps(record), "pretended")
 
     facts = SimpleNamespace(name="made-up", returns=(1.0, 70.0, 20.0))
-    agent = PretendedAgent(env_id="Hopper-v5", calibration=None, facts=facts)
+    agent = PretendedAgent(env_id="Hopper-v5", calibration=None, facts=facts, acts="one plan")
     monkeypatch.setattr(gac, "load", lambda path: agent, raising=False)
     monkeypatch.setattr(gac, "evaluate", evaluate, raising=False)
     return SimpleNamespace(folder=folder, asked=asked, agent=agent)
@@ -109,16 +110,21 @@ def evaluation(query, env_id, seed, episodes):
 # --- flags
 
 
+def all_of(config):
+    """The values of all sections by their names."""
+    sections = config.model, config.posterior, config.training, config.query, config.added
+    return {name: value for section in sections for name, value in vars(section).items()}
+
+
 @pytest.mark.parametrize("field", FLAGS, ids=lambda field: field.name)
 def test_every_field_of_the_configuration_is_a_flag(field, trained, tmp_path):
     flag = "--" + field.name.replace("_", "-")
     assert cli.main(["train", "data", "--out", str(tmp_path / "run"), flag, "7"]) == 0
     config = trained[0].config
-    values = {**vars(config.model), **vars(config.posterior), **vars(config.training)}
+    values = all_of(config)
     assert values.pop(field.name) == 7
     preset = commands.preset("fast")
-    unset = {**vars(preset.model), **vars(preset.posterior), **vars(preset.training)}
-    assert values.items() <= unset.items()
+    assert values.items() <= all_of(preset).items()
 
 
 def test_switches_of_the_configuration_go_both_ways(trained, tmp_path):
@@ -389,7 +395,10 @@ def test_the_demo_tells_the_whole_story(monkeypatch, capsys, trained, run, tmp_p
     monkeypatch.setattr(gac.report, "write_report", lambda runs, out: Path(out).write_text(str(len(runs))))
     out = tmp_path / "demo"
     monkeypatch.setattr(
-        gac, "train", lambda *args, out, **options: shutil.copytree(run.folder, out), raising=False
+        gac,
+        "train",
+        lambda *args, out, **options: (shutil.copytree(run.folder, out), run.agent)[1],
+        raising=False,
     )
     assert cli.main(["demo", "--out", str(out), "--episodes", "2"]) == 0
     assert (out / "report.html").read_text() == "1"

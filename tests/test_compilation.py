@@ -72,7 +72,15 @@ def no_cache_yet():
 @pytest.mark.slow
 def test_a_second_start_compiles_nothing_and_trains_the_same_to_the_bit(tmp_path):
     first, second, other_seed = (
-        said(start(tmp_path / "cache", TRAIN, tmp_path / run, seed, options=("-W", "error")))
+        said(
+            start(
+                tmp_path / "cache",
+                TRAIN,
+                tmp_path / run,
+                seed,
+                options=("-W", "error", "-W", "ignore:There are only"),
+            )
+        )
         for run, seed in (("a", 0), ("b", 0), ("c", 1))
     )
     assert int(first[1]) > 0

@@ -115,11 +115,13 @@ def infer(
     optimiser: optax.GradientTransformation,
     max_steps: int,
     tol: float,
+    stops: bool,
 ) -> tuple[Phi, Info]:
-    r"""Ascend `objective` in phi from phi0 until every item converges, at most `max_steps` steps.
+    r"""Ascend `objective` in phi from phi0, at most `max_steps` steps.
 
-    An item converges, and its phi stays as it is, when PATIENCE times CHECK_EVERY steps have not raised its
-    best value v by more than `tol` times $\max(1, |v|)$.
+    Where `stops`, an item converges, and its phi stays as it is, when PATIENCE times CHECK_EVERY steps have
+    not raised its best value v by more than `tol` times $\max(1, |v|)$. A rate that decays gains until its
+    end, so there all steps are taken, and an item has converged if the last CHECK_EVERY gained no more.
 
     # Differs from the paper, which compares the values of successive steps: these differ by their draws
     # alone. Here values are compared at the same draws, CHECK_EVERY steps apart.
@@ -132,25 +134,34 @@ def infer(
         phi0: start.
         optimiser: any gradient transformation, applied to phi of the whole batch.
         max_steps: most steps.
-        tol: relative threshold of the early stop.
+        tol: relative threshold of convergence.
+        stops: whether items that have converged stop early; False for a rate that decays.
     """
 
     def ascend(state: State, steps: int) -> State:
         last: State = jax.lax.fori_loop(0, steps, lambda _, state: step(state, objective, optimiser), state)
         return last
 
-    def chunk(state: State) -> State:
-        state = ascend(state, CHECK_EVERY)
+    def compared(state: State) -> State:
         now, _ = objective(state.phi, jnp.asarray(FIXED_DRAWS, jnp.int32))
         gained = now > state.best + tol * jnp.maximum(1.0, jnp.abs(now))
-        without_gain = jnp.where(gained, 0, state.without_gain + 1)
         return state._replace(
-            best=jnp.maximum(state.best, now),
-            without_gain=without_gain,
-            converged=state.converged | (without_gain >= PATIENCE),
+            best=jnp.maximum(state.best, now), without_gain=jnp.where(gained, 0, state.without_gain + 1)
         )
 
-    state, chunks = init(phi0, optimiser, max_steps), (max_steps - 1) // CHECK_EVERY
+    def chunk(state: State) -> State:
+        state = compared(ascend(state, CHECK_EVERY))
+        return state._replace(converged=state.converged | (state.without_gain >= PATIENCE))
+
+    state, last = init(phi0, optimiser, max_steps), min(CHECK_EVERY, max_steps)
+    if not stops:
+        state = compared(ascend(state, max_steps - last)) if max_steps > last else state
+        state = ascend(state, last)
+        if max_steps > last:
+            state = compared(state)
+            state = state._replace(converged=state.without_gain > 0)
+        return state.phi, Info(state.value, state.steps, state.converged, state.trace)
+    chunks = (max_steps - 1) // CHECK_EVERY
     if chunks >= PATIENCE:  # The last steps need no comparison after them.
         state = jax.lax.while_loop(
             lambda state: (state.step < chunks * CHECK_EVERY) & ~jnp.all(state.converged), chunk, state

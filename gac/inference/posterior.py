@@ -58,4 +58,5 @@ def fit_posterior(
 
     rate = learning_rate(posterior.inner_lr, steps, config.added.inner_decay)
     optimiser = optax.adam(rate, eps=config.added.inner_eps)
-    return infer(objective, phi0, optimiser, steps, posterior.inner_tol)
+    stops = not config.added.inner_decay
+    return infer(objective, phi0, optimiser, steps, posterior.inner_tol, stops)

@@ -62,7 +62,8 @@ class Explore:
             raise UserError(f"quantile is {self.quantile}, expected at least 0 and below 1; try 0.8")
         if not abs(self.delta_y) <= FARTHEST:
             raise UserError(
-                f"delta_y is {self.delta_y:g}, expected at most {FARTHEST:g} standard deviations; try 0.25"
+                f"delta_y is {self.delta_y:g}, expected a finite number of at most {FARTHEST:g} standard "
+                "deviations; try 0.25"
             )
 
 

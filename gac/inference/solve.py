@@ -110,7 +110,7 @@ def _ascend(objective: Objective, start: Phi, query: QueryConfig, decays: bool) 
     With the same draws at every step, plans would end where just these draws are good.
     """
     optimiser = optax.adam(learning_rate(query.query_lr, query.query_steps, decays))
-    return infer(objective, start, optimiser, query.query_steps, query.query_tol)
+    return infer(objective, start, optimiser, query.query_steps, query.query_tol, stops=not decays)
 
 
 @functools.partial(JitSmall, static_argnames=("query", "added"))

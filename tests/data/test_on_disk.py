@@ -17,6 +17,7 @@ from gac.data import (
     load_data,
     read_d4rl,
     reset_rows,
+    sentinels,
     unpack_d4rl,
     write_d4rl,
 )
@@ -214,7 +215,8 @@ def test_available_memory_is_some():
 def test_reading_writing_and_converting_take_memory_for_a_few_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr(blocks_module, "BLOCK_BYTES", 2**18)
     monkeypatch.setattr(episode_facts, "SAMPLE", 1000)
-    monkeypatch.setattr(reset_rows, "SAMPLE", 1000)
+    for module in (reset_rows, sentinels):
+        monkeypatch.setattr(module, "SAMPLE", 1000)
     path, flat, again = (tmp_path / name for name in ("x.hdf5", "flat.hdf5", "again.hdf5"))
     steps, count = 1000, 300
     rng = np.random.default_rng(0)

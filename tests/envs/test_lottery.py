@@ -10,6 +10,7 @@ from gymnasium.utils.env_checker import check_env
 import gac.envs
 from gac.data.environment import action_bounds
 from gac.envs.lottery import KINDS, Lottery, lottery_id, register_by_id
+from gac.envs.specification import Environment
 from gac.errors import UserError
 from gac.online.crew import Crew
 
@@ -104,7 +105,7 @@ def test_other_ids_are_left_alone(env_id):
 def test_processes_play_an_environment_that_only_its_id_describes():
     env_id = lottery_id("hidden", 1.0, 4.0, 2)
     del gymnasium.registry[env_id]
-    with Crew(env_id, 3, 1, 60.0) as crew:
+    with Crew(Environment(env_id), 3, 1, 60.0) as crew:
         assert crew.reset([0, 1]).tolist() == [[1.0, 0.0, 0.0]] * 2
         actions, everyone = np.array([[1.0], [-1.0]], np.float32), np.ones(2, bool)
         crew.step(actions, everyone)

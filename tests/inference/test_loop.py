@@ -23,8 +23,8 @@ def start():
     return Phi(jnp.zeros(SHAPE), jnp.zeros(SHAPE))
 
 
-def run(objective, max_steps, tol=1e-5, rate=0.1, phi0=None):
-    program = jax.jit(lambda phi: infer(objective, phi, optax.adam(rate), max_steps, tol))
+def run(objective, max_steps, tol=1e-5, rate=0.1, phi0=None, stops=True):
+    program = jax.jit(lambda phi: infer(objective, phi, optax.adam(rate), max_steps, tol, stops))
     return program(phi0 or start())
 
 
@@ -112,11 +112,13 @@ def noisy(phi, step):
 @pytest.mark.parametrize("decays", [True, False])
 def test_an_objective_with_noise_converges_near_its_optimum(decays):
     """Values of successive steps differ by their draws; at the same draws they stand still at the optimum."""
-    phi, info = run(noisy, 400, tol=1e-4, rate=learning_rate(0.1, 400, decays))
+    phi, info = run(noisy, 400, tol=1e-4, rate=learning_rate(0.1, 400, decays), stops=not decays)
     assert bool(info.converged.all())
     assert int(info.steps.min()) >= 2 * CHECK_EVERY
-    assert int(info.steps.max()) < 400
+    assert (int(info.steps.max()) < 400) == (not decays), "a rate that decays gains until its end"
     np.testing.assert_allclose(phi.mu, CENTRE, atol=0.5)
+    early = run(noisy, 20, tol=1e-4, rate=learning_rate(0.1, 400, decays), stops=not decays)[1]
+    assert not bool(early.converged.any())
 
 
 def test_a_rate_that_decays_ends_at_zero_and_any_other_is_constant():

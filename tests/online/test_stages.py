@@ -76,7 +76,7 @@ def test_stages_learn_at_a_lower_rate_and_no_noise_of_logged_actions(trained, wh
     assert online.agent.config == dataclasses.replace(
         trained.agent.config,
         model=dataclasses.replace(model, learn_sigma_a=False),
-        training=dataclasses.replace(training, outer_lr=CONFIG.lr_scale * training.outer_lr),
+        training=dataclasses.replace(training, outer_lr=trained.config.added.lr_scale * training.outer_lr),
     )
     online.add(batches(whole)[0].episodes)
     online.train()
@@ -162,7 +162,7 @@ def test_settings_that_cannot_work_are_refused_by_name():
         ({"quantile": 1.0}, "quantile"),
         ({"new_share": 1.0}, "new_share"),
         ({"return_power": -1.0}, "return_power"),
-        ({"guidance": -1.0}, "guidance is -1.0"),
+        ({"guidance": -1.0}, "guidance is -1"),
         ({"guidance_up_to": float("inf")}, "guidance_up_to is inf"),
         ({"guidance_up_to": 8.0, "guidance": 1.0}, "guidance is 1 and guidance_up_to 8; give one"),
         ({"near": "region"}, "near is 'region', expected one of prior, logged, both"),
