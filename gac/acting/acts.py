@@ -15,6 +15,8 @@ from gac.inference.trust_region import Logged
 from gac.model.joint import GAC
 from gac.records import DataFacts
 
+FIRST_STATES = 64
+"""First states of the data, evenly spaced, from which it is decided what acts."""
 ANYWHERE = 0.5
 """Spread of the first observations, as a share of that of all, from which on episodes begin anywhere."""
 

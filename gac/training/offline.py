@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from gac.acting.acts import decide
+from gac.acting.acts import FIRST_STATES, decide
 from gac.acting.agent import Agent
 from gac.config import MOST_HELDOUT, Config
 from gac.data.blocks import evenly_spaced
@@ -43,8 +43,6 @@ from gac.training.update import TrainState, all_finite
 
 LOG_EVERY = 10
 DEFAULT_MINUTES = 15.0
-FIRST_STATES = 64
-"""First states of the data, evenly spaced, from which it is decided what acts."""
 AGENT_EVERY = 3
 """Checkpoints of the state for one of the agent, beginning with the first."""
 NOT_LOGGED = ("finite", "finite_theta", "index")

@@ -111,7 +111,7 @@ def noisy(phi, step):
 
 @pytest.mark.parametrize("decays", [True, False])
 def test_an_objective_with_noise_converges_near_its_optimum(decays):
-    """Values of successive steps differ by their draws; those at the same draws stand still at the optimum."""
+    """Values of successive steps differ by their draws; at the same draws they stand still at the optimum."""
     phi, info = run(noisy, 400, tol=1e-4, rate=learning_rate(0.1, 400, decays))
     assert bool(info.converged.all())
     assert int(info.steps.min()) >= 2 * CHECK_EVERY
