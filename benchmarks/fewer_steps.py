@@ -1,7 +1,7 @@
 """Held-out ELBO against the time that it takes, for runs of the same data with other settings of the loops.
 
-python benchmarks/fewer_steps.py DATA runs/*/ --json-file benchmarks/records/fewer-steps.json \
-    --figure docs/fewer_steps.png
+python benchmarks/fewer_steps.py DATA runs/*/ --json-file FILE \
+    --figure FILE.png --after SECONDS
 
 The folders are of `gac train DATA --heldout-every N` with one seed. The time is that of an update, measured
 here: the median of some, the settings in turn, several rounds. So the runs themselves may train side by side.

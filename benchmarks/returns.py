@@ -1,4 +1,4 @@
-"""The tables of returns in README.md, and the records behind them, from runs that were trained and evaluated.
+"""Tables of returns, and the records behind them, from runs that were trained and evaluated.
 
 python benchmarks/returns.py runs/hopper-medium-0 runs/hopper-medium-1 … --records benchmarks/records
 """

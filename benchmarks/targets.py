@@ -1,6 +1,6 @@
 """Rules of what to aim at, compared over data sets and seeds: a table, a figure, one record of all stages.
 
-python benchmarks/targets.py tuned/*/*/ --json-file benchmarks/records/targets.json --figure docs/targets.png
+python benchmarks/targets.py tuned/*/*/ --json-file FILE --figure FILE.png
 
 The folders are of `gac finetune`, named RULE/DATA-SEED.
 """

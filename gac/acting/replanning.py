@@ -183,9 +183,8 @@ def _promising_more(
 ) -> tuple[Plans, Bool[Array, "group"]]:
     """Row by row the new plan where it promises sigma_y more from here, else the old one; and which it is.
 
-    A new plan is the best around logged behaviour, or of the prior, which may not fit where the agent is. To
-    promise more than the plan at hand, by more than the critic's own spread, is the only reason to change
-    (docs/research.md).
+    A new plan is the best around logged behaviour, or of the prior, which may not fit where the agent is.
+    Taking every new plan led away from the goal of a maze.
     """
     promised = model.predicted_return(state, old.first)
     more = model.predicted_return(state, new.first) > promised + model.critic.sigma_y()

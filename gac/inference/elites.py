@@ -1,8 +1,8 @@
 r"""Elites: the several best plans instead of the one best, to act by together.
 
-Which of the plans that promise alike the actor can carry out, no promise tells: some stand and some fall, and
-an ascent ends at one of them. Behaviours that were logged differ in when they fail, too, so that the mean of
-their actions fails less often than any of them (docs/research.md).
+The predicted return does not show which plans the policy can execute, and optimisation would bet on one.
+Logged behaviours fail at different moments, so the mean of their actions may fail less often than each of
+them: the policies that made a Walker2d data set do much better together than alone.
 
 The draws and their best eighth are those of the cross-entropy method: R. Rubinstein, Methodology and
 Computing in Applied Probability 1999.

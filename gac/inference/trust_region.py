@@ -11,7 +11,7 @@ from gac.model.gaussian import gaussian_log_prob
 from gac.model.joint import GAC, Phi
 
 REGION = 5
-"""Logged plans that a region is made of, at most; 1 acts alike, 20 rather worse (docs/research.md)."""
+"""Logged plans that a region is made of, at most: few enough to be of one behaviour."""
 LARGEST_SHARE = 4
 """One in so many of all, at most: of twenty episodes, the nearest twenty would be good and bad alike."""
 

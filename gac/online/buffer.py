@@ -56,7 +56,7 @@ def standing(returns: Float[ndarray, "episodes"], offline: int) -> Float[ndarray
     $$u_i = \mathrm{rank}(y_i) + \max(0, y_i - \max_{logged} y) / \mathrm{std}_{logged}\, y$$
 
     Ranks alone end at 1: an episode that does far better than all others would count as much as the next
-    best, and what it did first would be lost among what is common (docs/research.md).
+    best, and what it did first would be lost among what is common.
 
     Args:
         returns: y, raw; the offline episodes come first.

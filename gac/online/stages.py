@@ -46,7 +46,7 @@ from gac.training.offline import Trainer
 from gac.training.update import TrainState, init_state
 
 DEFAULT_UPDATES = 120
-"""Updates per stage: with five times as many a good run got worse (docs/research.md)."""
+"""Updates per stage: with five times as many, what a good run had learned was lost."""
 
 Report = Callable[[dict[str, Any], float], None]
 

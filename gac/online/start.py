@@ -35,7 +35,7 @@ def of_stages(config: Config, online: OnlineConfig) -> Config:
     Collected actions are the actor's own means and have no noise. Learned from these, $\sigma_a$ falls by
     half in three stages; plans then have to tell all that logged actions did by chance, and the prior,
     the critic and the held-out ELBO are lost. At the run's own rate more of it is lost, too, and no more
-    is learned (docs/research.md).
+    is learned.
     """
     assert online.lr_scale is not None  # resolved; for the type checker
     rate = online.lr_scale * config.training.outer_lr

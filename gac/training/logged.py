@@ -177,8 +177,8 @@ def beyond_promise(
 def divergence(plan: Phi, others: Phi) -> Float[Array, "episodes"]:
     r"""$KL(q \| q_j) + KL(q_j \| q)$ of one plan, a row by itself, and each of the others.
 
-    Regions go by another measure, `gac.inference.trust_region.apart`. With residuals by that one exploit
-    chose plans in a maze from afar that never arrive (docs/research.md).
+    Regions go by another measure, `gac.inference.trust_region.apart`. With residuals by that one, exploit
+    chose plans in a maze that start far away and never arrive.
     """
     return jnp.sum(others.kl_to(plan) + plan.kl_to(others), axis=-1)
 
