@@ -9,8 +9,6 @@ from gac.data.problems import SEVERITIES, Finding, about_constant_returns, about
 from gac.data.step_facts import JUMP_FACTOR, OUTLIER_Z, Dimension
 from gac.errors import told_apart
 
-FEW_EPISODES = 200
-"""Two batches of the presets: below, updates see the same data over and over, and good plans are few."""
 FEW_STEPS = 10_000
 """Behaviours of the benchmarks are learned from 10^5 to 10^6 steps; a tenth of the least is little."""
 SHORT_SHARE = 0.1
@@ -57,14 +55,6 @@ def _about_size(facts: Facts) -> Iterator[Finding]:
     episodes, lengths = facts.episodes, facts.lengths
     if too_few := about_too_few(episodes):
         yield too_few
-    elif episodes < FEW_EPISODES:
-        yield Finding(
-            "warning",
-            f"There are only {episodes} episodes.",
-            "An episode gives one return: the critic sees as many numbers as there are episodes, and a query "
-            "can only choose among plans that some episode had.",
-            f"Collect {FEW_EPISODES} or more, or cut long recordings into episodes with a return each.",
-        )
     if facts.steps < FEW_STEPS:
         yield Finding(
             "warning",

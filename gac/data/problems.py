@@ -1,4 +1,4 @@
-"""What makes training fail or learn nothing, in words: cheap enough to tell before every training."""
+"""What is told before every training, in words: the problems of the data, and that its episodes are few."""
 
 import warnings
 from collections.abc import Iterator
@@ -15,6 +15,8 @@ SEVERITIES: tuple[Severity, ...] = ("problem", "warning", "note")
 
 FEWEST_EPISODES = 20
 """A regression of the return on a plan with fewer points is a guess."""
+FEW_EPISODES = 200
+"""Two batches of the presets: below, updates see the same data over and over, and good plans are few."""
 TRAINABLE = 4
 """Episodes that training refuses to do without."""
 
@@ -33,7 +35,7 @@ class Finding:
 
 
 def problems(episodes: Episodes) -> Iterator[Finding]:
-    """The findings of `gac.data.findings` that are problems, without the facts that none of them needs."""
+    """Of the findings of `gac.data.findings` those that are problems, and few episodes, by few facts."""
     found = (
         about_too_few(len(episodes)),
         about_constant_returns(Spread.of(episodes.returns)),
@@ -43,22 +45,22 @@ def problems(episodes: Episodes) -> Iterator[Finding]:
 
 
 def warn_of_problems(episodes: Episodes) -> None:
-    """Warn of each problem in a line: what it is, and what to do."""
+    """Warn of each in a line: what it is, and what to do."""
     for each in problems(episodes):
         warnings.warn(f"{episodes.name}: {each.what} {each.do}", stacklevel=3)
 
 
 def about_too_few(episodes: int) -> Finding | None:
-    """Fewer episodes than a regression needs."""
-    if episodes >= FEWEST_EPISODES:
+    """Fewer episodes than a regression needs, or a warning for few."""
+    if episodes >= FEW_EPISODES:
         return None
     return Finding(
-        "problem",
+        "problem" if episodes < FEWEST_EPISODES else "warning",
         f"There {'is only 1 episode' if episodes == 1 else f'are only {episodes} episodes'}"
         f"{f'; training needs {TRAINABLE}' if episodes < TRAINABLE else ''}.",
         "An episode gives one return: the critic sees as many numbers as there are episodes, and a query can "
         "only choose among plans that some episode had.",
-        "Collect hundreds, or cut long recordings into episodes with a return each.",
+        f"Collect {FEW_EPISODES} or more, or cut long recordings into episodes with a return each.",
     )
 
 
