@@ -95,7 +95,6 @@ def train(
     import gac
     from gac.compilation import keep_compiled
     from gac.console import activity, training_progress
-    from gac.data.load import ways_of
     from gac.training.devices import one_device_per_core
     from gac.training.processes import all_or_none, connect, is_first
 
@@ -104,11 +103,8 @@ def train(
     keep_compiled()
     with all_or_none("read the data"), activity(f"reading {data}"):
         episodes = gac.load_data(data, on_disk=on_disk or None, drop_reset_rows=drop_reset_rows)
-        ways = ways_of(data, episodes)
-        if ways is not None:
-            episodes = gac.load_data(ways)
-    if ways is not None and is_first():
-        print(f"training on {ways}: most windows of {data} never meet the target; :cut=horizon keeps them")
+    if episodes.name != data and is_first():
+        print(f"training on {episodes.name}: most windows of a horizon never meet the target")
     if episodes.on_disk and is_first():
         print(f"{data} stays on disk: {episodes.num_episodes} episodes, {episodes.num_steps} steps")
     begin = gac.train if seeds is None else functools.partial(gac.train_seeds, seeds=seeds)

@@ -33,6 +33,10 @@ class Loaded(str):
 
     on_disk, num_episodes, num_steps = False, 3, 60
 
+    @property
+    def name(self):
+        return str(self)
+
 
 @pytest.fixture
 def trained(monkeypatch):
@@ -49,7 +53,6 @@ def trained(monkeypatch):
         return data
 
     monkeypatch.setattr(gac, "load_data", load_data, raising=False)
-    monkeypatch.setattr("gac.data.load.ways_of", lambda name, windows: None)
     monkeypatch.setattr(gac, "train", train, raising=False)
     return calls
 

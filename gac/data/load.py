@@ -53,8 +53,9 @@ def load_data(
             `d4rl/hopper-medium-v2`, fetched once; `minari/` and the id of a Minari data set; the path of an
             `.hdf5` file in D4RL's layout, or that of a table whose columns have the usual names
             (`read_table`). Parameters follow the name, as in `hopper-medium:steps=1000000`; those of a recipe
-            are in its line of `list_data`. The endless run of a maze takes `cut=horizon` (the default),
-            `cut=subgoal`, `cut=hold` or `cut=success`, a file's too: see `gac.data.mazes.cut`.
+            are in its line of `list_data`. The endless run of a maze takes `cut=horizon`, `cut=subgoal`,
+            `cut=hold` or `cut=success`, a file's too: see `gac.data.mazes.cut`. Unless given, `horizon` is
+            taken, or `hold` where most windows of a horizon never meet the target; `name` says so.
         seed: Seed of a recipe; other data has none and ignores it.
         on_disk: Leave the steps of an HDF5 file there, as `read_d4rl` says; nothing else can stay on disk.
         drop_reset_rows: Leave out the rows that a vector environment with next-step autoreset logs between
@@ -66,6 +67,8 @@ def load_data(
             readers or `without_reset_rows` refuse.
     """
     episodes = _load(name_or_path, seed, on_disk)
+    if (ways := ways_of(name_or_path, episodes)) is not None:
+        episodes = _load(ways, seed, on_disk)
     return dropping_reset_rows(episodes) if drop_reset_rows else episodes
 
 
@@ -88,14 +91,14 @@ def _load(name_or_path: str | os.PathLike[str], seed: int, on_disk: bool | None)
 
 
 def ways_of(name_or_path: str | os.PathLike[str], windows: Episodes) -> str | None:
-    """The name of the same data cut by `hold`, where that is what to train on; None where it is not.
+    """The name of the same data cut by `hold`, where that is what it stands for; None where it is not.
 
     It is, if the name leaves open how the endless run of a maze is cut, and most of the windows of a horizon
     never meet the target (`gac.data.mazes.seldom_met`).
 
     Args:
         name_or_path: As `load_data` takes it.
-        windows: What `load_data` made of it.
+        windows: The data cut by the horizon.
     """
     text, given = names.split(os.fspath(name_or_path))
     if "cut" in given or is_minari(text) or is_table(text):
