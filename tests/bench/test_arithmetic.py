@@ -79,6 +79,6 @@ def test_a_plan_is_the_part_of_a_step_without_windows(works):
 
 
 def test_twice_the_windows_cost_twice_the_generator(works):
-    model = works["fast"].config.model
-    one, two, three = (multiply_adds(model, OBSERVATION_DIM, ACTION_DIM, windows) for windows in (1, 2, 3))
+    config = works["fast"].config
+    one, two, three = (multiply_adds(config, OBSERVATION_DIM, ACTION_DIM, windows) for windows in (1, 2, 3))
     assert three - two == two - one > 0

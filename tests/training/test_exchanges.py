@@ -97,6 +97,7 @@ def test_every_exchange_of_training_needs_the_one_before(tmp_path, on_disk):
         text = path.read_text()
         if "num_partitions=2" in text:
             shared[path.name] = independent_exchanges(text), len(re.findall(r"channel_id=", text))
-    # An update, the held-out ELBO, what is logged: with that many exchanges each, none by itself.
-    assert sum(count >= 2 for _, count in shared.values()) >= 3
+    # An update and what is logged have several exchanges, the held-out ELBO at least one; none by itself.
+    assert sum(count >= 2 for _, count in shared.values()) >= 2
+    assert sum(count >= 1 for _, count in shared.values()) >= 3
     assert {name: pairs for name, (pairs, _) in shared.items() if pairs} == {}
