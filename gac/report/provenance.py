@@ -149,12 +149,12 @@ def _record_notes(run: Run, record: Evaluation) -> list[str]:
         found.append(f"{env} has no reference scores, so the return is not normalised.")
     if (record.plans or 1) > 1:
         found.append(
-            "several plans act together, by their mean action, and may achieve more than they promise in the "
-            "mean, which is what is predicted; the curve of inference is that of the one plan beside them."
+            f"the mean action of {record.plans} plans acts. The predicted return is the mean of theirs and is "
+            "usually too low. They are drawn and chosen, so there is no curve of inference."
         )
     if ratio is not None and ratio > 1.5:
         found.append(
-            f"promises {ratio:.1f} times what it achieves; its plans have left what the model knows."
+            f"predicts {ratio:.1f} times what it achieves: its plans have left what the model knows."
         )
     # Where draws or far aims keep the plans moving, the falling rate ends them.
     if converged is not None and converged < 0.5 and record.query == "exploit":
