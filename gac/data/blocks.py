@@ -50,6 +50,18 @@ def evenly_spaced(rows: int, most: int) -> Int64[ndarray, "sample"]:
     return np.linspace(0, rows - 1, min(rows, most)).astype(np.int64)
 
 
+def taken(array: ndarray, rows: Int64[ndarray, "sample"]) -> ndarray:
+    """Some rows, in their order; of a mapped array only a block's pages are in memory at a time."""
+    values, order = np.empty((len(rows), *array.shape[1:]), array.dtype), np.argsort(rows, kind="stable")
+    ascending = rows[order]
+    for block in row_blocks(len(array), array.nbytes // max(1, len(array))):
+        here = slice(*np.searchsorted(ascending, (block.start, block.stop)))
+        if here.start < here.stop:
+            values[order[here]] = array[ascending[here]]
+            release(array)
+    return values
+
+
 def release(array: ndarray) -> None:
     """Give back the memory that the pages of a mapped array take; the system's cache keeps what it can.
 

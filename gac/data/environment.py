@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int
 from numpy import ndarray
 
-from gac.data.blocks import evenly_spaced, extremes, release
+from gac.data.blocks import evenly_spaced, extremes, taken
 from gac.data.episode_facts import SAMPLE
 from gac.data.episodes import Episodes
 from gac.data.step_facts import Bounds
@@ -60,8 +60,7 @@ class Reach(NamedTuple):
 def reach_of(actions: Float32[ndarray, "steps act"]) -> Reach:
     """How far actions reach; their shape from at most `SAMPLE` evenly spaced rows."""
     low, high = (limit.astype(np.float64) for limit in extremes(actions))
-    some = np.asarray(actions[evenly_spaced(len(actions), SAMPLE)], np.float64)
-    release(actions)
+    some = taken(actions, evenly_spaced(len(actions), SAMPLE)).astype(np.float64)
     near = EDGE * (high - low)
     at_edges = np.stack([(some <= low + near).sum(axis=0), (some >= high - near).sum(axis=0)])
     return Reach(low, high, np.concatenate([np.quantile(some, SHAPE, axis=0), at_edges]).T)

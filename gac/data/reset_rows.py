@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 from numpy import ndarray
 
-from gac.data.blocks import evenly_spaced, release
+from gac.data.blocks import evenly_spaced, taken
 from gac.data.episodes import SHORTEST, Episodes
 from gac.errors import UserError
 
@@ -58,12 +58,12 @@ class Steps(NamedTuple):
         """The steps of the episodes, or of a sample."""
         states, starts = episodes.observations, episodes.starts
         rows = evenly_spaced(len(states), SAMPLE)
-        sample = at_rows(states, rows).astype(np.float64)
+        sample = taken(states, rows).astype(np.float64)
         std = sample.std(axis=0)
         scale = np.where(std > 0.0, std, np.inf)
         holder = np.searchsorted(starts, rows, side="right") - 1
         inner = rows[(rows > starts[holder]) & (rows < starts[holder] + episodes.lengths[holder] - 1)]
-        lengths = distance(at_rows(states, inner + 1), at_rows(states, inner), scale)
+        lengths = distance(taken(states, inner + 1), taken(states, inner), scale)
         apart = distance(sample, np.roll(sample, len(sample) // 2, axis=0), scale)
         return cls(scale, np.sort(lengths[lengths > 0.0]), float(np.median(apart)))
 
@@ -174,13 +174,6 @@ def without_reset_rows(episodes: Episodes) -> Episodes:
     )
 
 
-def at_rows(values: ndarray, rows: Int64[ndarray, "rows"]) -> ndarray:
-    """Some rows; of a mapped array no page stays in memory."""
-    taken: ndarray = values[rows]
-    release(values)
-    return taken
-
-
 def dropping_reset_rows(episodes: Episodes) -> Episodes:
     """`without_reset_rows`, with a warning where there are none: who asks for it expects some."""
     kept = without_reset_rows(episodes)
@@ -191,12 +184,12 @@ def dropping_reset_rows(episodes: Episodes) -> Episodes:
 
 def first_states(episodes: Episodes, offset: int = 0) -> Float[ndarray, "episodes obs"]:
     """The state of each episode's first step, or of one so many steps later."""
-    return at_rows(episodes.observations, episodes.starts + offset)
+    return taken(episodes.observations, episodes.starts + offset)
 
 
 def last_states(episodes: Episodes) -> Float[ndarray, "episodes obs"]:
     """The state of each episode's last step, before its action."""
-    return at_rows(episodes.observations, episodes.starts + episodes.lengths - 1)
+    return taken(episodes.observations, episodes.starts + episodes.lengths - 1)
 
 
 def _of_final_states(episodes: Episodes) -> Bool[ndarray, "episodes"]:
@@ -222,7 +215,7 @@ def _common_reward(
     """The most common reward of the first rows of some episodes, and which episodes have it there."""
     if episodes.rewards is None:
         return 0.0, np.ones(len(episodes), bool)
-    rewards = at_rows(episodes.rewards, episodes.starts)
+    rewards = taken(episodes.rewards, episodes.starts)
     values, counts = np.unique(rewards[some], return_counts=True)
     common = values[counts.argmax()]
     return float(common), rewards == common
@@ -234,7 +227,7 @@ def _tells(episodes: Episodes, reward: float, count: int) -> bool:
         return False
     rows = evenly_spaced(episodes.num_steps, SAMPLE)
     rows = rows[~np.isin(rows, episodes.starts)]
-    same = at_rows(episodes.rewards, rows) == np.float32(reward)
+    same = taken(episodes.rewards, rows) == np.float32(reward)
     return bool(same.mean() <= RARE)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from gac.data.blocks import blocks, evenly_spaced, release
+from gac.data.blocks import blocks, evenly_spaced, taken
 from gac.data.episode_facts import SAMPLE, all_alike
 from gac.data.episodes import Episodes
 from gac.errors import told_apart
@@ -122,8 +122,7 @@ def warn_of_far_values(episodes: Episodes) -> None:
 def _in_columns(values: Float[ndarray, "..."], kind: Kind) -> Iterator[tuple[int, float, int]]:
     """Column, value and number of times; of a mapped array few pages stay in memory."""
     rows = evenly_spaced(len(values), SAMPLE)
-    sample = values[rows].reshape(len(rows), -1)
-    release(values)
+    sample = taken(values, rows).reshape(len(rows), -1)
     for index in range(sample.shape[1]):
         for value in far_repeats(sample[:, index], kind):
             whole = len(rows) == len(values)

@@ -149,7 +149,7 @@ def _record_notes(run: Run, record: Evaluation) -> list[str]:
         found.append(f"{env} has no reference scores, so the return is not normalised.")
     if (record.plans or 1) > 1:
         found.append(
-            f"the mean action of {record.plans} plans acts. The predicted return is the mean of theirs and is "
+            f"the mean action of {record.plans} plans acts. The predicted return is the mean of theirs and "
             "usually too low. They are drawn and chosen, so there is no curve of inference."
         )
     if ratio is not None and ratio > 1.5:

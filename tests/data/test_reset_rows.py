@@ -233,10 +233,15 @@ def test_training_says_what_inspecting_calls_a_problem():
         tiny.make_episodes(3),
         dataclasses.replace(tiny.make_episodes(30), returns=np.full(30, 7.0, np.float32)),
     ):
-        grave = [each for each in findings(describe(episodes)) if each.severity == "problem"]
-        assert problems_of(episodes) == [f"{episodes.name}: {each.what} {each.do}" for each in grave]
+        grave = [
+            each
+            for each in findings(describe(episodes))
+            if each.severity == "problem" or ("There are only" in each.what and "episode" in each.what)
+        ]
+        told = {f"{episodes.name}: {each.what} {each.do}" for each in grave}
+        assert set(problems_of(episodes)) == told
     assert problems_of(tiny.make_episodes(300)) == []
-    assert "Every episode has the return 7." in problems_of(episodes)[0]
+    assert any("Every episode has the return 7." in each for each in problems_of(episodes))
 
 
 def test_training_warns_before_it_begins(tmp_path, monkeypatch):
