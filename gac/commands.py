@@ -103,7 +103,7 @@ def train(
     keep_compiled()
     with all_or_none("read the data"), activity(f"reading {data}"):
         episodes = gac.load_data(data, on_disk=on_disk or None, drop_reset_rows=drop_reset_rows)
-    if episodes.name != data and is_first():
+    if "cut=" in episodes.name and "cut=" not in data and is_first():
         print(f"training on {episodes.name}: most windows of a horizon never meet the target")
     if episodes.on_disk and is_first():
         print(f"{data} stays on disk: {episodes.num_episodes} episodes, {episodes.num_steps} steps")

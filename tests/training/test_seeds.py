@@ -137,7 +137,18 @@ def test_two_devices_share_the_seeds(single, tmp_path):
         "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
     }
     out = tmp_path / "runs"
-    command = [sys.executable, "-W", "error", "-c", SHARDED, str(out), CONFIG.to_json(), str(UPDATES)]
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-W",
+        "ignore:tiny",
+        "-c",
+        SHARDED,
+        str(out),
+        CONFIG.to_json(),
+        str(UPDATES),
+    ]
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert_same_run(out / "seed-1", single)
@@ -187,7 +198,7 @@ def test_the_command_goes_on_with_the_configuration_of_the_first_seed(together, 
     monkeypatch.setattr(
         gac,
         "train_seeds",
-        lambda data, config, **options: called.update(options, config=config),
+        lambda data, config, **options: called.update(options, config=config) or [],
         raising=False,
     )
     words = ["train", "data", "--out", str(together), "--seeds", "2", "--resume", "--updates", "9"]
