@@ -62,7 +62,7 @@ def evaluate(
             the best return of the data for --query all.
         near: What the plans of the target query are held near: the prior, as in the paper; logged, one of the
             logged plans (they are of good episodes: none is found for a low return); or both, for each plan
-            one of the two, by the toss of a coin.
+            one of the two at random.
         guidance: Guidance weight: how strongly actions follow what distinguishes this plan; 0 is off. Not for
             the prior query. Unless given, what the run decided when training ended.
         plans: How many plans exploit acts by, with the mean of their actions. Unless given, what the run
