@@ -13,7 +13,7 @@ from gac.config import Config
 from gac.errors import UserError
 from gac.files import read_tree, write_tree
 
-QUERIES = [gac.Exploit(kl_weight=0.01), gac.Explore(), gac.Target(120.0), gac.Prior()]
+QUERIES = [gac.Exploit(), gac.Explore(), gac.Target(120.0), gac.Prior()]
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_saving_again_gives_the_same_agent(trained, tmp_path):
 
 
 def test_predicted_returns_and_traces_are_raw(trained, first):
-    plan = trained.agent.plan(first, gac.Exploit(kl_weight=0.01))
+    plan = trained.agent.plan(first, gac.Target(200.0))
     s0 = jnp.asarray(trained.agent.standardiser.standardise_observation(first))
     own = np.asarray(trained.agent.model.predicted_return(s0, plan.epsilon))
     raw = trained.episodes.returns.mean() + own * trained.episodes.returns.std()

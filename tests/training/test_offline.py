@@ -41,15 +41,14 @@ def next_batch(trainer):
     """The episodes of the next update."""
     order_key, _ = jax.random.split(trainer.state.key)
     size = trainer.config.training.batch_size
-    episodes = trainer.episodes.select(trainer.train_index)
-    y = trainer.standardiser.standardise_return(episodes.returns)
-    visits = make_visits(trainer.train_index, episodes.lengths, y, trainer.config)
+    lengths = trainer.episodes.lengths[trainer.train_index]
+    visits = make_visits(trainer.train_index, lengths, trainer.config)
     return visited(visits, size, trainer.state.update, order_key).index.tolist()
 
 
 def test_the_papers_preset_trains_at_sizes_of_a_test(tmp_path):
     config = shrunk(presets.paper())
-    assert config.added.decay_steps == config.added.return_tilt == 0
+    assert config.added.decay_steps == config.added.members == 0
     train(tiny.make_episodes(), config, out=tmp_path / "run", updates=3)
     elbo = [line["elbo"] for line in lines(tmp_path / "run")]
     assert len(elbo) == 2
