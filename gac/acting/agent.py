@@ -30,7 +30,7 @@ from gac.inference.queries import Exploit, Query, Target
 from gac.inference.solve import solve
 from gac.json_fields import read_text
 from gac.masks import unmasked
-from gac.model.added.critics import Critics
+from gac.model.added.critics import Critics, has_critics
 from gac.model.joint import GAC, Phi
 from gac.records import DataFacts, no_run, read_facts
 
@@ -252,7 +252,7 @@ def load(folder: str | Path) -> Agent:
 def _skeleton(config: Config, observation_dim: int, action_dim: int, logged: int) -> tuple[GAC, Logged]:
     """The weights and plans of a model file of these sizes."""
     model = GAC(config.model, config.added, observation_dim, action_dim, jax.random.key(0))
-    if config.added.members:
+    if has_critics(config.added):
         model = model.judged_by(Critics(config, jax.random.key(0)))
     return model, Logged.unknown(logged, config.added.members, config.model)
 

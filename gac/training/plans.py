@@ -14,7 +14,7 @@ from gac.data.blocks import evenly_spaced
 from gac.data.windows import DeviceEpisodes
 from gac.inference.added.logged import Logged
 from gac.inference.posterior import fit_posterior, load_batch
-from gac.model.added.critics import Critics
+from gac.model.added.critics import Critics, has_critics
 from gac.model.joint import GAC, Phi
 from gac.training.added.critics import fit_critics
 from gac.training.devices import gather, keep_whole, on_first, share_out
@@ -37,8 +37,8 @@ class Kept(NamedTuple):
     @classmethod
     def unknown(cls, config: Config) -> "Kept":
         """Of a model that has learned nothing yet."""
-        none, members = Logged.unknown(0, config.added.members, config.model), config.added.members
-        return cls(none, Critics(config, jax.random.key(0)) if members else None)
+        none = Logged.unknown(0, config.added.members, config.model)
+        return cls(none, Critics(config, jax.random.key(0)) if has_critics(config.added) else None)
 
 
 class Fitted(NamedTuple):
@@ -88,7 +88,7 @@ def kept_plans(
         state: of training, with the weights that act.
         train_index: training episodes, of which `searched` are taken, evenly spaced.
     """
-    if not (config.added.members and config.added.searched):
+    if not has_critics(config.added):
         return Kept.unknown(config)
     index = train_index[evenly_spaced(len(train_index), config.added.searched)]
     # One program serves all parts: the last begins early enough to be as large.

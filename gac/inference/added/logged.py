@@ -54,7 +54,7 @@ def best_logged(
     critics = model.critic
     assert isinstance(critics, Critics)  # `solve` asks; for the type checker
     # A plan that every critic learned from is judged by all.
-    judges = logged.left_out | ~jnp.any(logged.left_out, axis=0, keepdims=True)
+    judges = (logged.left_out | ~jnp.any(logged.left_out, axis=0, keepdims=True)).astype(jnp.float32)
     share = judges / jnp.sum(judges, axis=0, keepdims=True)
 
     def best(state: Float[Array, "obs"]) -> tuple[Float[Array, "n_z dim"], Float[Array, ""]]:

@@ -8,11 +8,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from gac.config import Config
+from gac.config import AddedConfig, Config
 from gac.model.gaussian import gaussian_log_prob
 
 LOG_SIGMA_RANGE = (-5.0, 4.0)
 """Of returns, standardised: a return that never varies would have no least spread."""
+
+
+def has_critics(added: AddedConfig) -> bool:
+    """Whether several critics judge plans: they learn from the plans that are searched."""
+    return added.members > 0 and added.searched > 0
 
 
 class Member(eqx.Module):

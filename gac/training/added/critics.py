@@ -121,7 +121,8 @@ def _judged(
 ) -> Critics:
     """The critics with the spread and the quantiles of their errors on episodes left out."""
     mean, log_sigma = critics.each(z)
-    share = left_out / jnp.maximum(jnp.sum(left_out, axis=0, keepdims=True), 1.0)
+    judges = left_out.astype(jnp.float32)
+    share = judges / jnp.maximum(jnp.sum(judges, axis=0, keepdims=True), 1.0)
     known = jnp.any(left_out, axis=0)
     predicted = jnp.sum(share * mean, axis=0)
     variance = jnp.sum(share * ((mean - predicted[None]) ** 2 + jnp.exp(2.0 * log_sigma)), axis=0)
