@@ -59,7 +59,7 @@ def test_critics_disagree_on_a_lottery(lottery):
     assert disagreement[EPISODES // 2 :].mean() > 3.0 * disagreement[: EPISODES // 2].mean()
 
 
-def test_an_episode_is_left_out_where_it_was_not_drawn(monkeypatch):
+def test_an_episode_is_left_out_where_it_was_not_drawn():
     """Known from what learns: an episode of another return changes no critic that left it out."""
     rng = np.random.default_rng(1)
     z, y = jnp.asarray(plans(rng, 0.0, 40)), jnp.asarray(rng.normal(size=40), jnp.float32)
@@ -73,6 +73,17 @@ def test_an_episode_is_left_out_where_it_was_not_drawn(monkeypatch):
     unchanged = np.asarray(critics.members.w1 == other.members.w1).all(axis=(1, 2))
     np.testing.assert_array_equal(unchanged, left_out[:, 3])
     assert 0 < unchanged.sum() < 8
+
+
+def test_critics_stop_before_they_learn_luck_by_heart():
+    """Returns that no plan tells: whoever fits them to the end errs by far more than their spread."""
+    rng = np.random.default_rng(4)
+    z, y = plans(rng, 0.0, 60), rng.normal(size=60).astype(np.float32)
+    settings = CriticsConfig(critic_hidden=64, critic_steps=1000, critic_lr=1e-2)
+    critics, _ = fit_critics(
+        jnp.asarray(z), jnp.asarray(y), dataclasses.replace(CONFIG, critics=settings), jax.random.key(5)
+    )
+    assert float(critics.sigma_y()[0]) < 1.2 * y.std()
 
 
 def test_the_same_key_gives_the_same_critics(lottery):
