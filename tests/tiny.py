@@ -76,6 +76,11 @@ def same(a, b):
     )
 
 
+def learned(model):
+    """What training and acting share of a model: an agent's plans may be judged by critics of its own."""
+    return model.prior, model.generator
+
+
 def check_acts_alike(agent, first, plan, other):
     """Whole, in halves, and where no new plan is due: the same actions, and not those of another plan."""
     import gac

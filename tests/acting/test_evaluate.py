@@ -232,7 +232,13 @@ def test_progress_is_told_and_shares_are_of_all_plans(agent, monkeypatch):
 
     agent = copy.copy(agent)
     agent.plan = one_that_wanders
-    result = gac.evaluate(agent, TOY, episodes=5, progress=lambda over, mean: told.append((over, mean)))
+    result = gac.evaluate(
+        agent,
+        TOY,
+        query=gac.Target(120.0),
+        episodes=5,
+        progress=lambda over, mean: told.append((over, mean)),
+    )
     assert result.converged == 0.8
     assert result.query_steps == 108
     overs = [over for over, _ in told]

@@ -159,8 +159,7 @@ def test_training_goes_on_from_the_state_of_the_run(trained, whole):
         trained.agent.facts,
     )
     fresh, _ = starting_state(alone, Found(trained.episodes))
-    for part in ("prior", "generator"):
-        assert tiny.same(getattr(fresh.theta, part), getattr(trained.agent.model, part))
+    assert tiny.same(tiny.learned(fresh.theta), tiny.learned(trained.agent.model))
     assert int(fresh.update) == 0
     alone.model, alone.run = state.theta, trained.folder
     with pytest.warns(UserWarning, match="of another update than its model"):

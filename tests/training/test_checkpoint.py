@@ -115,7 +115,8 @@ def test_a_kill_between_any_two_files_leaves_a_run_that_loads_and_resumes(moment
     monkeypatch.undo()
     assert len(calls) == moment + 1
     agent = gac.load(saved.out)
-    assert tiny.same(agent.model, after.averaged if moment == 3 else before.averaged)
+    averaged = after.averaged if moment == 3 else before.averaged
+    assert tiny.same(tiny.learned(agent.model), tiny.learned(averaged))
     state, _ = read(saved)
     assert tiny.same(state, before)
     saved.state = state
