@@ -1,4 +1,4 @@
-# make setup | demo | test | check | lock | clean
+# make setup | demo | test | test-slow | test-all | check | lock | clean
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.stamp
@@ -6,7 +6,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 COMPILE := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--no-annotate --no-emit-index-url --no-emit-find-links --generate-hashes --custom-compile-command "make lock"
 
-.PHONY: setup demo test check lock clean
+.PHONY: setup demo test test-slow test-all check lock clean
 .DELETE_ON_ERROR:
 
 setup: $(STAMP)
@@ -29,6 +29,12 @@ demo: setup
 	$(VENV)/bin/gac demo
 
 test: setup
+	$(VENV)/bin/python -m pytest -m "not slow"
+
+test-slow: setup
+	$(VENV)/bin/python -m pytest -m slow
+
+test-all: setup
 	$(VENV)/bin/python -m pytest
 
 check: setup

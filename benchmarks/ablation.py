@@ -22,20 +22,17 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
+from gac.config import AddedConfig
+
 ENVIRONMENT_SEED = 50_000
 """Environment seeds from here on; no other script or default uses them."""
-TRAINING = (
-    "actor_width",
-    "longest_token",
-    "refit_every",
-    "return_tilt",
-    "visit_by_length",
-    "averaging",
-    "decay_steps",
-    "inner_decay",
-    "inner_eps",
+QUERIES = ("searched", "errors")
+"""Additions that a trained model can do without."""
+FINE_TUNING = ("set_aims",)
+"""Additions that nothing here uses."""
+TRAINING = tuple(
+    field.name for field in dataclasses.fields(AddedConfig) if field.name not in (*QUERIES, *FINE_TUNING)
 )
-QUERIES = ("kl_weight", "near_logged", "leave_region", "residuals", "ceiling", "plans", "guidance")
 EVERYTHING, NOTHING = "all", "plain"
 QUARTILE = 0.25
 RESAMPLES = 2000
@@ -130,7 +127,7 @@ def one(job: tyro.conf.Positional[str], /, *, core: int) -> None:
     )
     for name in names:
         if not this.record(name).exists():
-            _evaluate(this, name, agent, episodes)
+            _evaluate(this, name, agent)
 
 
 def table(records: Annotated[Path, tyro.conf.arg(help="Folder of the records.")]) -> None:
@@ -206,30 +203,19 @@ def _config(variant: str) -> Any:
     if variant == NOTHING:
         return presets.plain()
     name = variant.removeprefix("no-")
-    fields = {name: getattr(off, name)}
-    if name == "guidance":
-        fields["guidance_on_ways"] = off.guidance_on_ways
-    return dataclasses.replace(config, added=dataclasses.replace(config.added, **fields))
+    added = dataclasses.replace(config.added, **{name: getattr(off, name)})
+    return dataclasses.replace(config, added=added)
 
 
-def _evaluate(job: Job, variant: str, agent: Any, episodes: Any) -> None:
+def _evaluate(job: Job, variant: str, agent: Any) -> None:
     """Play exploit with the additions of a variant, and write the record."""
-    import jax.numpy as jnp
-
     import gac
-    from gac.acting.acts import FIRST_STATES, decide
-    from gac.data.blocks import evenly_spaced
+    from gac.inference.added.logged import Logged
 
     config = dataclasses.replace(_config(variant), seed=job.seed)
-    logged = (
-        agent.logged
-        if config.added.residuals
-        else agent.logged._replace(residual=jnp.zeros_like(agent.logged.residual))
-    )
-    rows = episodes.starts[evenly_spaced(episodes.num_episodes, FIRST_STATES)]
-    first = agent.standardiser.standardise_observation(episodes.observations[rows])
-    acts = decide(agent.model, logged, agent.standardiser, config.added, agent.facts, first)
-    variation = gac.Agent(agent.model, logged, agent.standardiser, config, agent.facts, acts)
+    searched = config.added.searched > 0
+    logged = agent.logged if searched else Logged.unknown(0, config.added.members, config.model)
+    variation = gac.Agent(agent.model, logged, agent.standardiser, config, agent.facts)
     result = gac.evaluate(variation, query=gac.Exploit(), episodes=job.episodes, seed=ENVIRONMENT_SEED)
     record = json.loads(result.to_json()) | {
         "data": job.data,
@@ -238,7 +224,6 @@ def _evaluate(job: Job, variant: str, agent: Any, episodes: Any) -> None:
         "minutes": job.minutes,
         "predicted_mean": result.predicted_mean,
         "fallen": float(np.mean(np.array(result.lengths) < max(result.lengths))),
-        "acts": str(acts),
         "commit": _commit(),
         "config": json.loads(config.to_json()),
     }

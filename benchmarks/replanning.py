@@ -158,7 +158,6 @@ def main(
     disturb: tuple[str, ...] = (NONE, "push:1", "noise:0.3"),
     episodes: int = 100,
     seed: int = 1000,
-    guidance: float | None = None,
     env_id: str | None = None,
     json_file: Annotated[Path | None, arg(name="json")] = None,
 ) -> None:
@@ -170,7 +169,6 @@ def main(
         disturb: Disturbances; none for the environment as it is.
         episodes: Episodes of each run, way and disturbance.
         seed: Seed of the environments, the queries and the disturbances.
-        guidance: Weight of the guidance of every plan; 1 or 0 by the data unless given.
         env_id: Gymnasium id of the environment; the data set's unless given.
         json_file: Also write every episode and every figure here, anew after each run.
     """
@@ -180,7 +178,7 @@ def main(
     machine = {"machine": platform.machine(), "cores": len(os.sched_getaffinity(0))}
     records: list[Record] = []
     for run in runs:
-        records += measure(run, ways, list(disturb), episodes, seed, gac.Exploit(guidance=guidance), env_id)
+        records += measure(run, ways, list(disturb), episodes, seed, gac.Exploit(), env_id)
         if json_file is not None:
             kept = [{key: value for key, value in one.items() if key != "never_returns"} for one in records]
             figures = {"machine": machine, "summary": tables(records), "evaluations": kept}

@@ -41,9 +41,7 @@ def main(run: str = "runs/own-logs", stages: str = "2", updates: str = "150") ->
         record = online.train()
         found = record.collection
         means.append(found.mean)
-        known = [y for y in found.y_plus if y is not None]  # none where several plans act together
-        aimed = f"aimed at {np.mean(known):.1f}" if known else "acted by several plans"
-        print(f"stage {record.stage}: {aimed}, yielded {found.mean:.1f}")
+        print(f"stage {record.stage}: aimed at {np.mean(found.y_plus):.1f}, yielded {found.mean:.1f}")
     return means
 
 

@@ -7,27 +7,19 @@ from tyro.conf import arg
 
 from gac.config import LONGEST
 from gac.errors import UserError
-from gac.flags import Count, DataSet, EnvId, FileName, Number, RunFolder
+from gac.flags import DataSet, EnvId, FileName, Number, RunFolder
 
 QUERIES = ("exploit", "explore", "target", "prior")
 TARGETS = {"hopper": 3600.0, "walker2d": 6000.0, "halfcheetah": 5000.0}
 """The paper's y*, raw and undiscounted, by the first part of the environment's id."""
 
 
-def _check_flags(
-    query: str, episodes: int, target: float | None, near: str, guidance: float | None, plans: int | None
-) -> None:
+def _check_flags(query: str, episodes: int, target: float | None) -> None:
     """Refuse flags of `gac evaluate` that do not go with its query, before anything is loaded."""
     if episodes < 1:
         raise UserError(f"--episodes is {episodes}, expected 1 or more")
     if target is not None and query not in ("target", "all"):
         raise UserError(f"--target {target:g} goes with --query target or all, not {query}; leave it out")
-    if near != "prior" and query not in ("target", "all"):
-        raise UserError(f"--near {near} goes with --query target or all, not {query}; leave it out")
-    if guidance is not None and query == "prior":
-        raise UserError("--guidance goes with a query that aims at a return, not prior; leave it out")
-    if plans is not None and query not in ("exploit", "all"):
-        raise UserError(f"--plans {plans} goes with --query exploit or all, not {query}; leave it out")
 
 
 def evaluate(
@@ -38,9 +30,6 @@ def evaluate(
     episodes: int = 100,
     env_id: EnvId = None,
     target: Number = None,
-    near: Literal["prior", "logged", "both"] = "prior",
-    guidance: Number = None,
-    plans: Count = None,
     seed: int = 0,
     replan: Annotated[str, arg(metavar="never|every:N|trigger[:RATE[:SIGNAL]]")] = "never",
     disturb: Annotated[str | None, arg(metavar="push:SPEED|noise:STD")] = None,
@@ -60,13 +49,6 @@ def evaluate(
             time limit that it was recorded with.
         target: The return y* of the target query, raw and undiscounted; the paper's where it has one, else
             the best return of the data for --query all.
-        near: What the plans of the target query are held near: the prior, as in the paper; logged, one of the
-            logged plans (they are of good episodes: none is found for a low return); or both, for each plan
-            one of the two at random.
-        guidance: Guidance weight: how strongly actions follow what distinguishes this plan; 0 is off. Not for
-            the prior query. Unless given, what the run decided when training ended.
-        plans: How many plans exploit acts by, with the mean of their actions. Unless given, what the run
-            decided when training ended.
         seed: Seed of the environments, of the queries and of what disturbs.
         replan: When to plan anew within an episode: never, every N steps, or at the trigger, with RATE false
             alarms per episode (0.05) and SIGNAL surprise, fall or either (the default).
@@ -76,7 +58,7 @@ def evaluate(
             with the data set that the run names.
         json: Also write the record here; a list of records for --query all.
     """
-    _check_flags(query, episodes, target, near, guidance, plans)
+    _check_flags(query, episodes, target)
     from gac.acting.replan import Trigger, parse_replan
 
     when = parse_replan(replan)
@@ -101,10 +83,7 @@ def evaluate(
         aim = max(agent.facts.returns)
     if aim is not None and query in ("target", "all"):
         agent.standardiser.check_aim(aim)
-    queries = {
-        each: make_query(each, aim, near, guidance, plans)
-        for each in (QUERIES if query == "all" else (query,))
-    }
+    queries = {each: make_query(each, aim) for each in (QUERIES if query == "all" else (query,))}
     if isinstance(when, Trigger):
         calibrated(run, agent, data)
     records = []
@@ -202,8 +181,8 @@ def usual_target(env_id: str) -> float | None:
     return TARGETS.get(env_id.split("-")[0].lower())
 
 
-def make_query(name: str, target: float | None, near: str, guidance: float | None, plans: int | None) -> Any:
-    """The query object of a name; `target` is the return y*, raw; the rest as of `Target` and `Exploit`."""
+def make_query(name: str, target: float | None) -> Any:
+    """The query object of a name; `target` is the return y*, raw."""
     import gac
 
     if name == "target":
@@ -211,12 +190,8 @@ def make_query(name: str, target: float | None, near: str, guidance: float | Non
             raise UserError(
                 "--query target needs the return to aim at; give --target Y, raw, such as --target 3600"
             )
-        return gac.Target(target, near, guidance)
-    if name == "prior":
-        return gac.Prior()
-    if name == "exploit":
-        return gac.Exploit(guidance=guidance, plans=plans)
-    return gac.Explore(guidance=guidance)
+        return gac.Target(target)
+    return {"exploit": gac.Exploit, "explore": gac.Explore, "prior": gac.Prior}[name]()
 
 
 def calibrated(run: Path, agent: Any, data: str | None) -> None:

@@ -125,7 +125,7 @@ def train(
         saying_how_to_go_on(again, first / "state.safetensors"),
         training_progress() if is_first() else nullcontext() as progress,
     ):
-        trained = begin(
+        begin(
             episodes,
             config,
             out=out,
@@ -136,8 +136,6 @@ def train(
             progress=progress,
         )
     if is_first():
-        for agent in trained if isinstance(trained, list) else [trained]:
-            print(f"acts: {agent.acts}" + (f" (seed {agent.config.seed})" if seeds else ""))
         print(f"run: {out}")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from gac.errors import UserError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MOST_HELDOUT = 64
 """Trajectories that training holds out at most."""
 FARTHEST = 2.0**23
@@ -61,8 +61,8 @@ class PosteriorConfig:
     """A trajectory stops once 30 steps raise its ELBO by less than this, relative."""
     inner_windows: int = 4
     """Windows per trajectory in an inner step."""
-    free_bits: float = 0.0
-    """Nats per latent token that the KL does not charge."""
+    free_bits: float = 1.0
+    """Nats per latent token that the KL does not charge: against posterior collapse."""
 
 
 @dataclass(frozen=True)
@@ -106,59 +106,55 @@ class QueryConfig:
 
 
 @dataclass(frozen=True)
+class CriticsConfig:
+    """The fit of the critics that judge plans, once training ends (`added.members`)."""
+
+    critic_hidden: int = 64
+    """Width of each critic's hidden layer."""
+    critic_steps: int = 1500
+    """Most steps of AdamW."""
+    critic_every: int = 25
+    """Steps between two looks at the episodes that a critic left out; it stops where they are most likely."""
+    critic_batch: int = 512
+    """Episodes a step."""
+    critic_lr: float = 1e-3
+    """Learning rate of AdamW."""
+    critic_decay: float = 1e-2
+    """Decoupled weight decay."""
+
+
+@dataclass(frozen=True)
 class AddedConfig:
     """What gac adds to the paper's method. Each field has a value that turns its addition off."""
 
     actor_width: int = 256
     """Width of two hidden layers from a state and its token to an action; 0 is off."""
+    transition_width: int = 256
+    """Width of two hidden layers that predict next states from state and action alone, so that plans are
+    inferred from actions; 0 is off: next states and the return tell of plans too, as in Eq. (5)."""
+    members: int = 16
+    """Critics that judge plans, each fitted to its own draw of the episodes once training ends; 0 is off: the
+    one critic that learns with the plans."""
+    searched: int = 1000
+    """exploit takes the best of at most so many logged plans; 0 is off: an ascent from the prior, Eq. (2)."""
+    errors: float = 1.0
+    """Standard errors of the expected return that exploit subtracts: the members' disagreement; 0 is off."""
+    averaging: float = 0.999
+    """Decay per gradient step of the average of theta that acts; 0 is off: theta itself acts."""
     longest_token: float = 1e3
     """Root mean square beyond which a token of base noise is scaled down; 0 is off."""
     refit_every: int = 20
     """Updates between closed-form steps of the prior's first layer; 0 is off."""
-    return_tilt: float = 0.5
-    """The generator's term of an episode counts in proportion to exp(this times y), with the return y in
-    standard deviations; 0 is off."""
     visit_by_length: bool = True
     """Visit episodes in proportion to their length, with weights that undo it."""
-    averaging: float = 0.999
-    """Decay per gradient step of the average of theta that acts; 0 is off: theta itself acts."""
     decay_steps: int = 2000
     """outer_lr falls by 1 / sqrt(1 + gradient steps / this); 0 is off: it stays constant."""
     inner_decay: bool = True
     """Learning rates in phi fall to zero within a visit and within a query."""
     inner_eps: float = 1.0
     """Adam's epsilon in phi of a visit, in nats: smaller gradients are not scaled up. 1e-8 is off."""
-    kl_weight: float = 0.2
-    """exploit gives up this much return, in standard deviations, for each nat of KL that it saves; 0 is off:
-    Eq. (2) alone."""
-    near_logged: bool = True
-    """exploit starts at, and its KL is to, a Gaussian around the best logged plans instead of the prior."""
-    leave_region: bool = True
-    """exploit starts at the prior instead where that predicts a return higher by sigma_y."""
-    residuals: bool = True
-    """Predicted returns of logged plans are corrected by the returns of similar episodes."""
-    ceiling: bool = True
-    """exploit gains nothing by predicted returns above the best return of the data."""
-    plans: int = 32
-    """Plans whose mean action exploit acts by where the best logged plan falls short of the best return; 1 is
-    off."""
-    guidance: float = 1.0
-    """Guidance weight where the data's episodes begin anywhere and have one length; 0 is off."""
-    guidance_on_ways: float = 8.0
-    """Guidance weight where their lengths differ; 0 is off."""
-    collect_near: str = "both"
-    """Fine-tuning holds collecting plans near a logged plan (logged), near the prior (prior, off), or each
-    plan near one of the two at random (both)."""
     set_aims: bool = True
     """Fine-tuning sets delta_y by how often its aims are reached."""
-    lr_scale: float = 0.3
-    """Learning rate of fine-tuning as a share of the run's; 1 is off."""
-    hold_sigma_a: bool = True
-    """Fine-tuning keeps sigma_a as it is."""
-    beyond_best: bool = True
-    """In fine-tuning, an episode better than all logged ones counts more the further it is beyond them."""
-    guidance_up_to: float = 64.0
-    """Where plans are guided, those that collect have weights from the usual one to this; 0 is off."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +170,7 @@ class Config:
     posterior: PosteriorConfig = field(default_factory=PosteriorConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     query: QueryConfig = field(default_factory=QueryConfig)
+    critics: CriticsConfig = field(default_factory=CriticsConfig)
     added: AddedConfig = field(default_factory=AddedConfig)
 
     def to_json(self) -> str:
@@ -209,17 +206,16 @@ class OnlineConfig:
 
     stages: int = 3
     """Number of stages; a run that is resumed may get more."""
-    episodes: int | None = None
-    """Episodes that a stage collects; unless given 100, or 500 where they begin anywhere (mazes)."""
+    episodes: int = 100
+    """Episodes that a stage collects."""
     seed: int = 0
     """Seed of collecting and of evaluating; training goes on from the random state of the run."""
     minutes: float | None = None
     """Minutes of updates per stage, instead of a number of them."""
     updates: int | None = None
     """Updates per stage; 120 unless this or minutes is given."""
-    lr_scale: float | None = None
-    """Learning rate of the stages, as a share of the run's, whose schedule goes on. What the run adds
-    unless given."""
+    lr_scale: float = 0.3
+    """Learning rate of the stages, as a share of the run's, whose schedule goes on."""
     targets: str | None = None
     """Rule of the returns to aim at: auto, fixed (quantile and delta_y stay as given) or y-star. By the run's
     set_aims unless given."""
@@ -229,17 +225,8 @@ class OnlineConfig:
     """Added to a drawn return, in standard deviations of the data's returns; auto begins here."""
     y_star: float | None = None
     """The one return to aim at under y-star, raw and undiscounted."""
-    near: str | None = None
-    """What collecting plans are held near: logged (the plan of a good episode), prior (as in the paper), or
-    both (each plan one of the two at random); the run's collect_near unless given."""
-    guidance: float | None = None
-    """Guidance weight of all plans of the stages; what the run decided unless given."""
-    guidance_up_to: float | None = None
-    """Where plans are guided and no weight is given, those that collect have weights from the usual one to
-    this, drawn evenly in the logarithm; the run's unless given."""
     return_power: float = 2.0
-    """Share of an episode in what is learned: its rank by return, 0 to 1, and standard deviations beyond the
-    best logged return, to this power; 0 for all alike."""
+    """Share of an episode in what is learned: its rank by return, 0 to 1, to this power; 0 for all alike."""
     new_share: float = 0.25
     """Share of what is learned that is kept for the episodes of the newest stage."""
     eval_episodes: int = 100
@@ -250,29 +237,14 @@ class OnlineConfig:
     """An episode that takes more steps counts as endless, where the environment has no time limit."""
 
     def __post_init__(self) -> None:
-        least = {"stages": 1, "eval_episodes": 1, "longest": 2, "seed": 0}
+        least = {"stages": 1, "episodes": 2, "eval_episodes": 1, "longest": 2, "seed": 0}
         for name, value in least.items():
             if getattr(self, name) < value:
                 raise UserError(f"{name} is {getattr(self, name)}, expected {value} or more")
-        if self.episodes is not None and self.episodes < 2:
-            raise UserError(f"episodes is {self.episodes}, expected 2 or more")
         if self.targets not in (None, *TARGET_RULES):
             raise UserError(f"targets is {self.targets!r}, expected one of {', '.join(TARGET_RULES)}")
-        if self.near not in (None, *NEAR):
-            raise UserError(f"near is {self.near!r}, expected one of {', '.join(NEAR)}")
         if self.y_star is not None and not math.isfinite(self.y_star):
             raise UserError(f"y_star is {self.y_star}, expected a finite return")
-        check_guidance(self.guidance)
-        if self.guidance_up_to is not None:
-            if not 0.0 < self.guidance_up_to <= FARTHEST:
-                raise UserError(
-                    f"guidance_up_to is {self.guidance_up_to:g}, expected a number above 0 and at most "
-                    f"{FARTHEST:g}; try 64"
-                )
-            if self.guidance is not None:
-                raise UserError(
-                    f"guidance is {self.guidance:g} and guidance_up_to {self.guidance_up_to:g}; give one"
-                )
         if self.targets != "y-star" and self.y_star is not None:
             raise UserError(
                 f"y_star is {self.y_star:g}, and goes with targets y-star, not {self.targets or 'auto'}"
@@ -306,22 +278,11 @@ def resolved(online: OnlineConfig, added: AddedConfig) -> OnlineConfig:
     """Settings of the stages with what a run adds in place of what they leave open."""
     return dataclasses.replace(
         online,
-        lr_scale=added.lr_scale if online.lr_scale is None else online.lr_scale,
         targets=online.targets or ("auto" if added.set_aims else "fixed"),
-        near=online.near or added.collect_near,
     )
 
 
 TARGET_RULES = ("auto", "fixed", "y-star")
-NEAR = ("prior", "logged", "both")
-"""What a plan that aims at a return may be held near."""
-
-
-def check_guidance(guidance: float | tuple[float, ...] | None) -> None:
-    """Refuse a weight of guidance, or one of several, that is none."""
-    for weight in guidance if isinstance(guidance, tuple) else (guidance,):
-        if weight is not None and not 0.0 <= weight <= FARTHEST:
-            raise UserError(f"guidance is {weight:g}, expected 0 to {FARTHEST:g}; try 1")
 
 
 def _strict(cls: type, raw: Any, where: str) -> Any:

@@ -6,26 +6,16 @@ NOTHING_ADDED = AddedConfig(
     actor_width=0,
     longest_token=0.0,
     refit_every=0,
-    return_tilt=0.0,
+    transition_width=0,
+    members=0,
+    searched=0,
+    errors=0.0,
     visit_by_length=False,
     averaging=0.0,
     decay_steps=0,
     inner_decay=False,
     inner_eps=1e-8,
-    kl_weight=0.0,
-    near_logged=False,
-    leave_region=False,
-    residuals=False,
-    ceiling=False,
-    plans=1,
-    guidance=0.0,
-    guidance_on_ways=0.0,
-    collect_near="prior",
     set_aims=False,
-    lr_scale=1.0,
-    hold_sigma_a=False,
-    beyond_best=False,
-    guidance_up_to=0.0,
 )
 """Every addition off."""
 PAPER_QUERY = QueryConfig(query_steps=1000)
@@ -39,7 +29,9 @@ def fast() -> Config:
 
 def plain() -> Config:
     """The paper's algorithm alone, Eq. (2), (3) and (5), at the sizes of `fast`."""
-    return Config(preset="plain", query=PAPER_QUERY, added=NOTHING_ADDED)
+    return Config(
+        preset="plain", posterior=PosteriorConfig(free_bits=0.0), query=PAPER_QUERY, added=NOTHING_ADDED
+    )
 
 
 def paper() -> Config:
@@ -58,7 +50,7 @@ def paper() -> Config:
             context=4,
         ),
         # Table 6: inner rate 0.2365, at most 100 steps, threshold 1e-4.
-        posterior=PosteriorConfig(inner_steps=100, inner_lr=0.2365, inner_windows=16),
+        posterior=PosteriorConfig(inner_steps=100, inner_lr=0.2365, inner_windows=16, free_bits=0.0),
         # Table 6: 700 trajectories, k = 10, AdamW at 1e-3 with weight decay 2e-4.
         training=TrainingConfig(
             batch_size=700, outer_steps=10, outer_lr=1e-3, weight_decay=2e-4, outer_windows=16

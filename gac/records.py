@@ -20,7 +20,7 @@ from gac.envs.specification import Environment, checked_spec
 from gac.errors import UserError
 from gac.json_fields import Fields, read_text
 
-ONLINE_SCHEMA = 6
+ONLINE_SCHEMA = 7
 """Schema of online.json."""
 
 
@@ -119,7 +119,7 @@ class Evaluation:
     """Achieved, raw and undiscounted, one per episode."""
     lengths: tuple[int, ...]
     predicted_returns: tuple[float, ...]
-    """mu_gamma(z_y) of each episode's plan, raw."""
+    """Expected return of each episode's plan, raw."""
     mean: float
     std: float
     normalized_mean: float | None
@@ -148,18 +148,10 @@ class Evaluation:
     """Wall-clock seconds of inferring these, compilation included."""
     ms_per_step: float | None = None
     """Milliseconds of the policy, replanning included, per environment step."""
-    kl_weight: float | None = None
-    """Hold of an exploit query; like the three below, None for other queries and in older records."""
     quantile: float | None = None
     """Of the returns that an explore query drew its aims above."""
     delta_y: float | None = None
     """What it added to them, in standard deviations of the data's returns."""
-    near: str | None = None
-    """What the plans of a target query were held near, prior or logged."""
-    guidance: float | None = None
-    """Weight of the guidance that plans were acted out with; None in older records, which knew none."""
-    plans: int | None = None
-    """How many plans acted by their mean action; None for all but exploit."""
     env_spec: str | None = None
     """JSON of Gymnasium's specification of the environment, where it is more than `env_id`."""
 
@@ -339,10 +331,8 @@ def read_evaluation(text: str, where: str, stem: str | None = None) -> Evaluatio
         replan_seconds=fields.number("replan_seconds") if "replan_seconds" in fields.raw else 0.0,
         ms_per_step=fields.maybe_number("ms_per_step"),
         disturb=fields.maybe_words("disturb"),
-        near=fields.maybe_words("near"),
-        plans=None if fields.raw.get("plans") is None else fields.whole("plans"),
         env_spec=_spec(fields),
-        **{name: fields.maybe_number(name) for name in ("kl_weight", "quantile", "delta_y", "guidance")},
+        **{name: fields.maybe_number(name) for name in ("quantile", "delta_y")},
     )
     if record.replans and len(record.replans) != len(record.returns):
         raise UserError(

@@ -45,7 +45,6 @@ def trained(monkeypatch):
 
     def train(data, config, **options):
         calls.append(SimpleNamespace(data=data, config=config, **options))
-        return SimpleNamespace(acts="one plan", config=config)
 
     def load_data(name, seed=0, on_disk=None, *, drop_reset_rows=False):
         data = Loaded(name)
@@ -82,7 +81,7 @@ def run(monkeypatch, tmp_path):
         return read_evaluation(json.dumps(record), "pretended")
 
     facts = SimpleNamespace(name="made-up", returns=(1.0, 70.0, 20.0))
-    agent = PretendedAgent(env_id="Hopper-v5", calibration=None, facts=facts, acts="one plan")
+    agent = PretendedAgent(env_id="Hopper-v5", calibration=None, facts=facts)
     monkeypatch.setattr(gac, "load", lambda path: agent, raising=False)
     monkeypatch.setattr(gac, "evaluate", evaluate, raising=False)
     return SimpleNamespace(folder=folder, asked=asked, agent=agent)
@@ -286,8 +285,6 @@ def test_all_asks_the_four_queries(run, tmp_path):
         f"eval-{each}.json" for each in acting_commands.QUERIES
     }
     assert run.asked[2] == gac.Target(1200.0)
-    assert cli.main([*words, "--near", "logged"]) == 0
-    assert run.asked[6] == gac.Target(1200.0, near="logged")
 
 
 def test_where_no_target_is_usual_all_take_the_best_return_of_the_data(run):
@@ -299,7 +296,6 @@ def test_where_no_target_is_usual_all_take_the_best_return_of_the_data(run):
 def test_a_target_without_a_known_scale_must_be_given(capsys, run):
     assert "--target" in refused(capsys, "evaluate", run.folder, "--query", "target", "--env-id", "Ant-v5")
     assert "--target" in refused(capsys, "evaluate", run.folder, "--query", "prior", "--target", 3)
-    assert "--near" in refused(capsys, "evaluate", run.folder, "--near", "logged")
     assert "--episodes" in refused(capsys, "evaluate", run.folder, "--episodes", 0)
     assert not run.asked
 

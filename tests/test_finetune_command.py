@@ -17,7 +17,7 @@ from gac.envs.specification import Environment
 from gac.online.folder import environment_begun_in
 from gac.records import ONLINE_SCHEMA
 
-WORDS = {"targets", "y_star", "near"}
+WORDS = {"targets", "y_star"}
 NUMBERS = [field for field in dataclasses.fields(OnlineConfig) if field.name not in WORDS]
 
 
@@ -63,13 +63,6 @@ def test_y_star_is_the_papers_where_it_has_one(calls, tmp_path, capsys):
     assert cli.main([*words, "--y-star", "12"]) == 0
     assert calls.made[-1].config.y_star == 12.0
     assert "y-star" in refused(capsys, *words[:-1], "fixed", "--y-star", "12")
-
-
-def test_what_plans_are_held_near_is_a_word(calls, capsys, tmp_path):
-    words = ["finetune", "run", "--out", str(tmp_path / "out")]
-    assert cli.main([*words, "--near", "prior"]) == 0
-    assert calls.made[-1].config == OnlineConfig(near="prior")
-    assert "near" in refused(capsys, *words, "--near", "7")
 
 
 def test_resume_begins_from_the_settings_of_the_folder(calls, tmp_path):

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from gac.config import AddedConfig, Config, ModelConfig, PosteriorConfig, TrainingConfig
+from gac.config import AddedConfig, Config, CriticsConfig, ModelConfig, PosteriorConfig, TrainingConfig
 from gac.data.episodes import Episodes
 
 OBSERVATION_DIM, ACTION_DIM = 3, 2
@@ -34,13 +34,14 @@ CONFIG = Config(
         heldout_every=4,
         checkpoint_seconds=0.0,
     ),
-    added=AddedConfig(actor_width=16, averaging=0.9, refit_every=3),
+    critics=CriticsConfig(critic_hidden=8, critic_steps=50, critic_batch=8, critic_lr=3e-3),
+    added=AddedConfig(actor_width=16, transition_width=16, members=4, averaging=0.9, refit_every=3),
 )
 
 
 def replace(config, **fields):
     """The configuration with some fields replaced, whichever part they are in."""
-    for part in ("model", "posterior", "training", "query", "added"):
+    for part in ("model", "posterior", "training", "query", "critics", "added"):
         old = getattr(config, part)
         own = {name: value for name, value in fields.items() if hasattr(old, name)}
         config = dataclasses.replace(config, **{part: dataclasses.replace(old, **own)})
@@ -73,6 +74,11 @@ def same(a, b):
         np.asarray(x).dtype == np.asarray(y).dtype and np.array_equal(x, y)
         for x, y in zip(*leaves, strict=True)
     )
+
+
+def learned(model):
+    """What training and acting share of a model: an agent's plans may be judged by critics of its own."""
+    return model.prior, model.generator
 
 
 def check_acts_alike(agent, first, plan, other):

@@ -1,6 +1,5 @@
 """The agent: a trained model with everything that planning and acting need."""
 
-import dataclasses
 import json
 import math
 from pathlib import Path
@@ -13,11 +12,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt32
 from numpy import ndarray
 
-from gac.acting.acts import Acts
 from gac.acting.calibration import Calibration, read_calibration
-from gac.acting.guidance import Reread, guided
-from gac.acting.plans import Plans, equal_weights
-from gac.acting.policy import Acting, Policy, remember
+from gac.acting.plans import Plans, read
+from gac.acting.policy import Acting, Policy
 from gac.acting.replan import Never, Replan
 from gac.acting.replanning import ReplanningPolicy
 from gac.compilation import float32_products
@@ -27,26 +24,26 @@ from gac.data.standardise import Standardiser
 from gac.envs.specification import Environment
 from gac.errors import UserError
 from gac.files import read_metadata, read_tree, write_text, write_tree
-from gac.inference.elites import elites
+from gac.inference.added.logged import Logged
 from gac.inference.loop import Info
 from gac.inference.queries import Exploit, Query, Target
 from gac.inference.solve import solve
-from gac.inference.trust_region import Logged
 from gac.json_fields import read_text
 from gac.masks import unmasked
+from gac.model.added.critics import Critics, has_critics
 from gac.model.joint import GAC, Phi
 from gac.records import DataFacts, no_run, read_facts
 
-MODEL_SCHEMA = "7"
+MODEL_SCHEMA = "8"
 
 
 class Plan(NamedTuple):
     """Plans for a batch of first observations, fixed until the next query."""
 
     plans: Plans
-    """A weighted set of base noises for each row: what acts."""
+    """What acts in each row."""
     predicted_returns: Float[ndarray, "batch"]
-    """mu_gamma(z_y), raw and undiscounted; of several plans that act by their mean action, the mean."""
+    """Expected return of each plan, raw and undiscounted."""
     info: Info | None
     """Diagnostics of the query; None where nothing was optimised."""
     trace: Float[ndarray, "steps"]
@@ -59,13 +56,11 @@ class Plan(NamedTuple):
     """What was asked; a new plan within the episode asks the same."""
     seeds: UInt32[ndarray, "batch"]
     """Of the draws of this plan and of such new ones, one per row."""
-    guidance: Float[ndarray, "batch"]
-    """Guidance weight w of each row."""
 
     @property
     def epsilon(self) -> Float[Array, "batch n_z dim"]:
-        """The base noise that was inferred; of several, the best."""
-        return self.plans.first
+        """The base noise that was inferred."""
+        return self.plans.epsilon
 
 
 class Agent:
@@ -73,11 +68,10 @@ class Agent:
 
     Args:
         model: theta, the averaged weights.
-        logged: plans q(epsilon | tau) of logged episodes, near the best of which exploit stays.
+        logged: logged plans, which exploit chooses among; none where it does not.
         standardiser: the units of the training data.
         config: the run's configuration.
         facts: the run's data set.
-        acts: what acts where a query does not say; one plan as it is unless given.
         calibration: what held-out episodes showed the trigger of replanning; None until `gac.calibrate`.
         run: the folder that training wrote beside this agent, to go on from; None where there is none.
     """
@@ -89,12 +83,11 @@ class Agent:
         standardiser: Standardiser,
         config: Config,
         facts: DataFacts,
-        acts: Acts | None = None,
         calibration: Calibration | None = None,
         run: Path | None = None,
     ) -> None:
         self.model, self.logged, self.standardiser = model, logged, standardiser
-        self.config, self.facts, self.acts = config, facts, acts or Acts()
+        self.config, self.facts = config, facts
         self.calibration, self.run = calibration, run
 
     @property
@@ -127,7 +120,7 @@ class Agent:
 
         Raises:
             UserError: an observation of another size, or one masked, not finite or beyond 1e19; a `Target`
-                with another number of returns, or of weights, than observations.
+                with another number of returns than observations.
         """
         given = np.asarray(unmasked(observation, "observation"), np.float64)
         single = given.ndim == 1
@@ -141,48 +134,16 @@ class Agent:
                 f"observation holds NaN or infinity or more than {LARGEST:g}; expected smaller numbers"
             )
         s0 = self._standardised(given)
-        query = self.resolved(query or Exploit())
+        query = query or Exploit()
         returns, target = self._units_of(query, len(given))
         seeds = ((seed + np.arange(len(given))) % 2**32).astype(np.uint32)
         keys = _keys(jnp.asarray(seeds), jnp.zeros(len(given), jnp.uint32))
-        guidance = _for_each("guidance", query.guidance or 0.0, len(given))
-        plans, predicted, phi, info = self._infer(
-            query, s0, returns, target, keys, guidance if guidance.any() else None
-        )
+        found = solve(self.model, s0, query, self.logged, returns, target, keys, self.config)
+        plans, predicted = _read(self.model, s0, found.epsilon)
+        predicted = predicted if found.value is None else found.value
         raw = self.standardiser.raw_return
-        trace = raw(np.zeros(0, np.float32) if info is None else info.mean_trace())
-        return Plan(plans, raw(np.asarray(predicted)), info, trace, single, phi, query, seeds, guidance)
-
-    def _infer(
-        self,
-        query: Query,
-        s0: Float[Array, "batch obs"],
-        returns: Float[ndarray, "episodes"],
-        target: Float[ndarray, "batch"],
-        keys: Key[Array, "batch"],
-        guidance: Float[ndarray, "batch"] | None,
-    ) -> tuple[Plans, Float[Array, "batch"], Phi | None, Info | None]:
-        """What acts under a query, its predicted return, and the query's q and diagnostics."""
-        count = query.plans if isinstance(query, Exploit) else 1
-        if count is not None and count > 1:
-            return *_several(self.model, s0, self.logged, keys, count), None, None
-        epsilon, phi, info = solve(self.model, s0, query, self.logged, returns, target, keys, self.config)
-        return *_read_out(self.model, s0, epsilon, guidance), phi, info
-
-    def resolved(self, query: Query) -> Query:
-        """The query with what the run decided in place of what it leaves open."""
-        if isinstance(query, Exploit):
-            guided = (
-                self.acts.guidance if query.guidance is None and (query.plans or 1) == 1 else query.guidance
-            )
-            return Exploit(
-                self.config.added.kl_weight if query.kl_weight is None else query.kl_weight,
-                guided or 0.0,
-                query.plans or (1 if guided else self.acts.plans),
-            )
-        if query.guidance is None:
-            return dataclasses.replace(query, guidance=self.acts.guidance)
-        return query
+        trace = raw(np.zeros(0, np.float32) if found.info is None else found.info.mean_trace())
+        return Plan(plans, raw(np.asarray(predicted)), found.info, trace, single, found.phi, query, seeds)
 
     def policy(self, plan: Plan, replan: Replan | None = None) -> Policy | ReplanningPolicy:
         """The policy p_beta(a_t | context, z_traj) of a plan, with an empty context.
@@ -195,9 +156,8 @@ class Agent:
         Raises:
             UserError: a trigger, and the agent is not calibrated, or not for so low a rate.
         """
-        reread = self._reread() if plan.guidance.any() else None
         if replan is None or isinstance(replan, Never):
-            acting = Acting(self.model.generator, self.standardiser, plan.plans, reread)
+            acting = Acting(self.model.generator, self.standardiser, plan.plans)
             return Policy(acting, self.config.model.context, plan.single)
         returns, target = self._units_of(plan.query, len(plan.seeds))
 
@@ -205,9 +165,10 @@ class Agent:
             state: Float[Array, "group obs"], rows: Int[ndarray, "group"], number: Int[ndarray, "group"]
         ) -> Plans:
             keys = _keys(jnp.asarray(plan.seeds[rows]), jnp.asarray(number, jnp.uint32))
-            # Guided where any row of the batch is, so that all rows have as many base noises.
-            guidance = plan.guidance[rows] if plan.guidance.any() else None
-            return self._infer(plan.query, state, returns, target[rows], keys, guidance)[0]
+            found = solve(
+                self.model, state, plan.query, self.logged, returns, target[rows], keys, self.config
+            )
+            return _read(self.model, state, found.epsilon)[0]
 
         return ReplanningPolicy(
             self.model,
@@ -218,15 +179,7 @@ class Agent:
             self.calibration,
             plan.single,
             choosy=isinstance(plan.query, Exploit),
-            reread=reread,
         )
-
-    def _reread(self) -> Reread | None:
-        """How guided plans are read again within an episode; None where they are not."""
-        if not self.acts.rereads:
-            return None
-        span = self.facts.first_lowest, self.facts.first_highest
-        return Reread(self.model.prior, *(self._standardised(each) for each in span))
 
     def _standardised(self, observation: Any) -> Float[Array, "*batch obs"]:
         """Raw observations as the model takes them."""
@@ -252,10 +205,9 @@ class Agent:
         folder = Path(folder)
         write_text(folder / "config.json", self.config.to_json())
         write_text(folder / "data.json", self.facts.to_json())
-        sizes = self.standardiser.sizes | {"logged": len(self.logged.residual)}
+        sizes = self.standardiser.sizes | {"logged": len(self.logged.epsilon)}
         arrays = (eqx.filter(self.model, eqx.is_array), self.standardiser, self.logged)
-        acts = json.dumps(dataclasses.asdict(self.acts))
-        metadata = {"schema_version": MODEL_SCHEMA, "sizes": json.dumps(sizes), "acts": acts}
+        metadata = {"schema_version": MODEL_SCHEMA, "sizes": json.dumps(sizes)}
         write_tree(folder / "model.safetensors", arrays, metadata)
         if self.calibration is not None:
             self.calibration.save(folder)
@@ -294,44 +246,23 @@ def load(folder: str | Path) -> Agent:
     static = eqx.filter(like[0], lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct), inverse=True)
     weights, standardiser, logged = read_tree(path, (like[0], units, like[1]))
     model, facts = eqx.combine(weights, static), read_facts(folder / "data.json")
-    acts = Acts(**json.loads(metadata["acts"]))
-    return Agent(
-        model, logged, standardiser, config, facts, acts, read_calibration(folder, model), run=folder
-    )
+    return Agent(model, logged, standardiser, config, facts, read_calibration(folder, model), run=folder)
 
 
 def _skeleton(config: Config, observation_dim: int, action_dim: int, logged: int) -> tuple[GAC, Logged]:
     """The weights and plans of a model file of these sizes."""
     model = GAC(config.model, config.added, observation_dim, action_dim, jax.random.key(0))
-    return model, Logged.unknown(logged, config.model)
+    if has_critics(config.added):
+        model = model.judged_by(Critics(config, jax.random.key(0)))
+    return model, Logged.unknown(logged, config.added.members, config.model)
 
 
 @eqx.filter_jit
-def _read_out(
-    model: GAC,
-    s0: Float[Array, "batch obs"],
-    epsilon: Float[Array, "batch n_z dim"],
-    guidance: Float[ndarray | Array, "batch"] | None,
+def _read(
+    model: GAC, s0: Float[Array, "batch obs"], epsilon: Float[Array, "batch n_z dim"]
 ) -> tuple[Plans, Float[Array, "batch"]]:
-    """One plan for each row, guided where a weight is given, and its predicted return."""
     with float32_products():
-        noises, weight = epsilon[:, None], jnp.ones((len(epsilon), 1))
-        if guidance is not None:
-            noises, weight = guided(epsilon, guidance)
-        z_y, memory = remember(model.prior, model.generator, s0, noises)
-        return Plans(noises, weight, memory), model.critic.mean(z_y[:, 0])
-
-
-@eqx.filter_jit
-def _several(
-    model: GAC, s0: Float[Array, "batch obs"], logged: Logged, keys: Key[Array, "batch"], count: int
-) -> tuple[Plans, Float[Array, "batch"]]:
-    """So many plans for each row, of equal weight, and the mean of their predicted returns."""
-    with float32_products():
-        found = elites(model, s0, logged, keys, count)
-        memory = remember(model.prior, model.generator, s0, found.epsilon)[1]
-        plans = Plans(found.epsilon, equal_weights(found.epsilon), memory)
-        return plans, jnp.mean(found.promise, axis=1)
+        return read(model, s0, epsilon)
 
 
 @jax.jit

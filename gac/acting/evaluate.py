@@ -233,9 +233,7 @@ def summarised(
         replans=tuple(replans.tolist()),
         replan_seconds=sum(played.replan_seconds for played in groups),
         ms_per_step=1e3 * sum(played.policy_seconds for played in groups) / float(steps.sum()),
-        guidance=None if isinstance(query.guidance, tuple) else float(plans[0].guidance[0]),
-        plans=asked.get("plans"),
-        **{name: asked.get(name) for name in ("kl_weight", "quantile", "delta_y", "near")},
+        **{name: asked.get(name) for name in ("quantile", "delta_y")},
     )
 
 

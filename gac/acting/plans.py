@@ -1,34 +1,30 @@
-"""A plan: a weighted set of base noises, as arrays."""
+"""Plans as they are acted out."""
 
 from typing import NamedTuple
 
-import jax.numpy as jnp
+import jax
 from jaxtyping import Array, Float
 
 from gac.model.generator import PlanMemory
+from gac.model.joint import GAC
 
 
 class Plans(NamedTuple):
-    r"""For each row base noises $\epsilon_k$ with weights $w_k$ that sum to 1.
+    """A plan for each row: its base noise, and what the generator reads of it."""
 
-    They act by $\mathrm{clip}(\sum_k w_k \bar a_\beta(s_t, z_k))$. A single noise of weight 1 is the paper's
-    plan; several of equal weight act by their mean action; guidance has a plan of weight 1 + w and others of
-    negative weights.
-    """
-
-    epsilon: Float[Array, "batch noises n_z dim"]
-    """Base noise; the first of each row is the plan that the query inferred, or the best of several."""
-    weight: Float[Array, "batch noises"]
+    epsilon: Float[Array, "batch n_z dim"]
     memory: list[PlanMemory]
-    """The plans as the generator reads them, leaves `(batch, noises, ...)`."""
-
-    @property
-    def first(self) -> Float[Array, "batch n_z dim"]:
-        """The first noise of each row."""
-        return self.epsilon[:, 0]
 
 
-def equal_weights(epsilon: Float[Array, "batch noises n_z dim"]) -> Float[Array, "batch noises"]:
-    """Weights of the mean action."""
-    batch, noises = epsilon.shape[:2]
-    return jnp.full((batch, noises), 1.0 / noises)
+def read(
+    model: GAC, s0: Float[Array, "batch obs"], epsilon: Float[Array, "batch n_z dim"]
+) -> tuple[Plans, Float[Array, "batch"]]:
+    """Plans at given states (standardised), and their predicted returns, standardised."""
+    z_y, z_traj = model.prior(s0, epsilon)
+    return Plans(epsilon, model.generator.remember(z_traj)), model.critic.mean(z_y, z_traj)
+
+
+def rows(plans: Plans, some: slice) -> Plans:
+    """The plans of some of the rows."""
+    part: Plans = jax.tree.map(lambda leaf: leaf[some], plans)
+    return part

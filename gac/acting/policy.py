@@ -1,7 +1,6 @@
 """Acting under a fixed plan: a rolling context of M steps, fixed shapes, one compilation."""
 
 import functools
-import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,16 +10,14 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float64
 from numpy import ndarray
 
-from gac.acting.guidance import Reread
-from gac.acting.plans import Plans
+from gac.acting.plans import Plans, rows
 from gac.compilation import JitSmall
 from gac.data.blocks import LARGEST
 from gac.data.precision import less
 from gac.data.standardise import Standardiser
 from gac.errors import UserError
 from gac.masks import unmasked
-from gac.model.generator import Generator, PlanMemory
-from gac.model.prior import Prior
+from gac.model.generator import Generator
 
 
 class Context(NamedTuple):
@@ -29,8 +26,6 @@ class Context(NamedTuple):
     states: Float[Array, "batch steps obs"]
     actions: Float[Array, "batch acted act"]
     valid: Bool[Array, "batch steps"]
-    begin: Float[Array, "batch obs"] | None = None
-    """The state that plans are read from, where they are read again."""
 
 
 def see(
@@ -47,11 +42,10 @@ def advance(
     states: Float[Array, "batch steps obs"],
     valid: Bool[Array, "batch steps"],
     action: Float[Array, "batch act"],
-    begin: Float[Array, "batch obs"] | None = None,
 ) -> Context:
     """The context after the action that followed the states of `see`."""
     actions = jnp.concatenate([context.actions, action[:, None]], axis=1)[:, 1:]
-    return Context(states, actions, valid, begin)
+    return Context(states, actions, valid)
 
 
 def empty_context(batch: int, context: int, observation_dim: int, action_dim: int) -> Context:
@@ -69,61 +63,28 @@ class Acting(NamedTuple):
     generator: Generator
     standardiser: Standardiser
     plans: Plans
-    reread: Reread | None = None
-    """Where given, plans are read again within the episode."""
 
     @property
     def size(self) -> int:
         """Number of rows."""
-        return len(self.plans.weight)
+        return len(self.plans.epsilon)
 
     def start(self, context: int) -> Context:
         """Nothing seen yet."""
         obs, act = len(self.standardiser.observation_mean), len(self.standardiser.action_middle)
-        empty = empty_context(self.size, context, obs, act)
-        return empty if self.reread is None else empty._replace(begin=jnp.zeros((self.size, obs)))
+        return empty_context(self.size, context, obs, act)
 
     def rows(self, some: slice) -> "Acting":
         """The plans of some of the rows."""
-        return self._replace(plans=jax.tree.map(operator.itemgetter(some), self.plans))
+        return self._replace(plans=rows(self.plans, some))
 
     def choose(
         self, context: Context, state: Float[Array, "batch obs"]
     ) -> tuple[Context, Float[Array, "batch act"]]:
-        r"""Shift a state into the context and act by $\mathrm{clip}(\sum_k w_k \bar a_\beta)$, scaled."""
+        """Shift a state into the context and act by the mean action, scaled."""
         states, valid = see(context, state)
-        memory, begin = self.plans.memory, None
-        if self.reread is not None:
-            assert context.begin is not None  # `start` makes one; for the type checker
-            fresh = ~jnp.any(context.valid, axis=1) | self.reread.may_begin(state)
-            begin = jnp.where(fresh[:, None], state, context.begin)
-            memory = remember(self.reread.prior, self.generator, begin, self.plans.epsilon)[1]
-        noises = self.plans.weight.shape[1]
-
-        def for_each_noise(rows: Array) -> Array:
-            return jnp.repeat(rows, noises, axis=0)
-
-        flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), memory)
-        means = self.generator.act(flat, *map(for_each_noise, (states, context.actions, valid)))
-        weighted = self.plans.weight[:, :, None] * means.reshape(self.size, noises, -1)
-        action = jnp.clip(jnp.sum(weighted, axis=1), -1.0, 1.0)
-        return advance(context, states, valid, action, begin), action
-
-
-def remember(
-    prior: Prior,
-    generator: Generator,
-    state: Float[Array, "batch obs"],
-    epsilon: Float[Array, "batch noises n_z dim"],
-) -> tuple[Float[Array, "batch noises dim"], list[PlanMemory]]:
-    """z_y of every base noise at a state, and the plans as the generator reads them."""
-    batch, noises = epsilon.shape[:2]
-    z_y, z_traj = prior(jnp.repeat(state, noises, axis=0), epsilon.reshape(-1, *epsilon.shape[2:]))
-    memory = generator.remember(z_traj)
-    in_sets: tuple[Float[Array, "batch noises dim"], list[PlanMemory]] = jax.tree.map(
-        lambda leaf: leaf.reshape(batch, noises, *leaf.shape[1:]), (z_y, memory)
-    )
-    return in_sets
+        action = jnp.clip(self.generator.act(self.plans.memory, states, context.actions, valid), -1.0, 1.0)
+        return advance(context, states, valid, action), action
 
 
 def act_traced(

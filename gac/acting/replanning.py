@@ -11,7 +11,6 @@ from jaxtyping import Array, Bool, Float, Int
 from numpy import ndarray
 
 from gac.acting.calibration import Calibration
-from gac.acting.guidance import Reread
 from gac.acting.plans import Plans
 from gac.acting.policy import Acting, act, awaited, batch_of, offset_of
 from gac.acting.replan import Every, Trigger
@@ -19,8 +18,6 @@ from gac.acting.watch import Watch, act_and_expect, judged, watch
 from gac.compilation import JitSmall
 from gac.data.standardise import Standardiser
 from gac.errors import UserError
-from gac.inference.solve import either
-from gac.model.generator import PlanMemory
 from gac.model.joint import GAC
 
 GROUP = 16
@@ -45,7 +42,6 @@ class ReplanningPolicy:
         replan: when to plan anew.
         calibration: what held-out episodes showed; the trigger needs it.
         single: whether one observation is given rather than a batch.
-        reread: where given, guided plans are read again within the episode.
         choosy: keep a plan unless the new one promises sigma_y more, as exploit does.
 
     Raises:
@@ -62,13 +58,12 @@ class ReplanningPolicy:
         calibration: Calibration | None,
         single: bool,
         choosy: bool,
-        reread: Reread | None = None,
     ) -> None:
-        self._choosy, self._reread, self._offset = choosy, reread, offset_of(standardiser)
+        self._choosy, self._offset = choosy, offset_of(standardiser)
         self._model, self._standardiser = model, jax.tree.map(jnp.asarray, standardiser)
         self._first, self._infer, self._single = first, infer, single
         self._replan, self._calibration = replan, calibration
-        batch, obs = len(first.weight), len(standardiser.observation_mean)
+        batch, obs = len(first.epsilon), len(standardiser.observation_mean)
         self._shape, self._group = (batch, obs), min(batch, GROUP)
         if isinstance(replan, Trigger):
             if calibration is None:
@@ -78,7 +73,7 @@ class ReplanningPolicy:
                 )
             self._threshold = calibration.threshold(replan)
             self._scale = jnp.asarray(calibration.scale, jnp.float32)
-        self._first_left = self._span(np.asarray(first.first))
+        self._first_left = self._span(np.asarray(first.epsilon))
         self._plans = first
         self._empty = self._acting().start(model.config.context)
         self.reset()
@@ -116,9 +111,7 @@ class ReplanningPolicy:
             self._plan_anew(np.flatnonzero(due), state)
         self._left -= 1
         if isinstance(self._replan, Trigger):
-            self._context, action, expected = act_and_expect(
-                self._acting(), _first_memory(self._plans), self._context, state
-            )
+            self._context, action, expected = act_and_expect(self._acting(), self._context, state)
             self._watch = self._watch._replace(expected=expected)
         else:
             self._context, action = act(self._acting(), self._context, given)
@@ -126,7 +119,7 @@ class ReplanningPolicy:
 
     def _acting(self) -> Acting:
         """The present plans, as they are acted out."""
-        return Acting(self._model.generator, self._standardiser, self._plans, self._reread)
+        return Acting(self._model.generator, self._standardiser, self._plans)
 
     def _due(self, state: Float[Array, "batch obs"]) -> Bool[ndarray, "batch"]:
         """The rows that need a new plan; the trigger takes in the state."""
@@ -134,7 +127,7 @@ class ReplanningPolicy:
             return self._left <= 0
         assert self._calibration is not None  # checked when made
         self._before = self._watch
-        self._watch = watch(self._model, self._plans.first, self._scale, self._watch, state)
+        self._watch = watch(self._model, self._plans.epsilon, self._scale, self._watch, state)
         average, seen = np.asarray(self._watch.average), np.asarray(self._watch.seen)
         unusual = self._calibration.score(average, self._replan.signal) > self._threshold
         known = judged(seen, self.replans) & (self._left > 0)
@@ -158,13 +151,13 @@ class ReplanningPolicy:
                 if isinstance(self._replan, Trigger):
                     begins = np.asarray(more)[: len(some)]
             self._plans = _put(self._plans, at, fresh)
-            self._left[some[begins]] = self._span(np.asarray(fresh.first)[: len(some)][begins])
+            self._left[some[begins]] = self._span(np.asarray(fresh.epsilon)[: len(some)][begins])
         if isinstance(self._replan, Trigger):
             new = np.zeros(self._shape[0], bool)
             new[rows] = True
             # The other rows take the same step again, with the same result.
             before = self._before._replace(seen=jnp.where(new, 0, self._before.seen))
-            self._watch = watch(self._model, self._plans.first, self._scale, before, state)
+            self._watch = watch(self._model, self._plans.epsilon, self._scale, before, state)
         # Or the clock would stop too early.
         jax.block_until_ready((self._plans, self._watch))  # type: ignore[no-untyped-call]
         self.replan_seconds += time.perf_counter() - began
@@ -183,17 +176,14 @@ def _promising_more(
 ) -> tuple[Plans, Bool[Array, "group"]]:
     """Row by row the new plan where it promises sigma_y more from here, else the old one; and which it is.
 
-    A new plan is the best around logged behaviour, or of the prior, which may not fit where the agent is.
-    Taking every new plan led away from the goal of a maze.
+    A new plan may not fit where the agent is. Taking every new plan led away from the goal of a maze.
     """
-    promised = model.predicted_return(state, old.first)
-    more = model.predicted_return(state, new.first) > promised + model.critic.sigma_y()
-    return either(more, new, old), more
-
-
-def _first_memory(plans: Plans) -> list[PlanMemory]:
-    """The first plan of each row, as the generator reads it."""
-    return jax.tree.map(lambda leaf: leaf[:, 0], plans.memory)  # type: ignore[no-any-return]
+    promised = model.predicted_return(state, old.epsilon)
+    more = model.predicted_return(state, new.epsilon) > promised + model.critic.sigma_y()
+    chosen: Plans = jax.tree.map(
+        lambda a, b: jnp.where(more.reshape(-1, *[1] * (a.ndim - 1)), a, b), new, old
+    )
+    return chosen, more
 
 
 @jax.jit

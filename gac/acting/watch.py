@@ -119,17 +119,13 @@ def expect(
 @JitSmall
 def act_and_expect(
     acting: Acting,
-    memory: list[PlanMemory],
     context: Any,
     state: Float[Array, "batch obs"],
 ) -> tuple[Any, Float[Array, "batch act"], Float[Array, "batch obs"]]:
-    """The next context, the actions (raw), and the states that should follow (standardised).
-
-    What should follow is what the plan says as it was made, guided or not: so does the calibration.
-    """
+    """The next context, the actions (raw), and the states that should follow (standardised)."""
     after, action = acting.choose(context, state)
     return (
         after,
         acting.standardiser.raw_action(action),
-        expect(acting.generator, memory, context, after, action),
+        expect(acting.generator, acting.plans.memory, context, after, action),
     )

@@ -62,7 +62,7 @@ def outer_loop(work: Workload, gflops: float, effort: Effort) -> Row:
     training = dataclasses.replace(work.config.training, outer_steps=steps)
     config = dataclasses.replace(work.config, training=training)
     phi, alike = Phi.at_prior(training.batch_size, config.model), jnp.ones(training.batch_size)
-    visit = Visit(jnp.arange(training.batch_size, dtype=jnp.int32), alike, alike)
+    visit = Visit(jnp.arange(training.batch_size, dtype=jnp.int32), alike)
     scale = float(work.episodes.lengths.mean())
     mesh = mesh_for(training.batch_size)
     run = everywhere(
@@ -100,8 +100,8 @@ def compilation(work: Workload, effort: Effort) -> Row:
     What is kept on disk is not used, unless JAX was told to (`JAX_COMPILATION_CACHE_DIR`).
     """
     config, episodes = work.config, work.episodes
-    every, y = np.arange(episodes.num_episodes, dtype=np.int32), np.asarray(work.data.y)
-    visits = make_visits(every, episodes.lengths, y, config)
+    every = np.arange(episodes.num_episodes, dtype=np.int32)
+    visits = make_visits(every, episodes.lengths, config)
     scale, mesh = float(episodes.lengths.mean()), mesh_for(config.training.batch_size)
     bank = filled(work.state.bank, room(episodes.num_episodes, mesh))
     traced: list[float] = []

@@ -18,8 +18,8 @@ from gac.config import Config
 from gac.data.episodes import Episodes
 from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes, to_device
+from gac.inference.added.logged import Logged
 from gac.inference.posterior import Batch, load_batch
-from gac.inference.trust_region import Logged
 from gac.records import DataFacts
 from gac.report.provenance import changed_flags
 from gac.training.update import TrainState, init_state
@@ -68,7 +68,7 @@ def make_workload(config: Config, episodes: Episodes) -> Workload:
     data = to_device(episodes, standardiser)
     state = init_state(config, OBSERVATION_DIM, ACTION_DIM, episodes.num_episodes)
     index = jnp.arange(config.training.batch_size, dtype=jnp.int32) % episodes.num_episodes
-    logged = Logged.unknown(episodes.num_episodes, config.model)
+    logged = Logged.unknown(episodes.num_episodes, config.added.members, config.model)
     return Workload(
         config=config,
         episodes=episodes,

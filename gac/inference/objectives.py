@@ -28,29 +28,12 @@ def at_step(keys: Key[Array, "batch"], step: Int[Array, ""]) -> Key[Array, "batc
 
 
 def exploit_objective(
-    model: GAC,
-    s0: Float[Array, "batch obs"],
-    hold: Phi,
-    kl_weight: Float[Array, ""] | float,
-    ceiling: Float[Array, ""],
-    pairs: int,
-    keys: Key[Array, "batch"],
+    model: GAC, s0: Float[Array, "batch obs"], pairs: int, keys: Key[Array, "batch"]
 ) -> Objective:
-    r"""$E_q[\min(\mu_\gamma(z_y), \hat y)] - \lambda\, KL(q \| r)$.
-
-    With $\lambda = 0$ and $\hat y = \infty$ this is Eq. (2), whatever r.
-
-    Its maximum is the mean-field approximation of $r(\epsilon)\, e^{\mu_\gamma / \lambda}$: a compromise
-    between a high predicted return and a plan that is likely under r.
-
-    # Differs from the paper: the KL and the ceiling. Beyond the best return of the data the critic
-    # extrapolates, and gains there are not real.
+    r"""$E_q[\mu_\gamma(z_y)]$, Eq. (2).
 
     Args:
         s0: current states, standardised.
-        hold: r, one Gaussian for each state: the prior, or a region around logged plans.
-        kl_weight: lambda, in standard deviations of return per nat.
-        ceiling: y-hat, standardised; infinity for none.
         pairs: mirrored pairs of draws, new at every step.
         keys: of each row's draws, so that no row depends on another.
     """
@@ -58,9 +41,8 @@ def exploit_objective(
     s0_draws = jnp.tile(s0, (2 * pairs, 1))
 
     def objective(phi: Phi, step: Int[Array, ""]) -> Values:
-        predicted = model.predicted_return(s0_draws, draw(phi, pairs, at_step(keys, step)))
-        y = mean_over_draws(jnp.minimum(predicted, ceiling), batch)
-        return y - kl_weight * jnp.sum(phi.kl_to(hold), axis=-1), mean_over_draws(predicted, batch)
+        y = mean_over_draws(model.predicted_return(s0_draws, draw(phi, pairs, at_step(keys, step))), batch)
+        return y, y
 
     return objective
 
@@ -69,16 +51,14 @@ def return_objective(
     model: GAC,
     s0: Float[Array, "batch obs"],
     y_plus: Float[Array, "batch"],
-    hold: Phi,
     pairs: int,
     keys: Key[Array, "batch"],
 ) -> Objective:
-    r"""$E_q[\log p_\gamma(y^+ | z_y)] - KL(q \| r)$; with the prior N(0, I) as r this is Eq. (3).
+    r"""$E_q[\log p_\gamma(y^+ | z_y)] - KL(q \| N(0, I))$, Eq. (3).
 
     Args:
         s0: current states, standardised.
         y_plus: return to be explained by each plan, standardised.
-        hold: r, one Gaussian for each state.
         pairs: mirrored pairs of draws, new at every step.
         keys: of each row's draws, so that no row depends on another.
     """
@@ -86,9 +66,8 @@ def return_objective(
     s0_draws, y_draws = jnp.tile(s0, (2 * pairs, 1)), jnp.tile(y_plus, 2 * pairs)
 
     def objective(phi: Phi, step: Int[Array, ""]) -> Values:
-        z_y, _ = model.prior(s0_draws, draw(phi, pairs, at_step(keys, step)))
-        log_p_y = mean_over_draws(model.critic.log_prob(y_draws, z_y), batch)
-        y = mean_over_draws(model.critic.mean(z_y), batch)
-        return log_p_y - jnp.sum(phi.kl_to(hold), axis=-1), y
+        z = model.prior(s0_draws, draw(phi, pairs, at_step(keys, step)))
+        log_p_y = mean_over_draws(model.critic.log_prob(y_draws, *z), batch)
+        return log_p_y - jnp.sum(phi.kl(), axis=-1), mean_over_draws(model.critic.mean(*z), batch)
 
     return objective

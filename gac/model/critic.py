@@ -22,10 +22,15 @@ class Critic(eqx.Module):
         self.out = Linear(config.embed_dim, 1, k2)
         self.sigma_y = Sigma(1, config.sigma_y, config.learn_sigma_y)
 
-    def mean(self, z_y: Float[Array, "batch dim"]) -> Float[Array, "batch"]:
-        """mu_gamma(z_y)."""
+    def mean(self, z_y: Float[Array, "batch dim"], z: Float[Array, "batch n_z dim"]) -> Float[Array, "batch"]:
+        """mu_gamma(z_y); the plan's other tokens z are not read."""
         return self.out(jax.nn.gelu(self.hidden(z_y)))[:, 0]
 
-    def log_prob(self, y: Float[Array, "batch"], z_y: Float[Array, "batch dim"]) -> Float[Array, "batch"]:
+    def log_prob(
+        self,
+        y: Float[Array, "batch"],
+        z_y: Float[Array, "batch dim"],
+        z: Float[Array, "batch n_z dim"],
+    ) -> Float[Array, "batch"]:
         """log p_gamma(y | z_y), in nats."""
-        return gaussian_log_prob(y[:, None], self.mean(z_y)[:, None], self.sigma_y()[None])
+        return gaussian_log_prob(y[:, None], self.mean(z_y, z)[:, None], self.sigma_y()[None])

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 
-from gac.config import ModelConfig
-from gac.model.actor import Actor
+from gac.config import AddedConfig, ModelConfig
+from gac.model.added.actor import Actor
+from gac.model.added.transition import Transition
 from gac.model.gaussian import Sigma
 from gac.model.transformer import FeedForward, Linear, normalise, self_attention, split_heads
 
@@ -108,14 +109,14 @@ class Generator(eqx.Module):
     action_token: Linear
     blocks: list[DecoderBlock]
     actor: Actor
-    change: Linear
+    change: Linear | Transition
     sigma_a: Sigma
     sigma_s: Sigma
 
     def __init__(
         self,
         config: ModelConfig,
-        actor_width: int,
+        added: AddedConfig,
         observation_dim: int,
         action_dim: int,
         key: PRNGKeyArray,
@@ -124,8 +125,13 @@ class Generator(eqx.Module):
         k1, k2, k3, k4, *keys = jax.random.split(key, 4 + depth)
         self.state_token, self.action_token = Linear(observation_dim, d, k1), Linear(action_dim, d, k2)
         self.blocks = [DecoderBlock(d, config.heads, depth, k) for k in keys]
-        self.actor = Actor(d, observation_dim, actor_width, action_dim, k4)
-        self.change = Linear(d, observation_dim, k3, 0.1)
+        self.actor = Actor(d, observation_dim, added.actor_width, action_dim, k4)
+        width = added.transition_width
+        self.change = (
+            Transition(observation_dim, action_dim, width, k3)
+            if width
+            else Linear(d, observation_dim, k3, 0.1)
+        )
         self.sigma_a = Sigma(action_dim, config.sigma_a, config.learn_sigma_a)
         self.sigma_s = Sigma(observation_dim, config.sigma_s, config.learn_sigma_s)
 
@@ -167,7 +173,12 @@ class Generator(eqx.Module):
             valid: False for padding, which nothing attends to.
         """
         tokens = self._decode(memory, states, actions, valid)
-        return self.actor(tokens[:, :, 0::2], states), states + self.change(tokens[:, :, 1::2])
+        change = (
+            self.change(states, actions)
+            if isinstance(self.change, Transition)
+            else self.change(tokens[:, :, 1::2])
+        )
+        return self.actor(tokens[:, :, 0::2], states), states + change
 
     def act(
         self,

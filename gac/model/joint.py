@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from gac.config import AddedConfig, ModelConfig
 from gac.data.windows import Windows
+from gac.model.added.critics import Critics
 from gac.model.critic import Critic
 from gac.model.gaussian import gaussian_log_prob, kl_to_standard_normal
 from gac.model.generator import Generator
@@ -59,8 +60,11 @@ class GAC(eqx.Module):
 
     prior: Prior
     generator: Generator
-    critic: Critic
+    critic: Critic | Critics
+    """That of Eq. (4), which learns with the rest; an agent may judge plans by several others."""
     config: ModelConfig = eqx.field(static=True)
+    of_actions: bool = eqx.field(static=True)
+    """Plans are inferred from actions alone: neither next states nor the return tell of them."""
 
     def __init__(
         self,
@@ -72,9 +76,14 @@ class GAC(eqx.Module):
     ) -> None:
         k1, k2, k3 = jax.random.split(key, 3)
         self.prior = Prior(config, added.longest_token, observation_dim, k1)
-        self.generator = Generator(config, added.actor_width, observation_dim, action_dim, k2)
+        self.generator = Generator(config, added, observation_dim, action_dim, k2)
         self.critic = Critic(config, k3)
-        self.config = config
+        self.config, self.of_actions = config, added.transition_width > 0
+
+    def judged_by(self, critics: Critic | Critics) -> "GAC":
+        """The same model with another critic, or several."""
+        judged: GAC = eqx.tree_at(lambda model: model.critic, self, critics)
+        return judged
 
     def log_p_tau(self, windows: Windows, z_traj: Float[Array, "batch n_z dim"]) -> Float[Array, "batch"]:
         """log p_beta(tau | s0, z_traj): the weighted sum over the windows given."""
@@ -88,8 +97,8 @@ class GAC(eqx.Module):
     def predicted_return(
         self, s0: Float[Array, "batch obs"], epsilon: Float[Array, "batch n_z dim"]
     ) -> Float[Array, "batch"]:
-        """mu_gamma(z_y), standardised, for given base noise."""
-        return self.critic.mean(self.prior(s0, epsilon)[0])
+        """The expected return of a plan, standardised, for given base noise."""
+        return self.critic.mean(*self.prior(s0, epsilon))
 
 
 def elbo(
@@ -117,4 +126,6 @@ def elbo(
     epsilon = phi.sample(key)
     z_y, z_traj = model.prior(s0, epsilon)
     kl = jnp.sum(jnp.maximum(phi.kl(), free_bits), axis=-1)
-    return ElboTerms(model.log_p_tau(windows, z_traj), model.critic.log_prob(y, z_y), kl)
+    # Differs from the paper where plans are of actions alone: then plans learn nothing from the critic.
+    seen = jax.lax.stop_gradient((z_y, z_traj)) if model.of_actions else (z_y, z_traj)
+    return ElboTerms(model.log_p_tau(windows, z_traj), model.critic.log_prob(y, *seen), kl)

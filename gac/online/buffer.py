@@ -11,7 +11,6 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from gac.config import Config, OnlineConfig
-from gac.data.episode_facts import all_alike
 from gac.data.episodes import Episodes
 from gac.data.standardise import Standardiser, held_less
 from gac.errors import UserError
@@ -20,52 +19,29 @@ from gac.training.offline import Lesson, split_episodes
 
 def shares(
     returns: Float[ndarray, "episodes"],
-    offline: int,
     newest: Bool[ndarray, "episodes"],
     return_power: float,
     new_share: float,
-    beyond_best: bool,
 ) -> Float[ndarray, "episodes"]:
     r"""Share $w_i$ of each episode in what is learned, $\sum_i w_i = 1$.
 
     $$w_i = (1 - m)\,\frac{u_i^a}{\sum_j u_j^a} + m\,\frac{[i \in New]\,u_i^a}{\sum_{j \in New} u_j^a}$$
 
-    with $u_i$ the `standing` of return $y_i$. It has no units, so nothing depends on the scale of returns.
-    Without m, and with no return beyond the logged ones, the mean rank of what is learned is
+    with $u_i$ the rank of return $y_i$. It has no units, so nothing depends on the scale of returns.
+    Without m, the mean rank of what is learned is
     $(a + 1)/(a + 2)$: one half for a = 0, all alike, and three quarters for a = 2.
 
     Args:
-        returns: y, raw; the offline episodes come first.
-        offline: number of offline episodes.
+        returns: y, raw.
         newest: True for the episodes of the newest stage.
         return_power: a, 0 or more.
         new_share: m, in [0, 1); 0 is taken where nothing is new.
-        beyond_best: count an episode better than all logged ones by how far it is beyond them; else by its
-            rank alone.
     """
-    power = (standing(returns, offline) if beyond_best else ranks(returns)) ** return_power
+    power = ranks(returns) ** return_power
     fresh = power * newest
     m = new_share if newest.any() else 0.0
     share: ndarray = (1.0 - m) * power / power.sum() + (m * fresh / fresh.sum() if m else 0.0)
     return share
-
-
-def standing(returns: Float[ndarray, "episodes"], offline: int) -> Float[ndarray, "episodes"]:
-    r"""Rank of each return, and beyond the best logged one how far beyond, in logged standard deviations.
-
-    $$u_i = \mathrm{rank}(y_i) + \max(0, y_i - \max_{logged} y) / \mathrm{std}_{logged}\, y$$
-
-    Ranks alone end at 1: an episode that does far better than all others would count as much as the next
-    best, and what it did first would be lost among what is common.
-
-    Args:
-        returns: y, raw; the offline episodes come first.
-        offline: number of offline episodes; where these are all alike, ranks are all that counts.
-    """
-    logged = returns[:offline]
-    beyond = 0.0 if all_alike(logged) else np.maximum(returns - logged.max(), 0.0) / logged.std()
-    place: ndarray = ranks(returns) + beyond
-    return place
 
 
 def ranks(values: Float[ndarray, "episodes"]) -> Float[ndarray, "episodes"]:
@@ -153,11 +129,9 @@ def lesson(
     new: Int[ndarray, "new"] = np.arange(offline - added, count, dtype=np.int32)
     share = shares(
         buffer.returns.astype(np.float64),
-        offline,
         np.arange(count) >= count - newest,
         online.return_power,
         online.new_share,
-        config.added.beyond_best,
     )
     train_index = np.concatenate([train_index, new])
     of_train = share[train_index]

@@ -125,7 +125,7 @@ class Scene(NamedTuple):
 
 def _collect(online: Online, scene: Scene, progress: Progress | None) -> None:
     """The episodes of a stage, batch by batch; those that the folder holds are not collected again."""
-    config, stage, episodes = online.config, online.stage, online.episodes
+    config, stage, episodes = online.config, online.stage, online.config.episodes
     sizes = [len(part) for part in np.array_split(np.arange(episodes), math.ceil(episodes / BATCH))]
     batches = []
     for number, size in enumerate(sizes):
@@ -176,7 +176,7 @@ def _judged(
             agent,
             scene.crew,
             scene.environment,
-            query=Exploit(guidance=config.guidance),
+            query=Exploit(),
             episodes=config.eval_episodes,
             seed=config.seed,
             longest=scene.longest,

@@ -31,8 +31,8 @@ from gac.online.folder import (
     existing,
     last_metrics,
 )
-from gac.online.planning import Known, episodes_of_a_stage, plans_to_collect
-from gac.online.start import begun_data, check_start, digest, of_stages, own_data, starting_state
+from gac.online.planning import Known, plans_to_collect
+from gac.online.start import begun_data, check_start, digest, kept_by, of_stages, own_data, starting_state
 from gac.records import ONLINE_SCHEMA, DataFacts, Evaluation
 from gac.training.checkpoint import (
     Progress,
@@ -110,7 +110,7 @@ class Online:
         if not (self.out / "state.safetensors").exists():
             state, progress = starting_state(agent, found)
             parts = agent.model, agent.logged, agent.standardiser, of_stages(agent.config, self.config)
-            Agent(*parts, DataFacts.of(data, added=found.added), agent.acts).save(self.out)
+            Agent(*parts, DataFacts.of(data, added=found.added)).save(self.out)
             write_state(self.out, state, progress)
         self.agent = load(self.out)
         self.records = [records.read_record(path) for path in existing(self.out, records.record_path)]
@@ -121,11 +121,6 @@ class Online:
     def stage(self) -> int:
         """Number of the stage at hand, from 1."""
         return max(len(self.records), 1)
-
-    @property
-    def episodes(self) -> int:
-        """Episodes that `gac.finetune` collects in a stage."""
-        return episodes_of_a_stage(self.agent, self.config)
 
     @property
     def targets(self) -> aiming.Targets:
@@ -189,14 +184,12 @@ class Online:
         returns = np.concatenate([part.returns for part in before]).astype(np.float64)
         share = shares(
             returns,
-            self.offline.num_episodes,
             np.arange(len(returns)) >= len(returns) - newest,
             self.config.return_power,
             self.config.new_share,
-            self.agent.config.added.beyond_best,
         )
         seeds = np.random.SeedSequence([self.config.seed, self.stage, number])
-        return plans_to_collect(self.agent, self.config, self.targets, Known(returns, share), first, seeds)
+        return plans_to_collect(self.agent, self.targets, Known(returns, share), first, seeds)
 
     def add(self, episodes: Episodes, aims: Aims | None = None) -> None:
         """Hand in episodes of this stage, in the order of their plans.
@@ -307,7 +300,7 @@ class Online:
         if path.exists() and stored.data == trainer.progress.data:
             trainer.resume()
             begun = Begun(**json.loads(path.read_text()))
-            trainer.kept = begun.update, self.agent.logged
+            trainer.kept = begun.update, kept_by(self.agent)
             return begun
         before = self._state(trainer.episodes.num_episodes - newest)
         aims = aims_together([batch.aims for batch in self._now])
@@ -319,7 +312,7 @@ class Online:
         state = before._replace(bank=bank, key=trainer.state.key)
         trainer.begin_from(state, Progress(stored.seconds, trainer.progress.data))
         begun = Begun(int(before.update), stored.seconds, trainer.heldout_elbo())
-        trainer.kept = begun.update, self.agent.logged
+        trainer.kept = begun.update, kept_by(self.agent)
         write_text(path, json.dumps(begun._asdict()))
         trainer.save()
         return begun

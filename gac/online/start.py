@@ -14,10 +14,12 @@ from gac.acting.agent import Agent, load
 from gac.config import Config, OnlineConfig
 from gac.data.episodes import Episodes
 from gac.errors import UserError
-from gac.model.joint import Phi
+from gac.model.added.critics import Critics
+from gac.model.joint import GAC, Phi
 from gac.records import read_online
 from gac.training.checkpoint import Progress, fingerprint, read_arrays, read_progress
 from gac.training.identity import Found, Known, compare, refusal
+from gac.training.plans import Kept
 from gac.training.update import TrainState, init_state, make_optimiser
 
 
@@ -37,12 +39,10 @@ def of_stages(config: Config, online: OnlineConfig) -> Config:
     the critic and the held-out ELBO are lost. At the run's own rate more of it is lost, too, and no more
     is learned.
     """
-    assert online.lr_scale is not None  # resolved; for the type checker
     rate = online.lr_scale * config.training.outer_lr
-    learns = config.model.learn_sigma_a and not config.added.hold_sigma_a
     return dataclasses.replace(
         config,
-        model=dataclasses.replace(config.model, learn_sigma_a=learns),
+        model=dataclasses.replace(config.model, learn_sigma_a=False),
         training=dataclasses.replace(config.training, outer_lr=rate),
     )
 
@@ -110,7 +110,8 @@ def starting_state(agent: Agent, data: Found) -> tuple[TrainState, Progress]:
     state = init_state(agent.config, agent.observation_dim, agent.action_dim, count)
     found = _of_run(agent, state)
     if found is None:
-        theta = jax.tree.map(jnp.asarray, agent.model)
+        # Critics that judge plans are fitted anew after each stage; the one that learns begins anew here.
+        theta = jax.tree.map(jnp.asarray, with_critic(agent.model, state.theta))
         optimiser_state = make_optimiser(agent.config).init(eqx.filter(theta, eqx.is_array))
         fresh = state._replace(
             theta=theta, averaged=jax.tree.map(jnp.copy, theta), optimiser_state=optimiser_state
@@ -124,6 +125,17 @@ def starting_state(agent: Agent, data: Found) -> tuple[TrainState, Progress]:
     return stored._replace(bank=bank), progress._replace(data=print_of_data)
 
 
+def with_critic(model: GAC, other: GAC) -> GAC:
+    """The model with the critic that learns with the rest: another's, where several judge its plans."""
+    return model.judged_by(other.critic) if isinstance(model.critic, Critics) else model
+
+
+def kept_by(agent: Agent) -> Kept:
+    """What an agent keeps of its episodes."""
+    critic = agent.model.critic
+    return Kept(agent.logged, critic if isinstance(critic, Critics) else None)
+
+
 def _of_run(agent: Agent, like: TrainState) -> tuple[TrainState, Progress] | None:
     """State and progress of the agent's run; None where there is none, or it is of another model."""
     if agent.run is None or not (agent.run / "state.safetensors").exists():
@@ -132,7 +144,11 @@ def _of_run(agent: Agent, like: TrainState) -> tuple[TrainState, Progress] | Non
     stored = read_arrays(
         agent.run, like._replace(bank=Phi.at_prior(agent.facts.episodes, agent.config.model))
     )
-    pairs = zip(jax.tree.leaves(stored.averaged), jax.tree.leaves(agent.model), strict=True)
+    pairs = zip(
+        jax.tree.leaves(stored.averaged),
+        jax.tree.leaves(with_critic(agent.model, stored.averaged)),
+        strict=True,
+    )
     if all(np.array_equal(a, b) for a, b in pairs):
         return stored, progress
     warnings.warn(
@@ -149,7 +165,7 @@ def check_start(agent: Agent, data: Episodes, out: Path, config: OnlineConfig) -
 
     Raises:
         UserError: data of other widths, data on disk, several processes, an agent that was fine-tuned
-            already, no y*, a guidance_up_to that nothing would follow from.
+            already, no y*.
     """
     if config.targets == "y-star" and config.y_star is None:
         raise UserError("targets is y-star without a return to aim at; give y_star, raw, such as 3600")
@@ -177,9 +193,4 @@ def check_start(agent: Agent, data: Episodes, out: Path, config: OnlineConfig) -
         raise UserError(
             f"{agent.run} was fine-tuned in stages; for more of them go on from the run that it began with: "
             f"gac finetune {source or 'RUN'} --out {agent.run} --resume --stages N"
-        )
-    if (most := config.guidance_up_to) is not None and not 0.0 < agent.acts.guidance <= most:
-        raise UserError(
-            f"guidance_up_to is {most:g}, and the guidance weight of this run {agent.acts.guidance:g}, "
-            "expected more than 0 and at most guidance_up_to; leave it out"
         )

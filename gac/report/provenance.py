@@ -8,7 +8,6 @@ from typing import Any
 from gac import presets
 from gac.config import Config, OnlineConfig
 from gac.envs.specification import Environment
-from gac.inference.queries import Target
 from gac.records import Consistency, Evaluation
 from gac.report.runs import Run
 
@@ -23,14 +22,10 @@ def commands(run: Run) -> list[str]:
     for record in (*run.queries, *run.variants):
         words = f"gac evaluate {out} --query {shlex.quote(record.query)} --episodes {len(record.returns)}"
         y_star = "Y" if record.y_star is None else f"{record.y_star:g}"
-        near = "" if record.near in (None, Target.near) else f" --near {shlex.quote(record.near)}"
-        target = f" --target {y_star}{near}" if record.query == "target" else ""
-        told = record.guidance is not None and record.query != "prior"
-        guidance = f" --guidance {record.guidance:g}" if told else ""
-        plans = "" if record.plans is None else f" --plans {record.plans}"
+        target = f" --target {y_star}" if record.query == "target" else ""
         replan = "" if record.replan == "never" else f" --replan {shlex.quote(record.replan)}"
         disturb = "" if record.disturb is None else f" --disturb {shlex.quote(record.disturb)}"
-        asked = f"{target}{guidance}{plans}{replan}{disturb}"
+        asked = f"{target}{replan}{disturb}"
         lines.append(f"{words}{_environment(record)} --seed {record.seed}{asked}")
     if (swept := run.consistency) is not None:
         words = f"gac consistency {out} --values {len(swept.commanded)} --episodes {len(swept.returns[0])}"
@@ -147,11 +142,6 @@ def _record_notes(run: Run, record: Evaluation) -> list[str]:
         found.append(f"evaluated on {env}, the data is from {data_env}; their returns may not compare.")
     if record.normalized_mean is None:
         found.append(f"{env} has no reference scores, so the return is not normalised.")
-    if (record.plans or 1) > 1:
-        found.append(
-            f"the mean action of {record.plans} plans acts. The predicted return is the mean of theirs and "
-            "usually too low. They are drawn and chosen, so there is no curve of inference."
-        )
     if ratio is not None and ratio > 1.5:
         found.append(
             f"predicts {ratio:.1f} times what it achieves: its plans have left what the model knows."

@@ -65,7 +65,7 @@ def variant_rows(run: Run) -> Iterator[tuple[Evaluation, tuple[str, ...]]]:
 
 
 def _same_but_never(other: Evaluation, record: Evaluation) -> bool:
-    same = ("query", "environment", "seed", "disturb", "y_star", "near", "guidance", "plans")
+    same = ("query", "environment", "seed", "disturb", "y_star")
     return other.replan == "never" and all(getattr(other, key) == getattr(record, key) for key in same)
 
 

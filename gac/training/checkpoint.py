@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from gac.config import NEAR, Config
+from gac.config import Config
 from gac.data.blocks import blocks
 from gac.data.episodes import Episodes
 from gac.errors import UserError
@@ -58,7 +58,7 @@ def fingerprint(episodes: Episodes, count: int | None = None) -> str:
 def check_config(config: Config, num_episodes: int) -> None:
     """Refuse settings that cannot work, in one line each."""
     model, training, posterior = config.model, config.training, config.posterior
-    parts = model, posterior, training, config.query, config.added
+    parts = model, posterior, training, config.query, config.critics, config.added
     zero = {*MAY_BE_ZERO, *dataclasses.asdict(config.added)}
     for name, value in [pair for part in parts for pair in dataclasses.asdict(part).items()]:
         if isinstance(value, bool | str):
@@ -69,10 +69,8 @@ def check_config(config: Config, num_episodes: int) -> None:
         raise UserError(f"seed is {config.seed}, expected 0 or more")
     if model.embed_dim % model.heads:
         raise UserError(f"heads is {model.heads}, expected a divisor of embed_dim, {model.embed_dim}")
-    if config.added.plans < 1 or config.added.inner_eps == 0.0:
-        raise UserError("plans is at least 1, and inner_eps above 0; see gac train --help")
-    if config.added.collect_near not in NEAR:
-        raise UserError(f"collect_near is {config.added.collect_near!r}, expected one of {', '.join(NEAR)}")
+    if config.added.inner_eps == 0.0:
+        raise UserError("inner_eps is 0, expected above 0; see gac train --help")
     if training.heldout_fraction >= 1.0 or config.added.averaging >= 1.0:
         raise UserError("heldout_fraction and averaging are shares, expected less than 1")
     if num_episodes < LEAST_EPISODES:

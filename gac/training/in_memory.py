@@ -12,11 +12,10 @@ from gac.config import Config
 from gac.data.episodes import Episodes
 from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes, to_device
-from gac.inference.trust_region import Logged
 from gac.training.bank import filled, gathered, room, take
 from gac.training.devices import WHOLE, copied, everywhere, mesh_for
-from gac.training.logged import Fitted, compared_episodes, fit_in_parts, fit_part
 from gac.training.place import Place
+from gac.training.plans import Fitted, Kept, fit_part, kept_plans
 from gac.training.update import LAYOUT, TrainState, heldout_elbo, init_state, update
 from gac.training.visits import Visits, make_visits
 
@@ -38,11 +37,9 @@ def in_memory(
     """
     observation_dim, longest = episodes.observation_dim, int(episodes.lengths.max())
     lengths = episodes.lengths[train_index]
-    y = standardiser.standardise_return(episodes.returns[train_index])
     scale = float(episodes.lengths.mean() if share is None else (share * lengths).sum())
-    visits = make_visits(train_index, lengths, y, config, share)
+    visits = make_visits(train_index, lengths, config, share)
     heldout = jnp.asarray(heldout_index)
-    compared = compared_episodes(train_index, episodes.returns)
     # Data that are on a device already belong to a program of many runs.
     mesh = None
     if data is None:
@@ -65,13 +62,12 @@ def in_memory(
 
     fit = everywhere(fitted, mesh, (WHOLE, *arguments))
 
-    def kept(state: TrainState, data: DeviceEpisodes) -> Logged:
+    def kept(state: TrainState, data: DeviceEpisodes) -> Kept:
         def fit_some(some: ndarray, number: int) -> Fitted:
             found: Fitted = fit(*copied((some, np.int32(number)), mesh), state, data)
             return found
 
-        size, residuals = config.training.batch_size, config.added.residuals
-        return fit_in_parts(fit_some, state.averaged, compared, size, residuals)
+        return kept_plans(fit_some, state, train_index, config)
 
     def placed(state: TrainState) -> TrainState:
         return copied(

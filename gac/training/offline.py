@@ -14,10 +14,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from gac.acting.acts import FIRST_STATES, decide
 from gac.acting.agent import Agent
 from gac.config import MOST_HELDOUT, Config
-from gac.data.blocks import evenly_spaced
 from gac.data.environment import warn_beyond_bounds
 from gac.data.episodes import Episodes
 from gac.data.problems import warn_of_problems
@@ -25,7 +23,6 @@ from gac.data.sentinels import warn_of_far_values
 from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes
 from gac.errors import UserError
-from gac.inference.trust_region import Logged
 from gac.records import DataFacts
 from gac.training.checkpoint import (
     Progress,
@@ -40,8 +37,8 @@ from gac.training.devices import on_first
 from gac.training.identity import check_same
 from gac.training.in_memory import in_memory
 from gac.training.interrupt import interrupt_later
-from gac.training.logged import MOST
 from gac.training.on_disk import on_disk
+from gac.training.plans import Kept
 from gac.training.processes import Together, all_or_none, check_alike, is_first, of_first
 from gac.training.update import TrainState, all_finite
 
@@ -113,11 +110,11 @@ class Trainer:
             # Two places for the data and the posteriors, the same results: see each for what it keeps where.
             kind = on_disk if episodes.on_disk else functools.partial(in_memory, data=data)
             place = kind(episodes, self.standardiser, config, self.train_index, self.heldout_index)
-        self.data, self.state, self._update, self._heldout, self._logged, self._placed, self._portable = place
+        self.data, self.state, self._update, self._heldout, self._kept, self._placed, self._portable = place
         self.progress = Progress(seconds=0.0, data=fingerprint(episodes))
         self.checkpoints = 0
-        self.kept = 0, Logged.unknown(min(MOST, len(self.train_index)), config.model)
-        """Posteriors of the best episodes, for acting, and the update that they were fitted at."""
+        self.kept = 0, Kept.unknown(config)
+        """What an agent keeps of the episodes, and the update that it was fitted at."""
 
     @functools.cached_property
     def facts(self) -> DataFacts:
@@ -179,20 +176,11 @@ class Trainer:
 
     def agent(self) -> Agent:
         """The averaged weights with all that acting needs."""
-        model, logged = on_first(self.state.averaged), self.logged()
-        some = self.episodes.starts[evenly_spaced(self.facts.shared_out, FIRST_STATES)]
-        first = self.standardiser.standardise_observation(self.episodes.observations[some])
-        acts = decide(model, logged, self.standardiser, self.config.added, self.facts, first)
-        return Agent(model, logged, self.standardiser, self.config, self.facts, acts, run=self.out)
-
-    def logged(self) -> Logged:
-        """Plans of the best logged episodes, fitted once at an update; unknown where nothing reads them."""
-        added = self.config.added
-        if not added.near_logged and added.plans == 1 and added.collect_near == "prior":
-            return self.kept[1]
         if self.kept[0] != (number := int(self.state.update)):
-            self.kept = number, on_first(self._logged(self.state, self.data))
-        return self.kept[1]
+            self.kept = number, self._kept(self.state, self.data)
+        model, (logged, critics) = on_first(self.state.averaged), self.kept[1]
+        model = model if critics is None else model.judged_by(critics)
+        return Agent(model, logged, self.standardiser, self.config, self.facts, run=self.out)
 
     def portable_state(self) -> TrainState:
         """The state with a posterior for each episode, wherever they lie now."""

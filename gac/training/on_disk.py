@@ -21,11 +21,10 @@ from gac.data.episodes import Episodes
 from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes, to_device
 from gac.errors import UserError
-from gac.inference.trust_region import Logged
 from gac.model.joint import Phi
 from gac.training.devices import copied, everywhere, mesh_for
-from gac.training.logged import Fitted, compared_episodes, fit_in_parts, fit_part
 from gac.training.place import Place
+from gac.training.plans import Fitted, Kept, fit_part, kept_plans
 from gac.training.refit import refit_on_host
 from gac.training.update import (
     TrainState,
@@ -162,8 +161,7 @@ def on_disk(
     scale, batch_size = float(episodes.lengths.mean()), config.training.batch_size
     state = init_state(config, observation_dim, episodes.action_dim, num_episodes=0)
     state = state._replace(bank=bank_on_host(episodes.num_episodes, config.model))
-    y = standardiser.standardise_return(episodes.returns[train_index])
-    visits = make_visits(train_index, episodes.lengths[train_index], y, config)
+    visits = make_visits(train_index, episodes.lengths[train_index], config)
     data = DiskEpisodes(episodes, standardiser, visits, batch_size, state.key)
     batch_bytes = data.most_rows * (observation_dim + episodes.action_dim) * np.float32().itemsize
     mesh = mesh_for(min(batch_size, len(train_index)), batch_bytes)
@@ -199,7 +197,6 @@ def on_disk(
         value: Array = fit_heldout(_without_bank(state), data.read(heldout_index))
         return value
 
-    compared = compared_episodes(train_index, episodes.returns)
     fit = everywhere(
         lambda state, stored, data, number: fit_part(
             state, stored, data, jnp.arange(data.num_episodes), number, config, observation_dim, mesh
@@ -207,14 +204,13 @@ def on_disk(
         mesh,
     )
 
-    def logged(state: TrainState, data: DiskEpisodes) -> Logged:
+    def logged(state: TrainState, data: DiskEpisodes) -> Kept:
         def fit_some(some: ndarray, number: int) -> Fitted:
             stored, batch = _take(state.bank, some), data.read(some, data.most_rows)
             found: Fitted = fit(_without_bank(state), stored, batch, np.int32(number))
             return found
 
-        size, residuals = config.training.batch_size, config.added.residuals
-        return fit_in_parts(fit_some, state.averaged, compared, size, residuals)
+        return kept_plans(fit_some, state, train_index, config)
 
     def placed(state: TrainState) -> TrainState:
         own = copied(_without_bank(state), mesh)

@@ -97,7 +97,7 @@ class Seeds:
     def __init__(self, episodes: Episodes, config: Config, out: Path, count: int) -> None:
         self.config = config
         standardiser = Standardiser.fit(episodes)
-        data, y = to_device(episodes, standardiser), standardiser.standardise_return(episodes.returns)
+        data = to_device(episodes, standardiser)
         self.runs = [
             Trainer(episodes, dataclasses.replace(config, seed=seed), folder(out, seed), data=data)
             for seed in range(config.seed, config.seed + count)
@@ -108,10 +108,7 @@ class Seeds:
         dim, devices = episodes.observation_dim, usable_devices(count, jax.device_count())
         self._visits: Visits = jax.tree.map(
             lambda *leaves: jnp.stack(leaves),
-            *(
-                make_visits(run.train_index, episodes.lengths[run.train_index], y[run.train_index], config)
-                for run in self.runs
-            ),
+            *(make_visits(run.train_index, episodes.lengths[run.train_index], config) for run in self.runs),
         )
         self._heldout_index = jnp.stack([jnp.asarray(run.heldout_index) for run in self.runs])
         self._update = side_by_side(

@@ -98,20 +98,18 @@ def global_loss(
     visit: Visit,
     key: PRNGKeyArray,
 ) -> tuple[Float[Array, ""], ElboTerms]:
-    """Negative mean ELBO in theta, phi fixed, with the generator's term tilted towards good episodes.
+    """Negative mean ELBO in theta, phi fixed.
 
     `scale` is one constant for all trajectories: dividing each by its own length would weigh
     log p(y) and the KL of short episodes more, and these are the bad ones. `visit.weight` only undoes that
     some trajectories are visited more often than others.
-
-    # Differs from the paper: `visit.tilt`, see `gac.training.visits.return_tilt`.
     """
     window_key, noise_key = jax.random.split(key)
     windows = sample_windows(
         data, batch.index, window_key, config.training.outer_windows, config.model.context, batch.s0.shape[1]
     )
     terms = elbo(theta, phi, windows, batch.s0, batch.y, noise_key)
-    return -jnp.mean(visit.weight * (visit.tilt * terms.log_p_tau + terms.log_p_y)) / scale, terms
+    return -jnp.mean(visit.weight * (terms.log_p_tau + terms.log_p_y)) / scale, terms
 
 
 def update(
@@ -299,7 +297,7 @@ def exact_elbo(
 
     chunks = -(-(longest + context - 1) // EXACT_CHUNK)
     log_p_tau = jnp.sum(jax.lax.map(chunk, jnp.arange(chunks, dtype=jnp.int32)), axis=0)
-    return ElboTerms(log_p_tau, model.critic.log_prob(batch.y, z_y), jnp.sum(phi.kl(), axis=-1))
+    return ElboTerms(log_p_tau, model.critic.log_prob(batch.y, z_y, z_traj), jnp.sum(phi.kl(), axis=-1))
 
 
 def heldout_elbo(

@@ -1,4 +1,4 @@
-"""Which episodes an update visits, and how much it learns from each: the long and the good first."""
+"""Which episodes an update visits, and how much it learns from each."""
 
 import math
 from typing import NamedTuple
@@ -13,8 +13,6 @@ from gac.config import Config
 
 GOLDEN = 0.618
 """Multiples of about this share of a cycle spread evenly over it, however many are taken."""
-MOST_TILTED = 4.0
-"""Standard deviations from the mean beyond which returns count alike: one lucky episode must not be all."""
 
 
 class Visits(NamedTuple):
@@ -23,8 +21,6 @@ class Visits(NamedTuple):
     index: Int[Array, "train"]  # type: ignore[assignment]  # hides tuple.index
     rate: Float[Array, "train"]
     """Probability that an update visits the episode; they sum to the batch size."""
-    tilt: Float[Array, "train"]
-    """Weight of the episode in the generator's likelihood."""
     emphasis: Float[Array, "train"] | None = None
     """N times the share of each episode in what is learned; None where all have the same."""
 
@@ -36,28 +32,6 @@ class Visit(NamedTuple):
     weight: Float[Array, "batch"]
     r"""$B w_i / \rho_i$, with shares $w_i = 1/N$ unless others are given: the mean of weight times x over the
     batch is an unbiased estimate of $\sum_i w_i x_i$. They undo the rates and leave the shares."""
-    tilt: Float[Array, "batch"]
-    """`Visits.tilt` of each."""
-
-
-def return_tilt(
-    y: Float[ndarray, "train"], steps: Float[ndarray, "train"], beta: float
-) -> Float[ndarray, "train"]:
-    r"""Weights $v_i \propto e^{\beta y_i}$ of the generator's likelihood, 1 on average over all steps.
-
-    One generator imitates every behaviour in the data, and most of it is bad. What it spends on the bad
-    ones, a policy lacks that acts under the plan of a good one: closed loops forgive little. The prior and
-    the critic, which say how likely and how good a plan is, go on learning from all alike.
-
-    Args:
-        y: returns, standardised; what lies beyond MOST_TILTED, above or below, counts as that.
-        steps: what each episode has of all steps that are learned from, in any unit.
-        beta: 0 for all alike.
-
-    Source: the weights of reward-weighted regression, J. Peters and S. Schaal, ICML 2007.
-    """
-    tilt = np.exp(beta * np.clip(y, -MOST_TILTED, MOST_TILTED).astype(np.float64))
-    return np.asarray(tilt * steps.sum() / (tilt @ steps), np.float32)
 
 
 def visit_rates(wanted: Float[ndarray, "train"], batch_size: int) -> Float[ndarray, "train"]:
@@ -66,7 +40,7 @@ def visit_rates(wanted: Float[ndarray, "train"], batch_size: int) -> Float[ndarr
     Windows are drawn from the visited episodes, a fixed number each. At equal rates those of an episode
     stand for T steps, a thousand in one and twenty in another: a few long episodes then make the noise
     of theta's gradient, and their posteriors, which have most to learn, are visited as rarely as the rest.
-    With $\rho_i = \min(1, c\,w_i v_i T_i)$ every window stands for about as many steps that count alike.
+    With $\rho_i = \min(1, c\,w_i T_i)$ every window stands for about as many steps.
 
     Args:
         wanted: what the rates are proportional to, up to 1.
@@ -89,27 +63,23 @@ def visit_rates(wanted: Float[ndarray, "train"], batch_size: int) -> Float[ndarr
 def make_visits(
     train_index: Int[ndarray, "train"],
     lengths: Int[ndarray, "train"],
-    y: Float[ndarray, "train"],
     config: Config,
     share: Float[ndarray, "train"] | None = None,
 ) -> Visits:
-    """The rates and tilts of a run's training episodes.
+    """The rates of a run's training episodes.
 
     Args:
         train_index: their places in the data.
         lengths: steps T of each.
-        y: returns, standardised.
         share: w of each, summing to 1 (`gac.online.buffer.shares`); all the same unless given.
     """
     batch_size = min(config.training.batch_size, len(train_index))
     emphasis = np.ones(len(train_index)) if share is None else len(share) * np.asarray(share, np.float64)
-    tilt = return_tilt(y, emphasis * lengths, config.added.return_tilt)
-    wanted = emphasis * tilt * lengths if config.added.visit_by_length else emphasis
+    wanted = emphasis * lengths if config.added.visit_by_length else emphasis
     rates = visit_rates(wanted, batch_size)
     return Visits(
         jnp.asarray(train_index),
         jnp.asarray(rates),
-        jnp.asarray(tilt),
         None if share is None else jnp.asarray(emphasis, jnp.float32),
     )
 
@@ -136,7 +106,7 @@ def visited(visits: Visits, batch_size: int, update: Int[Array, ""], key: PRNGKe
     weight = batch_size / (count * visits.rate[drawn])
     if visits.emphasis is not None:
         weight = weight * visits.emphasis[drawn]
-    return Visit(visits.index[drawn], weight, visits.tilt[drawn])
+    return Visit(visits.index[drawn], weight)
 
 
 def stride(length: int) -> int:

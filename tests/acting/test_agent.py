@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,8 +13,12 @@ import gac
 from gac.config import Config
 from gac.errors import UserError
 from gac.files import read_tree, write_tree
+from gac.model.added.critics import Critics
+from gac.model.critic import Critic
+from gac.model.joint import GAC
+from gac.training.plans import Kept
 
-QUERIES = [gac.Exploit(kl_weight=0.01), gac.Explore(), gac.Target(120.0), gac.Prior()]
+QUERIES = [gac.Exploit(), gac.Explore(), gac.Target(120.0), gac.Prior()]
 
 
 @pytest.fixture
@@ -36,6 +41,8 @@ def test_a_loaded_agent_plans_and_acts_to_the_bit(query, trained, first):
         trained.agent.env_id,
         trained.agent.facts,
     )
+    assert isinstance(agent.model.critic, Critics)
+    assert tiny.same((agent.model, agent.logged), (trained.agent.model, trained.agent.logged))
     plans = [one.plan(first, query, seed=5) for one in (trained.agent, agent)]
     assert tiny.same(plans[0].epsilon, plans[1].epsilon)
     np.testing.assert_array_equal(plans[0].predicted_returns, plans[1].predicted_returns)
@@ -54,8 +61,21 @@ def test_saving_again_gives_the_same_agent(trained, tmp_path):
     ]
 
 
+@pytest.mark.parametrize("off", ["members", "searched"])
+def test_plans_are_judged_by_the_one_critic_where_none_are_searched(off, trained, tmp_path, first):
+    config = tiny.replace(tiny.CONFIG, **{off: 0})
+    kept = Kept.unknown(config)
+    assert kept.critics is None
+    sizes = tiny.OBSERVATION_DIM, tiny.ACTION_DIM
+    model = GAC(config.model, config.added, *sizes, jax.random.key(0))
+    gac.Agent(model, kept.logged, trained.agent.standardiser, config, trained.agent.facts).save(tmp_path)
+    agent = gac.load(tmp_path)
+    assert isinstance(agent.model.critic, Critic)
+    assert agent.plan(first).info is not None, "exploit is Eq. (2)"
+
+
 def test_predicted_returns_and_traces_are_raw(trained, first):
-    plan = trained.agent.plan(first, gac.Exploit(kl_weight=0.01))
+    plan = trained.agent.plan(first, gac.Target(200.0))
     s0 = jnp.asarray(trained.agent.standardiser.standardise_observation(first))
     own = np.asarray(trained.agent.model.predicted_return(s0, plan.epsilon))
     raw = trained.episodes.returns.mean() + own * trained.episodes.returns.std()

@@ -94,15 +94,8 @@ def test_calibration_watches_as_acting_does(calibrated):
     highest = tuple((1e6 + np.arange(20.0)).tolist())
     own = calibrated.calibration
     quiet = dataclasses.replace(own, surprise=highest, fall=highest)
-    agent = gac.Agent(
-        calibrated.model,
-        calibrated.logged,
-        calibrated.standardiser,
-        calibrated.config,
-        calibrated.facts,
-        calibrated.acts,
-        quiet,
-    )
+    parts = calibrated.model, calibrated.logged, calibrated.standardiser, calibrated.config, calibrated.facts
+    agent = gac.Agent(*parts, quiet)
     played = world(agent, EPISODES, seed=4, replan=gac.Trigger(0.05))
     assert played.replans.sum() == 0
     seen = replay(agent.model, played.plan.epsilon, to_device(played.logged, agent.standardiser))

@@ -118,22 +118,16 @@ def test_the_record_has_the_documented_fields(agent):
 
 @pytest.mark.parametrize(
     "query",
-    [
-        gac.Exploit(0.3, 2.0, 1),
-        gac.Exploit(0.3, 0.0, 6),
-        gac.Explore(0.5, 0.1, 0.0),
-        gac.Target(120.0, "logged", 0.5),
-        gac.Prior(),
-    ],
+    [gac.Exploit(), gac.Explore(0.5, 0.1), gac.Target(120.0), gac.Prior()],
+    ids=lambda query: query.name,
 )
 def test_the_record_tells_the_settings_of_its_query_and_is_read_with_them(query, agent):
     written = gac.evaluate(agent, TOY, query=query, episodes=1).to_json()
     asked = dataclasses.asdict(query)
     for record in (json.loads(written), dataclasses.asdict(read_evaluation(written, "record"))):
-        told = {key: record[key] for key in ("kl_weight", "quantile", "delta_y", "y_star", "near", "plans")}
+        told = {key: record[key] for key in ("quantile", "delta_y", "y_star")}
         assert told == {key: asked.get(key) for key in told}
-        assert set(asked) <= {*told, "guidance"}
-        assert record["guidance"] == query.guidance
+        assert asked.keys() <= told.keys()
 
 
 def test_the_prior_optimises_nothing(agent):
@@ -238,7 +232,13 @@ def test_progress_is_told_and_shares_are_of_all_plans(agent, monkeypatch):
 
     agent = copy.copy(agent)
     agent.plan = one_that_wanders
-    result = gac.evaluate(agent, TOY, episodes=5, progress=lambda over, mean: told.append((over, mean)))
+    result = gac.evaluate(
+        agent,
+        TOY,
+        query=gac.Target(120.0),
+        episodes=5,
+        progress=lambda over, mean: told.append((over, mean)),
+    )
     assert result.converged == 0.8
     assert result.query_steps == 108
     overs = [over for over, _ in told]

@@ -24,7 +24,9 @@ def standardiser():
 
 @pytest.fixture(scope="module")
 def generator():
-    generator = Generator(tiny.MODEL, 16, tiny.OBSERVATION_DIM, tiny.ACTION_DIM, jax.random.key(0))
+    generator = Generator(
+        tiny.MODEL, tiny.CONFIG.added, tiny.OBSERVATION_DIM, tiny.ACTION_DIM, jax.random.key(0)
+    )
     # Actions that depend clearly on what is seen.
     return jax.tree.map(lambda leaf: 1.5 * leaf, generator)
 
@@ -41,8 +43,7 @@ def observations():
 
 def acting(generator, standardiser, memory):
     """One plan for each row, of which the generator reads this."""
-    sets = jax.tree.map(lambda leaf: leaf[:, None], memory)
-    return Acting(generator, standardiser, Plans(jnp.zeros((BATCH, 1, 2, 16)), jnp.ones((BATCH, 1)), sets))
+    return Acting(generator, standardiser, Plans(jnp.zeros((BATCH, 2, 16)), memory))
 
 
 @pytest.mark.parametrize("context", [1, 3])

@@ -13,7 +13,7 @@ from gac.data import Episodes, read_d4rl, read_table, write_d4rl
 from gac.data.precision import hold_actions, hold_numbers, hold_states
 from gac.data.standardise import Standardiser
 from gac.errors import UserError
-from gac.inference.trust_region import Logged
+from gac.inference.added.logged import Logged
 from gac.model.joint import GAC
 from gac.online.buffer import joined
 from gac.online.collected import Aims, Collected
@@ -148,12 +148,13 @@ def test_an_agent_plans_and_acts_on_raw_states_wherever_they_lie(tmp_path):
     rng, away = np.random.default_rng(2), np.array([2.0**31, 0.0])
     near = [np.round(rng.normal(size=(6, 2)) * 64) / 64 for _ in range(8)]
     actions = [rng.uniform(-1, 1, size=(5, 1)) for _ in near]
-    model = GAC(tiny.CONFIG.model, tiny.CONFIG.added, 2, 1, jax.random.key(0))
+    config = tiny.replace(tiny.CONFIG, members=0)
+    model = GAC(config.model, config.added, 2, 1, jax.random.key(0))
 
     def agent_of(off):
         data = Episodes.from_arrays([x + off for x in near], actions, returns=np.arange(8.0))
-        logged = Logged.unknown(4, tiny.CONFIG.model)
-        return Agent(model, logged, Standardiser.fit(data), tiny.CONFIG, DataFacts.of(data))
+        logged = Logged.unknown(4, 0, config.model)
+        return Agent(model, logged, Standardiser.fit(data), config, DataFacts.of(data))
 
     one = agent_of(np.zeros(2))
     with pytest.warns(UserWarning, match="state dimension 0 varies"):

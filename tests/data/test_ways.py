@@ -1,14 +1,11 @@
 """Which endless runs are read as ways."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from maze_file import write_maze
 
 import gac
 from gac import cli
-from gac.acting.acts import Acts
 from gac.data import Episodes, load_data, write_d4rl
 from gac.data.load import ways_of
 from gac.data.mazes import NEVER_MET_SHARE
@@ -85,7 +82,6 @@ def test_the_command_trains_on_them_and_says_so(run, tmp_path, monkeypatch, caps
 
     def train(episodes, *_, **__):
         given.append(episodes.name)
-        return SimpleNamespace(acts=Acts())
 
     monkeypatch.setattr(gac, "train", train, raising=False)
     assert cli.main(["train", f"{run}{cut}", "--out", str(tmp_path / "out"), "--updates", "1"]) == 0

@@ -11,7 +11,7 @@ from gac.acting.agent import Agent
 from gac.data import make, recipes
 from gac.data.standardise import Standardiser
 from gac.errors import UserError
-from gac.inference.trust_region import Logged
+from gac.inference.added.logged import Logged
 from gac.model.joint import GAC
 from gac.records import DataFacts
 
@@ -26,9 +26,8 @@ def agent():
     model = GAC(
         tiny.CONFIG.model, tiny.CONFIG.added, data.observation_dim, data.action_dim, jax.random.key(0)
     )
-    return Agent(
-        model, Logged.unknown(1, tiny.CONFIG.model), Standardiser.fit(data), tiny.CONFIG, DataFacts.of(data)
-    )
+    logged = Logged.unknown(0, 0, tiny.CONFIG.model)
+    return Agent(model, logged, Standardiser.fit(data), tiny.CONFIG, DataFacts.of(data))
 
 
 def test_the_data_names_the_environment_and_the_environment_is_found(agent):

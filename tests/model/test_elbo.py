@@ -52,7 +52,7 @@ class LinearCritic(eqx.Module):
     gain: float
     sigma_y: Sigma
 
-    def log_prob(self, y, z_y):
+    def log_prob(self, y, z_y, z):
         return gaussian_log_prob(y[:, None], self.gain * z_y[:, :1], self.sigma_y()[None])
 
 

@@ -16,9 +16,12 @@ STEPS = 4
 @pytest.fixture(scope="module")
 def generator():
     """A generator whose biases are not zero, as after training."""
-    fresh = Generator(
-        tiny.replace(tiny.CONFIG, heads=4).model, 16, tiny.OBSERVATION_DIM, tiny.ACTION_DIM, jax.random.key(0)
-    )
+    return noisy_generator(transition_width=0)
+
+
+def noisy_generator(transition_width):
+    config = tiny.replace(tiny.CONFIG, heads=4, transition_width=transition_width)
+    fresh = Generator(config.model, config.added, tiny.OBSERVATION_DIM, tiny.ACTION_DIM, jax.random.key(0))
     leaves, structure = jax.tree.flatten(fresh)
     keys = jax.random.split(jax.random.key(1), len(leaves))
     noisy = [x + 0.3 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
@@ -63,6 +66,22 @@ def test_the_plan_reaches_every_prediction(generator, window):
     other = generator.remember(jnp.ones((3, 2, 16)))
     before, after = generator(memory, states, actions, valid), generator(other, states, actions, valid)
     assert all(moved(x, y).all() for x, y in zip(before, after, strict=True))
+
+
+def test_a_transition_sees_its_own_state_and_action_alone(window):
+    generator = noisy_generator(transition_width=16)
+    _, states, actions, valid = window
+    memory, other = (generator.remember(jnp.full((3, 2, 16), value)) for value in (1.0, -1.0))
+    a, s = generator(memory, states, actions, valid)
+    a_new, s_new = generator(other, states, actions, valid)
+    assert moved(a, a_new).all()
+    np.testing.assert_array_equal(s, s_new)
+    for step in range(STEPS):
+        here = np.arange(STEPS) == step
+        _, s_new = generator(memory, states, actions.at[:, :, step].add(0.5), valid)
+        np.testing.assert_array_equal(moved(s, s_new), here)
+        _, s_new = generator(memory, states.at[:, :, step].add(0.5), actions, valid)
+        np.testing.assert_array_equal(moved(s, s_new), here)
 
 
 def test_padding_is_never_attended_to(generator, window):

@@ -16,7 +16,7 @@ from gac.data.standardise import Standardiser
 from gac.errors import UserError
 from gac.model.joint import Phi
 from gac.model.prior import BaseNoise
-from gac.online.buffer import joined, lesson, ranks, shares, standing
+from gac.online.buffer import joined, lesson, ranks, shares
 from gac.training.offline import split_episodes
 from gac.training.refit import refit_base
 from gac.training.visits import make_visits, visited
@@ -32,7 +32,7 @@ from gac.training.visits import make_visits, visited
 def test_shares_are_a_distribution_that_keeps_its_promises(returns, newest, power, new_share):
     returns = np.asarray(returns)
     new = np.arange(len(returns)) >= len(returns) - newest
-    share = shares(returns, max(len(returns) - newest, 1), new, power, new_share, True)
+    share = shares(returns, new, power, new_share)
     assert share.sum() == pytest.approx(1.0)
     assert (share > 0.0).all()
     if new.any():
@@ -46,37 +46,25 @@ def test_shares_are_a_distribution_that_keeps_its_promises(returns, newest, powe
 def test_the_mean_rank_of_what_is_learned_follows_from_the_power():
     returns, none = np.random.default_rng(0).normal(size=5000), np.zeros(5000, bool)
     for power in (0.0, 1.0, 2.0):
-        mean = shares(returns, 5000, none, power, 0.25, True) @ ranks(returns)
+        mean = shares(returns, none, power, 0.25) @ ranks(returns)
         assert mean == pytest.approx((power + 1.0) / (power + 2.0), abs=1e-3)
-    np.testing.assert_allclose(shares(returns, 5000, none, 0.0, 0.0, True), 1 / 5000)
+    np.testing.assert_allclose(shares(returns, none, 0.0, 0.0), 1 / 5000)
 
 
 def test_equal_returns_have_equal_ranks_and_scale_does_not_matter():
     np.testing.assert_allclose(ranks(np.array([3.0, 1.0, 3.0, 0.0])), [0.75, 0.375, 0.75, 0.125])
     returns, new = np.random.default_rng(0).normal(size=30), np.arange(30) > 25
-    returns[-1] = 5.0  # far beyond what was logged
-    one, scaled = (shares(scale * returns - 3.0, 26, new, 2.0, 0.2, True) for scale in (1.0, 7.0))
+    one, scaled = (shares(scale * returns - 3.0, new, 2.0, 0.2) for scale in (1.0, 7.0))
     np.testing.assert_allclose(one, scaled)
-
-
-def test_beyond_the_best_logged_return_an_episode_counts_by_how_far():
-    logged = np.array([0.0, 1.0, 3.0, 4.0])  # a standard deviation of sqrt(2.5)
-    none = np.zeros(6, bool)
-    returns = np.append(logged, [4.0, 4.0 + 2.0 * np.sqrt(2.5)])
-    np.testing.assert_allclose(standing(returns, 4), [*ranks(returns)[:5], ranks(returns)[5] + 2.0])
-    share = shares(returns, 4, none, 2.0, 0.25, True)
-    assert share[5] / share[4] == pytest.approx((ranks(returns)[5] + 2.0) ** 2 / ranks(returns)[4] ** 2)
-    np.testing.assert_allclose(shares(returns, 4, none, 0.0, 0.25, True), 1 / 6)
-    np.testing.assert_array_equal(standing(np.array([2.0, 2.0, 9.0]), 2), ranks(np.array([2.0, 2.0, 9.0])))
 
 
 def test_what_is_visited_estimates_the_mean_by_share_whatever_the_lengths():
     rng = np.random.default_rng(0)
     lengths = rng.integers(2, 200, 40).astype(np.int32)
     x = rng.normal(5.0, 1.0, 40)
-    share = shares(x, 34, np.arange(40) >= 34, 2.0, 0.25, True)
+    share = shares(x, np.arange(40) >= 34, 2.0, 0.25)
     config = tiny.replace(tiny.CONFIG, batch_size=6)
-    visits = make_visits(np.arange(40, dtype=np.int32), lengths, x, config, share)
+    visits = make_visits(np.arange(40, dtype=np.int32), lengths, config, share)
     one = jax.jit(lambda update: visited(visits, 6, update, jax.random.key(0)))
     found = [one(jnp.int32(update)) for update in range(2000)]
     drawn, weight = (np.stack(part) for part in list(zip(*found, strict=True))[:2])

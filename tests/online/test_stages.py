@@ -10,7 +10,6 @@ import tiny
 from staged import BATCH, ENV_ID, SETTINGS
 
 import gac
-from gac.acting.acts import Acts
 from gac.errors import UserError
 from gac.online.collected import Collected
 from gac.online.record import read_record
@@ -76,7 +75,7 @@ def test_stages_learn_at_a_lower_rate_and_no_noise_of_logged_actions(trained, wh
     assert online.agent.config == dataclasses.replace(
         trained.agent.config,
         model=dataclasses.replace(model, learn_sigma_a=False),
-        training=dataclasses.replace(training, outer_lr=trained.config.added.lr_scale * training.outer_lr),
+        training=dataclasses.replace(training, outer_lr=CONFIG.lr_scale * training.outer_lr),
     )
     online.add(batches(whole)[0].episodes)
     online.train()
@@ -95,39 +94,9 @@ def test_plans_do_not_change_until_the_stage_is_over(trained, tmp_path):
     assert not np.array_equal(resumed.plans(FIRST)[0].epsilon, plan.epsilon)
 
 
-@pytest.mark.parametrize(("near", "guidance"), [("logged", 0.5), ("prior", 0.0), ("both", 3.0)])
-def test_plans_are_held_and_guided_as_the_settings_say(near, guidance, trained, tmp_path):
-    config = dataclasses.replace(CONFIG, near=near, guidance=guidance)
-    online = gac.Online(trained.agent, trained.episodes, tmp_path / "run", config, env_id=ENV_ID)
-    plan, aims = online.plans(FIRST)
-    assert plan.query == gac.Target(tuple(aims.y_plus.tolist()), near, guidance)
-    np.testing.assert_array_equal(plan.guidance, np.full(BATCH, guidance))
-
-
-def test_plans_that_collect_may_have_each_a_weight_of_its_own(trained, tmp_path):
-    online, many = begun(trained, tmp_path / "run"), np.repeat(FIRST, 32, axis=0)
-    plan, aims = online.plans(many)
-    weight = trained.agent.acts.guidance
-    octaves = np.log2(plan.guidance / weight)
-    assert np.histogram(octaves, 3, (0.0, 3.0))[0].min() >= 24  # 128 over the three octaves up to 64
-    config = dataclasses.replace(CONFIG, guidance_up_to=weight)
-    usual = gac.Online(trained.agent, trained.episodes, tmp_path / "usual", config, env_id=ENV_ID)
-    np.testing.assert_allclose(usual.plans(FIRST)[0].guidance, weight, rtol=1e-6)
-    assert plan.query.y_star == tuple(aims.y_plus.tolist())
-    np.testing.assert_allclose(plan.query.guidance, plan.guidance, rtol=1e-6)
-    np.testing.assert_array_equal(online.plans(many)[0].guidance, plan.guidance)
-    online.agent.acts = Acts()
-    assert not online.plans(FIRST)[0].guidance.any()
-
-
-def test_a_guidance_that_nothing_would_follow_from_is_refused(trained, tmp_path, monkeypatch):
-    for usual, most in ((8.0, 4.0), (0.0, 64.0)):
-        monkeypatch.setattr(trained.agent, "acts", Acts(guidance=usual))
-        config = dataclasses.replace(CONFIG, guidance_up_to=most)
-        said = f"guidance_up_to is {most:g}, and the guidance weight of this run {usual:g}"
-        with pytest.raises(UserError, match=said):
-            gac.Online(trained.agent, trained.episodes, tmp_path / "run", config, env_id=ENV_ID)
-        assert not (tmp_path / "run").exists()
+def test_plans_aim_at_returns_of_their_own(trained, tmp_path):
+    plan, aims = begun(trained, tmp_path / "run").plans(FIRST)
+    assert plan.query == gac.Target(tuple(aims.y_plus.tolist()))
 
 
 def test_what_does_not_fit_is_refused(trained, tmp_path):
@@ -162,10 +131,6 @@ def test_settings_that_cannot_work_are_refused_by_name():
         ({"quantile": 1.0}, "quantile"),
         ({"new_share": 1.0}, "new_share"),
         ({"return_power": -1.0}, "return_power"),
-        ({"guidance": -1.0}, "guidance is -1"),
-        ({"guidance_up_to": float("inf")}, "guidance_up_to is inf"),
-        ({"guidance_up_to": 8.0, "guidance": 1.0}, "guidance is 1 and guidance_up_to 8; give one"),
-        ({"near": "region"}, "near is 'region', expected one of prior, logged, both"),
         ({"minutes": 1.0, "updates": 3}, "one of them"),
         ({"minutes": 0.0}, "minutes"),
         ({"updates": 0}, "updates"),

@@ -115,7 +115,8 @@ def test_a_kill_between_any_two_files_leaves_a_run_that_loads_and_resumes(moment
     monkeypatch.undo()
     assert len(calls) == moment + 1
     agent = gac.load(saved.out)
-    assert tiny.same(agent.model, after.averaged if moment == 3 else before.averaged)
+    averaged = after.averaged if moment == 3 else before.averaged
+    assert tiny.same(tiny.learned(agent.model), tiny.learned(averaged))
     state, _ = read(saved)
     assert tiny.same(state, before)
     saved.state = state
@@ -187,6 +188,8 @@ def test_resuming_clears_away_what_a_kill_left(saved):
         ({"sigma_y": -1.0}, "sigma_y"),
         ({"batch_size": 0}, "batch_size"),
         ({"inner_lr": 0.0}, "inner_lr"),
+        ({"critic_steps": 0}, "critic_steps"),
+        ({"errors": -1.0}, "errors"),
         ({"free_bits": -0.1}, "free_bits"),
         ({"heldout_fraction": 1.0}, "heldout_fraction"),
         ({"averaging": 1.0}, "averaging"),
@@ -212,7 +215,7 @@ def test_every_preset_can_train(preset):
 
 def test_zero_is_fine_where_it_means_off():
     off = {"free_bits": 0.0, "weight_decay": 0.0, "heldout_fraction": 0.0, "averaging": 0.0}
-    off |= {"decay_steps": 0, "return_tilt": 0.0, "actor_width": 0}
+    off |= {"decay_steps": 0, "errors": 0.0, "actor_width": 0, "transition_width": 0, "members": 0}
     check_config(tiny.replace(tiny.CONFIG, **off), 10)
     with pytest.raises(UserError, match="episodes"):
         check_config(tiny.CONFIG, 3)

@@ -90,7 +90,7 @@ def test_each_is_the_run_that_it_would_be_by_itself(together, single):
     assert_same_run(together / "seed-1", single)
     assert gac.load(together / "seed-1").config == gac.load(single).config
     assert [line.keys() for line in lines(together / "seed-1")] == [line.keys() for line in lines(single)]
-    weights = [gac.load(together / name).model.critic.hidden.weight for name in ("seed-0", "seed-1")]
+    weights = [gac.load(together / name).model.generator.state_token.weight for name in ("seed-0", "seed-1")]
     assert np.abs(weights[0] - weights[1]).max() > 0.1
 
 

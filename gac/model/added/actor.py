@@ -1,5 +1,8 @@
 """The actor: what reads an action from a state and the token that the decoder made of it."""
 
+# Differs from the paper, where one linear layer does: imitation of a controller that brakes failed at the
+# width of a token, which is as narrow as the plan allows.
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
