@@ -6,7 +6,7 @@ import math
 import types
 import typing
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, Self
 
 from gac.errors import UserError
 
@@ -204,6 +204,28 @@ class Config:
             )
         config: Config = strict(cls, raw, where)
         return config
+
+
+class Settings(Protocol):
+    """The configuration of a run of any method: a frozen dataclass that is JSON text and back."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    method: ClassVar[str]
+
+    @property
+    def preset(self) -> str:
+        """Where the values began from."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of everything random in training."""
+
+    def to_json(self) -> str:
+        """As JSON text, with its schema version."""
+
+    @classmethod
+    def from_json(cls, text: str, where: str = ...) -> Self:
+        """Read `to_json`'s text strictly."""
 
 
 @dataclass(frozen=True)

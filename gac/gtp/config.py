@@ -1,4 +1,4 @@
-"""Settings of Generative Trajectory Policies, arXiv 2510.11499: a frozen dataclass, whose fields are flags."""
+"""Settings of Generative Trajectory Policies, arXiv 2510.11499: a frozen dataclass, its fields are flags."""
 
 import dataclasses
 import json
@@ -54,7 +54,7 @@ class GTPConfig:
     """Features of a time t; even. Two layers make them from sines and cosines, the one between is twice as
     wide."""
     sigma_data: float = 0.5
-    """Standard deviation of actions, scaled to [-1, 1], that the skip and output scaling of phi reckons with."""
+    """Standard deviation of actions, scaled to [-1, 1], that the scaling of phi reckons with."""
     sigma_min: float = 0.002
     """Least noise level above 0 of the grid of times."""
     sigma_max: float = 80.0
@@ -85,8 +85,8 @@ class GTPConfig:
     flow_weight: str = "one"
     """Weight of a noise level in L_Flow: one, or edm, (t² + sigma_data²) / (t sigma_data)²."""
     intermediate: str = "score"
-    """How the point at u is made: score, a + u z, Eq. (11); composition, by the EMA network from a_t, Eq. (6);
-    or solver, by Euler steps of the ODE from a_t."""
+    """How the point at u is made: score, a + u z, Eq. (11); composition, by the EMA network from a_t,
+    Eq. (6); or solver, by Euler steps of the ODE from a_t."""
     solver_steps: int = 3
     """Euler steps from t to u under solver."""
 
@@ -133,7 +133,7 @@ class GTPConfig:
     """Seconds between checkpoints."""
 
     sampler: str = "map"
-    """Sampling by the map, Eq. (15); or euler, by Euler steps with phi_inst alone, as diffusion policies do."""
+    """Sampling by the map, Eq. (15); or euler, by Euler steps with phi_inst, as diffusion policies do."""
     steps: int = 5
     """Sampling steps K of acting, unless another number is asked for."""
 
@@ -184,8 +184,8 @@ def check_config(config: GTPConfig) -> None:
         )
     if not 2 <= config.levels_first <= config.levels_last:
         raise UserError(
-            f"levels_first is {config.levels_first} and levels_last {config.levels_last}, expected 2 or more, "
-            "and levels_last no less than levels_first"
+            f"levels_first is {config.levels_first} and levels_last {config.levels_last}, expected 2 or "
+            "more, and levels_last no less than levels_first"
         )
     if not (config.discount < 1.0 and config.expectile < 1.0 and config.ema <= 1.0):
         raise UserError("discount and expectile are below 1, and ema at most 1; see gac train --help")

@@ -1,5 +1,6 @@
 """Layers that the actor and the critics share: plain networks with Mish."""
 
+import itertools
 from collections.abc import Sequence
 
 import equinox as eqx
@@ -34,7 +35,7 @@ class MLP(eqx.Module):
 
     def __init__(self, inputs: int, width: int, layers: int, outputs: int, key: PRNGKeyArray) -> None:
         sizes, keys = [inputs, *[width] * layers], jax.random.split(key, layers + 1)
-        self.hidden = [Linear(*pair, k) for pair, k in zip(zip(sizes, sizes[1:]), keys[1:], strict=True)]
+        self.hidden = [Linear(*pair, k) for pair, k in zip(itertools.pairwise(sizes), keys[1:], strict=True)]
         self.out = Linear(width, outputs, keys[0])
 
     def __call__(self, *parts: Float[Array, "..."]) -> Float[Array, "*batch out"]:

@@ -68,7 +68,7 @@ def actor_loss(
         terms["loss_consistency"] = consistency_loss(actor, target, of, config)
     if config.lambda_flow:
         terms["loss_flow"] = flow_loss(actor, of, config)
-    flow = config.lambda_flow
+    flow: Any = config.lambda_flow
     if config.balance:
         flow = terms["lambda_flow"] = flow * balance(actor, target, of, config)
     loss = config.consistency * terms.get("loss_consistency", 0.0) + flow * terms.get("loss_flow", 0.0)
@@ -88,7 +88,8 @@ def balance(actor: FlowMap, target: FlowMap, of: Sample, config: GTPConfig) -> F
         return consistency_loss(changed, target, of, config), flow_loss(changed, of, config)
 
     one, other = jax.jacrev(losses)(frozen.network.out.weight)
-    return jnp.linalg.norm(one) / jnp.maximum(jnp.linalg.norm(other), 1e-8)
+    ratio: Array = jnp.linalg.norm(one) / jnp.maximum(jnp.linalg.norm(other), 1e-8)
+    return ratio
 
 
 def squared_norm(x: Float[Array, "batch act"]) -> Float[Array, "batch"]:

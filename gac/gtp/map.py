@@ -45,7 +45,7 @@ class TimeFeatures(eqx.Module):
         self.sigma_min = config.sigma_min
 
     def __call__(self, t: Times) -> Float[Array, "*#batch features"]:
-        # The logarithm runs to about 10; waves from much longer than that down to one e-fold tell times apart.
+        # The logarithm runs to about 10; waves from far longer than that down to one e-fold tell times apart.
         octaves = jnp.linspace(-4.0, 1.0, self.down.weight.shape[1] // 2)
         angle = jnp.log1p(t / self.sigma_min) * jax.lax.broadcast_to_rank(2.0**octaves, t.ndim)
         waves = jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)

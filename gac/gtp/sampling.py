@@ -1,5 +1,7 @@
 """Sampling: from noise to an action in K steps along the map."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -16,7 +18,7 @@ def sample(
     config: GTPConfig,
     steps: int,
 ) -> Float[Array, "*batch act"]:
-    r"""$a_T = T z$, $a_{t_{i+1}} = \Phi_\theta(s, a_{t_i}, t_i, t_{i+1})$, Eq. (15); scaled, clipped at the end.
+    r"""$a_T = T z$, $a_{t_{i+1}} = \Phi_\theta(s, a_{t_i}, t_i, t_{i+1})$, Eq. (15), clipped at the end.
 
     Args:
         actor: theta, or its average.
@@ -28,7 +30,7 @@ def sample(
     times = sampling_times(steps, config)
     move = actor.flow if config.sampler == "map" else actor.euler
     action = config.sigma_max * noise
-    for t, s in zip(times, times[1:], strict=False):
+    for t, s in itertools.pairwise(times):
         action = move(state, action, *(jnp.full((1,) * action.ndim, each) for each in (t, s)))
     return jnp.clip(action, -1.0, 1.0)
 

@@ -74,4 +74,5 @@ def sampling_times(steps: int, config: GTPConfig) -> Float[ndarray, "times"]:
     low, high = config.sigma_min ** (1 / config.rho), config.sigma_max ** (1 / config.rho)
     times = (high + np.arange(steps + 1) / steps * (low - high)) ** config.rho
     times[-1] = 0.0
-    return times.astype(np.float32)
+    rounded: ndarray = times.astype(np.float32)
+    return rounded

@@ -50,5 +50,5 @@ def transitions(episodes: Episodes, standardiser: Standardiser, config: GTPConfi
             f"{LEAST_TRANSITIONS} or more; add episodes"
         )
     columns = state, standardiser.standardise_action(episodes.actions), reward, following
-    numbers = (jnp.asarray(each[kept], jnp.float32) for each in columns)
-    return Transitions(*numbers, jnp.asarray(terminated[kept]))
+    of_state, of_action, of_reward, of_following = (jnp.asarray(each[kept], jnp.float32) for each in columns)
+    return Transitions(of_state, of_action, of_reward, of_following, jnp.asarray(terminated[kept]))

@@ -100,7 +100,8 @@ def update(state: TrainState, data: Transitions, config: GTPConfig) -> tuple[Tra
     index = jax.random.randint(keys[0], (config.batch_size,), 0, len(data.reward))
     batch: Transitions = jax.tree.map(lambda rows: rows[index], data)
     policy = functools.partial(_policy, state.averaged, config)
-    step, metrics = make_optimiser(config).update, {}
+    step = make_optimiser(config).update
+    metrics: dict[str, Array] = {}
     weight = jnp.ones(config.batch_size)
 
     if state.judge is not None and state.critic_target is not None:
@@ -121,7 +122,7 @@ def update(state: TrainState, data: Transitions, config: GTPConfig) -> tuple[Tra
             v = judge.value(batch.state)[:, 0]
         weight = weights(q - v, config.eta, config.weight_clip, config.weighting == "positive")
         metrics |= found[1] | {"q": jnp.mean(q), "v": jnp.mean(v), "advantage_std": jnp.std(q - v)}
-        metrics |= {"weight": jnp.mean(weight), "weight_max": jnp.max(weight)}
+        metrics |= {"w": jnp.mean(weight), "w_max": jnp.max(weight)}
 
     # Actor step, Eq. (19).
     times = draw_times(keys[3], config.batch_size, state.update, config)
@@ -163,4 +164,6 @@ def advance(
     shapes = jax.eval_shape(lambda state: update(state, data, config)[1], state)
     sums = jax.tree.map(lambda each: jnp.zeros(each.shape, each.dtype), shapes)
     state, sums = jax.lax.fori_loop(0, count, one, (state, sums))
-    return state, jax.tree.map(lambda each: each / count.astype(each.dtype), sums)
+    metrics: dict[str, Array] = jax.tree.map(lambda each: each / count.astype(each.dtype), sums)
+    # Not finite where any weight is not.
+    return state, metrics | {"theta_norm": optax.global_norm((state.actor, state.judge))}
