@@ -6,7 +6,7 @@ import math
 import types
 import typing
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from gac.errors import UserError
 
@@ -206,6 +206,7 @@ class Config:
         return config
 
 
+@runtime_checkable
 class Settings(Protocol):
     """The configuration of a run of any method: a frozen dataclass that is JSON text and back."""
 
@@ -224,7 +225,7 @@ class Settings(Protocol):
         """As JSON text, with its schema version."""
 
     @classmethod
-    def from_json(cls, text: str, where: str = ...) -> Self:
+    def from_json(cls, text: str, where: str = ...) -> Any:
         """Read `to_json`'s text strictly."""
 
 

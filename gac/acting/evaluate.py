@@ -3,7 +3,7 @@
 import dataclasses
 import time
 from importlib.metadata import version
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from gymnasium.spaces import Box
@@ -50,6 +50,7 @@ def chosen_environment(env_id: str | None, of_data: Environment | None) -> Envir
     return of_data
 
 
+@runtime_checkable
 class Acts(Protocol):
     """What an agent of any method tells of what it was trained on."""
 

@@ -136,6 +136,7 @@ def begin(stepper: Stepper, seeds: list[int]) -> Float[ndarray, "batch obs"]:
     return first
 
 
+@runtime_checkable
 class Decides(Protocol):
     """A policy of any method, for a batch of episodes played side by side."""
 

@@ -44,9 +44,9 @@ class Sampler:
     def __init__(self, actor: FlowMap, config: GTPConfig, steps: int) -> None:
         first, *rest = actor.network.hidden
         weight = np.asarray(first.weight)
-        act, width = actor.network.out.weight.shape[1], config.time_features
-        obs = len(weight) - act - 2 * width
-        self._of_state, of_x, since, until = np.split(weight, np.cumsum([obs, act, width]))
+        act = actor.network.out.weight.shape[1]
+        obs = len(weight) - act - 2 * config.time_features
+        self._of_state, of_x, of_times = np.split(weight, [obs, obs + act])
         self._hidden = [(np.array(layer.weight), np.array(layer.bias)) for layer in rest]
         self._out = np.array(actor.network.out.weight), np.array(actor.network.out.bias)
         self.action_dim, self._largest = act, np.float32(config.sigma_max)
@@ -54,10 +54,10 @@ class Sampler:
         self._steps = []
         for t, s in itertools.pairwise(times):
             end = s if config.sampler == "map" else t
-            both = (actor.since, t), (actor.until, end)
-            at = [np.asarray(features(jnp.full((1, 1), x)))[0] for features, x in both]
-            skip, scale, scale_in = (np.asarray(each) for each in scaling(jnp.float32(t), config.sigma_data))
-            bias = at[0] @ since + at[1] @ until + np.asarray(first.bias)
+            since, until = jnp.full((1, 1), t), jnp.full((1, 1), end)
+            skip, scale, scale_in = (np.asarray(each)[0, 0] for each in scaling(since, config.sigma_data))
+            features = np.concatenate([actor.since(since)[0], actor.until(until)[0]])
+            bias = features @ of_times + np.asarray(first.bias)
             ratio = s / t
             step = of_x * scale_in, bias, ratio + (1 - ratio) * skip, (1 - ratio) * scale
             self._steps.append(Step(*(np.asarray(each, np.float32) for each in step)))

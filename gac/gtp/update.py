@@ -49,11 +49,13 @@ class TrainState(NamedTuple):
 
 def make_optimiser(config: GTPConfig) -> optax.GradientTransformation:
     """Adam with a clipped gradient; the rate falls along a cosine."""
-    rate: Any = config.learning_rate
-    if config.decay_updates:
-        rate = optax.cosine_decay_schedule(rate, config.decay_updates)
+
+    def rate(count: Int[Array, ""]) -> Float[Array, ""]:
+        share = jnp.minimum(count.astype(jnp.float32) / config.decay_updates, 1.0)
+        return config.learning_rate * 0.5 * (1.0 + jnp.cos(jnp.pi * share))
+
     clip = [optax.clip_by_global_norm(config.grad_clip)] if config.grad_clip else []
-    return optax.chain(*clip, optax.adam(rate))
+    return optax.chain(*clip, optax.adam(rate if config.decay_updates else config.learning_rate))
 
 
 def init_state(config: GTPConfig, observation_dim: int, action_dim: int) -> TrainState:
@@ -100,7 +102,6 @@ def update(state: TrainState, data: Transitions, config: GTPConfig) -> tuple[Tra
     index = jax.random.randint(keys[0], (config.batch_size,), 0, len(data.reward))
     batch: Transitions = jax.tree.map(lambda rows: rows[index], data)
     policy = functools.partial(_policy, state.averaged, config)
-    step = make_optimiser(config).update
     metrics: dict[str, Array] = {}
     weight = jnp.ones(config.batch_size)
 
@@ -110,8 +111,7 @@ def update(state: TrainState, data: Transitions, config: GTPConfig) -> tuple[Tra
             state.critic_target, batch, policy, keys[1], config.discount, config.backup_samples
         )
         found, gradient = jax.value_and_grad(judge_loss, has_aux=True)(state.judge, batch, wanted, config)
-        moved, memory = step(gradient, state.judge_optimiser)
-        judge = eqx.apply_updates(state.judge, moved)
+        judge, memory = step(state.judge, gradient, state.judge_optimiser, config)
         state = state._replace(judge=judge, judge_optimiser=memory)
 
         # Weights of the minibatch, Eq. (14).
@@ -129,8 +129,7 @@ def update(state: TrainState, data: Transitions, config: GTPConfig) -> tuple[Tra
     z = jax.random.normal(keys[4], batch.action.shape)
     of = Sample(batch.state, batch.action, weight, z, times)
     found, gradient = jax.value_and_grad(actor_loss, has_aux=True)(state.actor, state.averaged, of, config)
-    moved, memory = step(gradient, state.actor_optimiser)
-    actor = eqx.apply_updates(state.actor, moved)
+    actor, memory = step(state.actor, gradient, state.actor_optimiser, config)
 
     # Moving averages of both, at one rate.
     state = state._replace(
@@ -139,6 +138,14 @@ def update(state: TrainState, data: Transitions, config: GTPConfig) -> tuple[Tra
     if state.judge is not None:
         state = state._replace(critic_target=average(state.critic_target, state.judge.critic, config.ema))
     return state._replace(update=state.update + 1), metrics | {"loss_actor": found[0]} | found[1]
+
+
+def step(weights: Any, gradient: Any, memory: optax.OptState, config: GTPConfig) -> tuple[Any, Any]:
+    """A step of the optimiser: the weights and its state after it."""
+    # optax adds Python numbers to integer counters, which strict promotion refuses.
+    with jax.numpy_dtype_promotion("standard"):
+        moved, memory = make_optimiser(config).update(gradient, memory)
+    return eqx.apply_updates(weights, moved), memory
 
 
 def average(old: Any, new: Any, rate: float) -> Any:
@@ -166,4 +173,5 @@ def advance(
     state, sums = jax.lax.fori_loop(0, count, one, (state, sums))
     metrics: dict[str, Array] = jax.tree.map(lambda each: each / count.astype(each.dtype), sums)
     # Not finite where any weight is not.
-    return state, metrics | {"theta_norm": optax.global_norm((state.actor, state.judge))}
+    squares = [jnp.sum(leaf**2) for leaf in jax.tree.leaves((state.actor, state.judge))]
+    return state, metrics | {"theta_norm": jnp.sqrt(jnp.sum(jnp.stack(squares)))}
