@@ -61,8 +61,7 @@ class Trainer:
             own = dataclasses.replace(config, seed=seed)
             state = init_state(own, episodes.observation_dim, episodes.action_dim)
             self.runs.append(Run(out, own, state, progress))
-        self._one = jax.jit(functools.partial(advance, config=config))
-        self._many = jax.jit(jax.vmap(self._one, in_axes=(0, None, None)))
+        self._one, self._many = program(config), program(config, many=True)
 
     def update(self) -> int:
         """Updates that every run has done."""
@@ -152,6 +151,14 @@ class Trainer:
                 self.save()
                 saved = time.monotonic()
         self.save()
+
+
+def program(
+    config: GTPConfig, *, many: bool = False
+) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
+    """`(state, data, number of updates) -> (state, mean metrics)`, compiled; of many states side by side."""
+    one = functools.partial(advance, config=config)
+    return jax.jit(jax.vmap(one, in_axes=(0, None, None)) if many else one)
 
 
 @jax.jit

@@ -122,8 +122,3 @@ def test_episodes_are_played_and_recorded(tmp_path):
     } <= raw.keys()
     with pytest.raises(UserError, match="episodes is 0"):
         gac.evaluate(agent, toy_env.ID, episodes=0)
-
-
-def test_fine_tuning_is_for_gac_alone():
-    with pytest.raises(UserError, match="method gtp"):
-        gac.finetune(agent_of(), EPISODES, toy_env.ID)

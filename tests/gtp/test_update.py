@@ -1,6 +1,7 @@
 """One update: averages by their rule, options that leave the others alone, transitions with true ends."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +23,7 @@ UNITS = Standardiser.fit(DATA)
 def first_update(**fields):
     config = dataclasses.replace(CONFIG, **fields)
     state = init_state(config, tiny.OBSERVATION_DIM, tiny.ACTION_DIM)
-    return state, *update(state, transitions(DATA, UNITS, config), config)
+    return state, *jax.jit(functools.partial(update, config=config))(state, transitions(DATA, UNITS, config))
 
 
 def test_both_averages_move_by_one_rate():
