@@ -11,10 +11,9 @@ from gac.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from gac import presets
-    from gac.acting.agent import Agent, Plan, load
+    from gac.acting.agent import Agent, Plan
     from gac.acting.calibrate import calibrate
     from gac.acting.calibration import Calibration
-    from gac.acting.evaluate import evaluate
     from gac.acting.policy import Policy
     from gac.acting.replan import Every, Never, Trigger
     from gac.acting.replanning import ReplanningPolicy
@@ -24,18 +23,18 @@ if TYPE_CHECKING:
     from gac.data import Episodes, load_data, read_table
     from gac.envs.disturb import Disturbance
     from gac.errors import UserError
+    from gac.gtp.agent import GTPAgent
+    from gac.gtp.config import GTPConfig
     from gac.inference.queries import Exploit, Explore, Prior, Target
+    from gac.methods import evaluate, load, train, train_seeds
     from gac.online.finetune import finetune
     from gac.online.stages import Online
     from gac.records import Consistency, Evaluation
-    from gac.training.offline import train
-    from gac.training.seeds import train_seeds
 
 _HOMES = {
-    "gac.acting.agent": ("Agent", "Plan", "load"),
+    "gac.acting.agent": ("Agent", "Plan"),
     "gac.acting.calibrate": ("calibrate",),
     "gac.acting.calibration": ("Calibration",),
-    "gac.acting.evaluate": ("evaluate",),
     "gac.acting.policy": ("Policy",),
     "gac.acting.replan": ("Every", "Never", "Trigger"),
     "gac.acting.replanning": ("ReplanningPolicy",),
@@ -45,12 +44,13 @@ _HOMES = {
     "gac.data": ("Episodes", "load_data", "read_table"),
     "gac.envs.disturb": ("Disturbance",),
     "gac.errors": ("UserError",),
+    "gac.gtp.agent": ("GTPAgent",),
+    "gac.gtp.config": ("GTPConfig",),
     "gac.inference.queries": ("Exploit", "Explore", "Prior", "Target"),
+    "gac.methods": ("evaluate", "load", "train", "train_seeds"),
     "gac.online.finetune": ("finetune",),
     "gac.online.stages": ("Online",),
     "gac.records": ("Consistency", "Evaluation"),
-    "gac.training.offline": ("train",),
-    "gac.training.seeds": ("train_seeds",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -65,6 +65,8 @@ __all__ = [
     "Every",
     "Exploit",
     "Explore",
+    "GTPAgent",
+    "GTPConfig",
     "ModelConfig",
     "Never",
     "Online",

@@ -7,9 +7,10 @@ from tyro.conf import arg
 
 from gac.config import LONGEST
 from gac.errors import UserError
-from gac.flags import DataSet, EnvId, FileName, Number, RunFolder
+from gac.flags import Count, DataSet, EnvId, FileName, Number, RunFolder
+from gac.methods import METHODS, method_of, only_gac
 
-QUERIES = ("exploit", "explore", "target", "prior")
+QUERIES = METHODS["gac"].queries
 TARGETS = {"hopper": 3600.0, "walker2d": 6000.0, "halfcheetah": 5000.0}
 """The paper's y*, raw and undiscounted, by the first part of the environment's id."""
 
@@ -26,10 +27,11 @@ def evaluate(
     run: RunFolder,
     /,
     *,
-    query: Literal["exploit", "explore", "target", "prior", "all"] = "exploit",
+    query: Literal["exploit", "explore", "target", "prior", "all"] | None = None,
     episodes: int = 100,
     env_id: EnvId = None,
     target: Number = None,
+    steps: Count = None,
     seed: int = 0,
     replan: Annotated[str, arg(metavar="never|every:N|trigger[:RATE[:SIGNAL]]")] = "never",
     disturb: Annotated[str | None, arg(metavar="push:SPEED|noise:STD")] = None,
@@ -39,16 +41,19 @@ def evaluate(
 ) -> None:
     """Play episodes with plans from a query; writes RUN/eval-<query>.json and prints the table.
 
+    A run of method gtp has no queries: its file is RUN/eval-steps-<K>.json.
+
     With --replan or --disturb the file's name says so: RUN/eval-exploit-every_50-push_1.json.
 
     Args:
         run: Folder of a run.
-        query: The inference query, or all four.
+        query: The inference query, or all four; exploit unless given.
         episodes: Number of episodes per query.
         env_id: Gymnasium id of the environment; unless given the data set's, with the wrappers, arguments and
             time limit that it was recorded with.
         target: The return y* of the target query, raw and undiscounted; the paper's where it has one, else
             the best return of the data for --query all.
+        steps: Sampling steps K of a run of method gtp; what its configuration says unless given.
         seed: Seed of the environments, of the queries and of what disturbs.
         replan: When to plan anew within an episode: never, every N steps, or at the trigger, with RATE false
             alarms per episode (0.05) and SIGNAL surprise, fall or either (the default).
@@ -58,6 +63,19 @@ def evaluate(
             with the data set that the run names.
         json: Also write the record here; a list of records for --query all.
     """
+    if (run / "config.json").is_file() and method_of(run) != "gac":
+        given = {
+            "--query": query,
+            "--target": target,
+            "--data": data,
+            "--replan": replan if replan != "never" else None,
+        }
+        return _evaluate_steps(run, given, episodes, env_id, seed, steps, disturb, longest, json)
+    if steps is not None:
+        raise UserError(
+            f"--steps {steps} goes with a run of method gtp, and {run} is one of gac; leave it out"
+        )
+    query = query or "exploit"
     _check_flags(query, episodes, target)
     from gac.acting.replan import Trigger, parse_replan
 
@@ -107,6 +125,56 @@ def evaluate(
     print_evaluations(run)
 
 
+def _evaluate_steps(
+    run: Path,
+    given: dict[str, Any],
+    episodes: int,
+    env_id: str | None,
+    seed: int,
+    steps: int | None,
+    disturb: str | None,
+    longest: int,
+    json: Path | None,
+) -> None:
+    """`gac evaluate` of a run whose method has no queries; `given` are flags that go with queries alone."""
+    method = method_of(run)
+    for flag, value in given.items():
+        if value is not None:
+            raise UserError(
+                f"{flag} {value} goes with runs of gac, and {run} is one of {method}; leave it out"
+            )
+    if episodes < 1:
+        raise UserError(f"--episodes is {episodes}, expected 1 or more")
+    import gac
+    from gac.console import activity, playing
+    from gac.envs.disturb import parse_disturbance
+    from gac.writing import check_target, write_or_print
+
+    for path in (json, run / "eval.json"):
+        if path is not None:
+            check_target(path)
+    what = None if disturb is None else parse_disturbance(disturb)
+    with activity(f"loading {run}"):
+        agent = gac.load(run)
+    environment = environment_of(run, agent, env_id)
+    agent.checked(steps)
+    with playing(f"{episodes} episodes of {environment}", episodes) as progress:
+        result = gac.evaluate(
+            agent,
+            env_id,
+            episodes=episodes,
+            seed=seed,
+            steps=steps,
+            disturb=what,
+            longest=longest,
+            progress=progress,
+        )
+    for path in (run / f"{result.stem}.json", json):
+        if path is not None:
+            write_or_print(path, result.to_json())
+    print_evaluations(run)
+
+
 def consistency(
     run: RunFolder,
     /,
@@ -134,6 +202,7 @@ def consistency(
     """
     if episodes < 1:
         raise UserError(f"--episodes is {episodes}, expected 1 or more")
+    only_gac(run, "gac consistency")
     import gac
     import gac.report
     from gac.compilation import keep_compiled

@@ -15,8 +15,9 @@ from typing import Any
 import tyro
 
 from gac import acting_commands, commands, data_commands
-from gac.config import Config, OnlineConfig
+from gac.config import OnlineConfig
 from gac.errors import UserError
+from gac.methods import METHODS, method_named, read_config
 from gac.version import __version__
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -38,17 +39,25 @@ DATA_COMMANDS: dict[str, Callable[..., None]] = {
 }
 
 
-def base_config(args: Sequence[str]) -> Config:
-    """What unset flags of `gac train` mean: the run's own values with --resume, else those of --preset."""
-    name = option(args, "--preset")
+def base_config(args: Sequence[str]) -> Any:
+    """What unset flags of `gac train` mean: the run's own values with --resume, else those of --preset.
+
+    Its type is that of the method's configuration.
+    """
+    name, method = option(args, "--preset"), option(args, "--method")
     out = option(args, "--out")
     saved = Path(out) / "config.json" if out else None
     if out and option(args, "--seeds"):
         each = Path(out).glob("seed-*/config.json")
         saved = min(each, key=lambda path: (len(path.parent.name), path.parent.name), default=None)
     if saved is None or "--resume" not in args or not saved.exists():
-        return commands.preset(name or "fast")
-    config = Config.from_json(saved.read_text(encoding="utf-8", errors="replace"), str(saved))
+        return method_named(method or "gac").preset(name)
+    config = read_config(saved.parent)
+    if method not in (None, config.method):
+        raise UserError(
+            f"--method is {method}, and {saved.parent} is a run of method {config.method}; leave out "
+            "--method with --resume"
+        )
     if name not in (None, config.preset):
         raise UserError(
             f"--preset is {name}, the run began from {config.preset}; leave out --preset with --resume"
@@ -91,7 +100,8 @@ def parse(args: Sequence[str]) -> Callable[[], None]:
     else:
         prog, table, words = "gac", dict(COMMANDS), args
     if args[:1] == ["train"]:
-        table["train"] = functools.partial(commands.train, config=base_config(args))
+        config = base_config(args)
+        table["train"] = functools.partial(METHODS[config.method].part("command"), config=config)
     if args[:1] == ["finetune"]:
         table["finetune"] = functools.partial(commands.finetune, config=base_online(args))
     said = io.StringIO()

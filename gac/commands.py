@@ -9,17 +9,18 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from gac.acting_commands import environment_of, evaluate, usual_target
-from gac.config import Config, OnlineConfig
+from gac.config import Config, OnlineConfig, Settings
 from gac.errors import UserError
 from gac.flags import Address, Count, DataName, DataSet, EnvId, FileName, Number, RunFolder, Switch
+from gac.methods import METHODS, only_gac
 from gac.writing import check_target
 
-PRESETS = ("fast", "plain", "paper")
+PRESETS = tuple(METHODS["gac"].presets)
 BENCHED = ("fast", "paper")
 DEMO_DATA = "hopper-medium-replay"
 DEMO_OUT = Path("runs/demo")
@@ -54,6 +55,7 @@ def train(
     *,
     out: Path,
     config: OmitArgPrefixes[Config],
+    method: Literal["gac", "gtp"] = "gac",
     minutes: Number = None,
     updates: Count = None,
     seeds: Count = None,
@@ -72,6 +74,8 @@ def train(
             :cut=... in its name is cut by hold where most of its windows never meet the target.
         out: Folder of the run.
         config: The run's configuration.
+        method: Generative Actor Critic (gac), or Generative Trajectory Policies (gtp), which learns from a
+            reward at each step and has flags of its own: gac train --method gtp --help.
         minutes: Wall-clock minutes of training in this call; 15 unless --updates is given.
         updates: Number of updates of the whole run, instead of minutes.
         seeds: Train so many models at once, of --seed and the seeds after it; the folders seed-0, seed-1 and
@@ -87,6 +91,40 @@ def train(
         processes: Number of processes.
         process: Number of this one, from 0. The first writes the run's folder.
     """
+    train_and_tell(
+        data,
+        out=out,
+        config=config,
+        minutes=minutes,
+        updates=updates,
+        seeds=seeds,
+        resume=resume,
+        overwrite=overwrite,
+        on_disk=on_disk,
+        drop_reset_rows=drop_reset_rows,
+        coordinator=coordinator,
+        processes=processes,
+        process=process,
+    )
+
+
+def train_and_tell(
+    data: str,
+    *,
+    out: Path,
+    config: Settings,
+    minutes: float | None = None,
+    updates: int | None = None,
+    seeds: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    on_disk: bool = False,
+    drop_reset_rows: bool = False,
+    coordinator: str | None = None,
+    processes: int | None = None,
+    process: int | None = None,
+) -> None:
+    """`gac train` by any method, that of the configuration."""
     if minutes is not None and updates is not None:
         raise UserError(f"--minutes {minutes:g} and --updates {updates} are both given; give one of them")
     first = out if seeds is None else out / f"seed-{config.seed}"
@@ -107,7 +145,7 @@ def train(
         print(f"training on {episodes.name}: most windows of a horizon never meet the target")
     if episodes.on_disk and is_first():
         print(f"{data} stays on disk: {episodes.num_episodes} episodes, {episodes.num_steps} steps")
-    begin = gac.train if seeds is None else functools.partial(gac.train_seeds, seeds=seeds)
+    begin: Any = gac.train if seeds is None else functools.partial(gac.train_seeds, seeds=seeds)
     again = go_on(
         "train",
         data,
@@ -169,6 +207,7 @@ def finetune(
     """
     if resume and overwrite:
         raise UserError("--resume and --overwrite are both given; give one of them")
+    only_gac(run, "gac finetune")
     check_target(out / "online.json")
     import gac
     from gac.compilation import keep_compiled
@@ -265,12 +304,8 @@ def bench(
 
 
 def preset(name: str) -> Config:
-    """The configuration of a preset."""
-    from gac import presets
-
-    if name not in PRESETS:
-        raise UserError(f"--preset is {name}, expected one of {', '.join(PRESETS)}")
-    config: Config = getattr(presets, name)()
+    """The configuration of a preset of gac."""
+    config: Config = METHODS["gac"].preset(name)
     return config
 
 

@@ -6,7 +6,7 @@ import math
 import types
 import typing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from gac.errors import UserError
 
@@ -159,7 +159,9 @@ class AddedConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A whole run."""
+    """A whole run of Generative Actor Critic."""
+
+    method: ClassVar[str] = "gac"
 
     preset: str = "fast"
     """Where the values began from: fast (minutes on a CPU), plain (the same sizes, the paper's algorithm
@@ -190,14 +192,38 @@ class Config:
             raise UserError(f"{where} is not JSON ({error}); restore the file or train again") from None
         if not isinstance(raw, dict):
             raise UserError(f"{where} holds {type(raw).__name__}, expected an object; restore the file")
+        check_method(raw, cls.method, where)
         version = raw.pop("schema_version", None)
         if version != SCHEMA_VERSION:
             raise UserError(
                 f"{where} has schema_version {version!r}, this gac reads {SCHEMA_VERSION}; "
                 "use the gac release that wrote the run"
             )
-        config: Config = _strict(cls, raw, where)
+        config: Config = strict(cls, raw, where)
         return config
+
+
+@runtime_checkable
+class Settings(Protocol):
+    """The configuration of a run of any method: a frozen dataclass that is JSON text and back."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    method: ClassVar[str]
+
+    @property
+    def preset(self) -> str:
+        """Where the values began from."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of everything random in training."""
+
+    def to_json(self) -> str:
+        """As JSON text, with its schema version."""
+
+    @classmethod
+    def from_json(cls, text: str, where: str = ...) -> Any:
+        """Read `to_json`'s text strictly."""
 
 
 @dataclass(frozen=True)
@@ -270,7 +296,7 @@ class OnlineConfig:
     @classmethod
     def from_dict(cls, raw: Any, where: str) -> "OnlineConfig":
         """Read `dataclasses.asdict` of one strictly, as `Config.from_json` does."""
-        config: OnlineConfig = _strict(cls, raw, where)
+        config: OnlineConfig = strict(cls, raw, where)
         return config
 
 
@@ -285,11 +311,23 @@ def resolved(online: OnlineConfig, added: AddedConfig) -> OnlineConfig:
 TARGET_RULES = ("auto", "fixed", "y-star")
 
 
-def _strict(cls: type, raw: Any, where: str) -> Any:
+def check_method(raw: dict[str, Any], method: str, where: str) -> None:
+    """Take the method out of what config.json holds, and refuse another one; gac's own files name none.
+
+    Raises:
+        UserError: a run of another method.
+    """
+    found = raw.pop("method", "gac")
+    if found != method:
+        raise UserError(f"{where} is of a run of method {found}, expected {method}; give a run of {method}")
+
+
+def strict(cls: type, raw: Any, where: str) -> Any:
     """Build a frozen dataclass from a dict; an unknown, missing or mistyped key is an error."""
     if not isinstance(raw, dict):
         raise UserError(f"{where}: expected an object, got {raw!r}")
-    hints = typing.get_type_hints(cls)
+    known = typing.get_type_hints(cls)
+    hints = {each.name: known[each.name] for each in dataclasses.fields(cls)}
     unknown, missing = sorted(raw.keys() - hints.keys()), sorted(hints.keys() - raw.keys())
     if unknown or missing:
         raise UserError(
@@ -299,7 +337,7 @@ def _strict(cls: type, raw: Any, where: str) -> Any:
     for key, kind in hints.items():
         value = raw[key]
         if dataclasses.is_dataclass(kind):
-            values[key] = _strict(typing.cast(type, kind), value, f"{where}: {key}")
+            values[key] = strict(typing.cast(type, kind), value, f"{where}: {key}")
             continue
         accepted: Any = (
             (int, float)

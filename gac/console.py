@@ -26,6 +26,11 @@ FIGURES = {
     "kl": ("kl", "{:.1f}"),
     "prior_return_mean": ("prior return mean", "{:+.2f}"),
     "trajectories_per_second": ("trajectories/s", "{:.0f}"),
+    "loss_consistency": ("consistency", "{:.4f}"),
+    "loss_flow": ("flow", "{:.4f}"),
+    "loss_critic": ("critic", "{:.3g}"),
+    "q": ("Q", "{:.1f}"),
+    "updates_per_second": ("updates/s", "{:.0f}"),
 }
 """Key of metrics.jsonl: (words, format). The prior return mean is in standardised units: the data has 0."""
 

@@ -1,6 +1,7 @@
 """Configurations with a reason and a source for each value that is not a plain default."""
 
 from gac.config import AddedConfig, Config, ModelConfig, PosteriorConfig, QueryConfig, TrainingConfig
+from gac.gtp.config import GTPConfig
 
 NOTHING_ADDED = AddedConfig(
     actor_width=0,
@@ -58,3 +59,16 @@ def paper() -> Config:
         query=PAPER_QUERY,
         added=NOTHING_ADDED,
     )
+
+
+def gtp() -> GTPConfig:
+    """Generative Trajectory Policies for two CPU cores; the defaults of `gac.gtp.config`, see docs/gtp.md."""
+    return GTPConfig(preset="fast")
+
+
+def gtp_paper() -> GTPConfig:
+    """`gtp` for the paper's 2 million updates; a GPU is the place for it.
+
+    The grid of times reaches its finest after seven eighths of them, as in improved consistency training.
+    """
+    return GTPConfig(preset="paper", refine_every=250_000)

@@ -119,7 +119,7 @@ class Evaluation:
     """Achieved, raw and undiscounted, one per episode."""
     lengths: tuple[int, ...]
     predicted_returns: tuple[float, ...]
-    """Expected return of each episode's plan, raw."""
+    """Expected return of each episode's plan, raw; empty where the method predicts none."""
     mean: float
     std: float
     normalized_mean: float | None
@@ -154,6 +154,8 @@ class Evaluation:
     """What it added to them, in standard deviations of the data's returns."""
     env_spec: str | None = None
     """JSON of Gymnasium's specification of the environment, where it is more than `env_id`."""
+    steps: int | None = None
+    """Sampling steps K of a decision, for a run of gtp."""
 
     def to_json(self) -> str:
         """The record as JSON text."""
@@ -176,14 +178,15 @@ class Evaluation:
         return self.replan == "never" and self.disturb is None
 
     @property
-    def predicted_mean(self) -> float:
-        """Mean predicted return, raw and undiscounted."""
-        return float(np.mean(self.predicted_returns))
+    def predicted_mean(self) -> float | None:
+        """Mean predicted return, raw and undiscounted; None where none is predicted."""
+        return float(np.mean(self.predicted_returns)) if self.predicted_returns else None
 
     @property
     def ratio(self) -> float | None:
         """Predicted over achieved mean return; None where a ratio says nothing (not both positive)."""
-        return self.predicted_mean / self.mean if self.mean > 0 and self.predicted_mean > 0 else None
+        predicted = self.predicted_mean
+        return predicted / self.mean if predicted is not None and self.mean > 0 and predicted > 0 else None
 
 
 @dataclass(frozen=True)
@@ -332,6 +335,7 @@ def read_evaluation(text: str, where: str, stem: str | None = None) -> Evaluatio
         ms_per_step=fields.maybe_number("ms_per_step"),
         disturb=fields.maybe_words("disturb"),
         env_spec=_spec(fields),
+        steps=None if fields.raw.get("steps") is None else fields.whole("steps"),
         **{name: fields.maybe_number(name) for name in ("quantile", "delta_y")},
     )
     if record.replans and len(record.replans) != len(record.returns):
@@ -339,7 +343,8 @@ def read_evaluation(text: str, where: str, stem: str | None = None) -> Evaluatio
             f"{where}: replans has {len(record.replans)} values, expected one for each of "
             f"{len(record.returns)} episodes; evaluate again"
         )
-    sizes = len(record.returns), len(record.lengths), len(record.predicted_returns)
+    promised = record.predicted_returns or record.returns
+    sizes = len(record.returns), len(record.lengths), len(promised)
     if min(sizes) < 1 or len(set(sizes)) > 1:
         raise UserError(
             f"{where}: returns, lengths and predicted_returns have {', '.join(map(str, sizes))} values, "

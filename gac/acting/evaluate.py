@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from importlib.metadata import version
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from gymnasium.spaces import Box
@@ -16,12 +17,13 @@ from gac.acting.scores import normalized_score
 from gac.config import LONGEST
 from gac.data.environment import Reach, beyond_bounds, bounds_of
 from gac.data.goals import join
+from gac.data.standardise import Standardiser
 from gac.envs.disturb import Disturbance
 from gac.envs.rows import Rows
 from gac.envs.specification import Environment
 from gac.errors import UserError
 from gac.inference.queries import Exploit, Query
-from gac.records import Evaluation
+from gac.records import DataFacts, Evaluation
 from gac.version import __version__
 
 PACKAGES = ("jax", "gymnasium", "mujoco")
@@ -48,8 +50,24 @@ def chosen_environment(env_id: str | None, of_data: Environment | None) -> Envir
     return of_data
 
 
+@runtime_checkable
+class Acts(Protocol):
+    """What an agent of any method tells of what it was trained on."""
+
+    standardiser: Standardiser
+    facts: DataFacts
+
+    @property
+    def observation_dim(self) -> int:
+        """Length of an observation."""
+
+    @property
+    def action_dim(self) -> int:
+        """Length of an action."""
+
+
 def check_fits(
-    environment: Environment, agent: Agent, disturb: Disturbance | None = None, longest: int = LONGEST
+    environment: Environment, agent: Acts, disturb: Disturbance | None = None, longest: int = LONGEST
 ) -> int | None:
     """Refuse an environment that the agent was not trained for, before any work is done in it.
 
@@ -163,8 +181,8 @@ def evaluated(
         began = time.perf_counter()
         plans.append(agent.plan(first, query, seed=seed + start))
         planned = time.perf_counter()
-        told = None if on_step is None else _shifted(on_step, start)
-        tell = None if progress is None else _from(progress, start)
+        told = None if on_step is None else shifted(on_step, start)
+        tell = None if progress is None else told_from(progress, start)
         groups.append(
             rollout(
                 agent,
@@ -237,12 +255,12 @@ def summarised(
     )
 
 
-def _shifted(on_step: OnStep, start: int) -> OnStep:
+def shifted(on_step: OnStep, start: int) -> OnStep:
     """For a group of environments whose first row is episode `start`."""
     return lambda row, step: on_step(start + row, step)
 
 
-def _from(progress: Progress, start: int) -> Progress:
+def told_from(progress: Progress, start: int) -> Progress:
     """For a group of environments that follows `start` episodes."""
     return lambda over, mean: progress(start + over, mean)
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -15,7 +15,6 @@ from numpy import ndarray
 from gac.acting.agent import Agent, Plan
 from gac.acting.policy import Policy, offset_of
 from gac.acting.replan import Replan
-from gac.acting.replanning import ReplanningPolicy
 from gac.config import LONGEST
 from gac.data.blocks import usable
 from gac.data.episodes import SHORTEST, Episodes
@@ -137,6 +136,17 @@ def begin(stepper: Stepper, seeds: list[int]) -> Float[ndarray, "batch obs"]:
     return first
 
 
+@runtime_checkable
+class Decides(Protocol):
+    """A policy of any method, for a batch of episodes played side by side."""
+
+    replans: Int[ndarray, "batch"]
+    """New plans that each row got."""
+    replan_seconds: float
+
+    def __call__(self, observation: Any, active: Any = None) -> Float[ndarray, "*batch act"]: ...
+
+
 def rollout(
     agent: Agent,
     plan: Plan,
@@ -144,6 +154,35 @@ def rollout(
     first: Float[ndarray, "batch obs"],
     *,
     replan: Replan | None = None,
+    wanted: Bool[ndarray, "batch"] | None = None,
+    longest: int | None = LONGEST,
+    on_step: OnStep | None = None,
+    progress: Progress | None = None,
+) -> Played:
+    """`play` under plans.
+
+    Args:
+        agent: acts out the plans.
+        plan: of the episodes' first observations.
+        replan: when to plan anew within an episode.
+        stepper: like the arguments below, as of `play`.
+    """
+    return play(
+        agent.policy(plan, replan),
+        stepper,
+        first,
+        wanted=wanted,
+        longest=longest,
+        on_step=on_step,
+        progress=progress,
+    )
+
+
+def play(
+    policy: Decides,
+    stepper: Stepper,
+    first: Float[ndarray, "batch obs"],
+    *,
     wanted: Bool[ndarray, "batch"] | None = None,
     longest: int | None = LONGEST,
     on_step: OnStep | None = None,
@@ -160,7 +199,9 @@ def rollout(
     inferred while nothing else goes on, so that their time can be told.
 
     Args:
-        replan: when to plan anew within an episode.
+        policy: decides; it begins at the start of an episode.
+        stepper: the environments.
+        first: their first observations, raw.
         wanted: False for rows that are not to be played; all are unless given.
         longest: steps after which an episode counts as endless; None where the environment has a limit.
         on_step: told of every step.
@@ -170,7 +211,6 @@ def rollout(
         UserError: an environment that fails, one that gives what is no data, an endless episode.
     """
     batch = len(first)
-    policy = agent.policy(plan, replan)
     observation = np.array(first, np.float64)
     going = np.ones(batch, bool) if wanted is None else wanted.copy()
     returns, lengths = np.zeros(batch), np.zeros(batch, np.int64)
@@ -251,7 +291,7 @@ class _Part:
 
     def __init__(
         self,
-        policy: Policy | ReplanningPolicy,
+        policy: Decides,
         batch: int,
         start: int,
         stop: int,
@@ -286,7 +326,7 @@ class _Part:
         return action
 
 
-def _parts(policy: Policy | ReplanningPolicy, batch: int, thread: Executor | None) -> list[_Part]:
+def _parts(policy: Decides, batch: int, thread: Executor | None) -> list[_Part]:
     if thread is None or not isinstance(policy, Policy) or batch < LEAST_HALVED:
         return [_Part(policy, batch, 0, batch)]
     one, two = policy.halves()

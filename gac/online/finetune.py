@@ -68,6 +68,8 @@ def finetune(
             with a module to import; one that fails, hangs, or gives what is not finite; what was
             collected is kept in `out`. And what `Online` refuses.
     """
+    if agent.config.method != "gac":
+        raise UserError(f"the agent is of method {agent.config.method}, and fine-tuning is for gac alone")
     config = dataclasses.replace(config or OnlineConfig(), **settings)
     begun = environment_begun_in(Path(out)) if resume and out is not None else None
     environment = begun or _chosen(agent, data, env_id)

@@ -26,28 +26,45 @@ __all__ = [
 ]
 
 DASHES = ("-", "--", "-.", ":")
-
-
-def objective_curves(runs: Sequence[Run], theme: Theme = LIGHT) -> Figure:
-    """The ELBO with its held-out values, and its three terms, against the update; a line per run."""
-    panels = {
+OBJECTIVES = {
+    "gac": {
         "elbo": "ELBO (dots: held out)",
         "log_p_tau": "log p(τ | s0, z)",
         "log_p_y": "log p(y | z)",
         "kl": "KL(q ‖ N(0, I)), nats",
-    }
-    return _curves(runs, panels, theme)
-
-
-def training_health(runs: Sequence[Run], theme: Theme = LIGHT) -> Figure:
-    """Active dimensions, inner steps and the prior predictive of y against the update; a line per run."""
-    panels = {
+    },
+    "gtp": {
+        "loss_actor": "actor's loss, Eq. (19)",
+        "loss_consistency": "consistency, Eq. (17)",
+        "loss_flow": "flow, Eq. (18)",
+        "loss_critic": "critics, Eq. (16)",
+    },
+}
+"""Metrics and their titles, by method."""
+HEALTH = {
+    "gac": {
         "active_dims": "active latent dimensions",
         "inner_steps": "inner steps",
         "prior_return_mean": "prior predictive of y: mean",
         "prior_return_std": "prior predictive of y: std",
-    }
-    return _curves(runs, panels, theme)
+    },
+    "gtp": {
+        "q": "min Q(s, a), discounted",
+        "advantage_std": "std of the advantages",
+        "w": "mean weight, Eq. (14)",
+        "theta_norm": "norm of all weights",
+    },
+}
+
+
+def objective_curves(runs: Sequence[Run], theme: Theme = LIGHT) -> Figure:
+    """The objective and its terms against the update; a line per run. All runs are of one method."""
+    return _curves(runs, OBJECTIVES[runs[0].config.method], theme)
+
+
+def training_health(runs: Sequence[Run], theme: Theme = LIGHT) -> Figure:
+    """What else tells how training goes, against the update; a line per run. All are of one method."""
+    return _curves(runs, HEALTH[runs[0].config.method], theme)
 
 
 def return_distributions(run: Run, theme: Theme = LIGHT, span: Span | None = None) -> Figure:
@@ -225,13 +242,14 @@ def _draw_promises(figure: FigureBase, run: Run, theme: Theme, span: Span | None
     low, high = span or promised_span([run])
     axis.fill_between([low, high], [low, high], [high, high], color=theme.muted, alpha=0.07, linewidth=0)
     axis.plot([low, high], [low, high], color=theme.muted, linewidth=1, linestyle=(0, (4, 3)))
-    for record in run.queries:
+    promised = [record for record in run.queries if record.predicted_mean is not None]
+    for record in promised:
         style: dict[str, Any] = {"marker": marker(record.query), "color": colour(record.query)}
         axis.scatter(record.predicted_returns, record.returns, s=15, alpha=0.35, linewidths=0, **style)
-    for record in run.queries:
+    for record in promised:
         style = {"marker": marker(record.query), "color": colour(record.query)}
         axis.scatter(
-            [record.predicted_mean],
+            [float(np.mean(record.predicted_returns))],
             [float(np.mean(record.returns))],
             s=85,
             edgecolors=theme.paper,

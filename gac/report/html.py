@@ -76,6 +76,10 @@ CAPTIONS = {
         "The objective",
         "Means over the batch, against updates. Where early values are extreme the axis leaves them out.",
     ),
+    "critics": (
+        "Critics and weights",
+        "Means over minibatches. Values are discounted, so they are no returns.",
+    ),
     "health": (
         "Posterior and prior",
         "In standardised units; the prior predictive of y looks like the data where it meets the dashes.",
@@ -110,7 +114,7 @@ def render(runs: Sequence[Run]) -> str:
     """The page's text; the same runs give the same text."""
     names = labels(runs)
     body = (
-        f"<header><p>Generative Actor Critic</p><h1>{wrap(', '.join(names))}</h1></header>",
+        f"<header><p>{escape(', '.join(_methods(runs)))}</p><h1>{wrap(', '.join(names))}</h1></header>",
         _columns(runs, names, "facts", _facts),
         f"<section><h2>Queries</h2>{query_table_html(runs)}<p class=note>{_queries_text(runs)}</p></section>",
         f"<section><h2>Behaviour</h2>{_behaviour(runs, names)}</section>",
@@ -123,6 +127,11 @@ def render(runs: Sequence[Run]) -> str:
         f"{_settings(runs, names)}</section>",
     )
     return page(f"GAC: {', '.join(names)}", "\n".join(body))
+
+
+def _methods(runs: Sequence[Run]) -> list[str]:
+    """The names in full of the runs' methods, each once."""
+    return list(dict.fromkeys(run.method.words for run in runs))
 
 
 def _queries_text(runs: Sequence[Run]) -> str:
@@ -146,8 +155,9 @@ def _facts(run: Run) -> str:
         "return of the data": mean_std(float(returns.mean()), float(returns.std())),
         "updates": NOTHING if updates is None else f"{updates:.0f}",
         "training": NOTHING if seconds is None else f"{seconds / 60:.1f} min",
-        "held-out ELBO": NOTHING if heldout is None else f"{heldout:.1f}",
     }
+    if run.config.method == "gac":
+        facts["held-out ELBO"] = NOTHING if heldout is None else f"{heldout:.1f}"
     return definitions(facts)
 
 
@@ -155,7 +165,7 @@ def _behaviour(runs: Sequence[Run], labelled: Sequence[str]) -> str:
     """The figures of a run's episodes; those of several runs share their axes, so that they compare."""
     names = labelled if len(runs) > 1 else [None]
     achieved, promised, dynamics = (span(runs) for span in (achieved_span, promised_span, dynamics_span))
-    asked = any(run.queries for run in runs)
+    asked = any(record.predicted_returns for run in runs for record in run.queries)
     traced = any(len(record.trace) > 1 for run in runs for record in run.queries)
     # What to draw, whether there is anything to draw it from, how, and what follows the words below it.
     rows: list[tuple[str, bool, Callable[[Run, Theme], Figure], Callable[[Run], str]]] = [
@@ -233,10 +243,14 @@ def _stages(runs: Sequence[Run], labelled: Sequence[str]) -> str:
 def _training(runs: Sequence[Run]) -> str:
     if not any(run.metrics.lines for run in runs):
         return "<p class=note>No metrics were recorded.</p>"
-    pictures = (
-        picture("objective", CAPTIONS["objective"], lambda theme: objective_curves(runs, theme)),
-        picture("health", CAPTIONS["health"], lambda theme: training_health(runs, theme)),
-    )
+    pictures = []
+    for method in _methods(runs):
+        alike = [run for run in runs if run.method.words == method]
+        health = CAPTIONS["health" if alike[0].config.method == "gac" else "critics"]
+        pictures += [
+            picture("objective", CAPTIONS["objective"], functools.partial(objective_curves, alike)),
+            picture("health", health, functools.partial(training_health, alike)),
+        ]
     return f'<div class="figures">{"".join(pictures)}</div>'
 
 
@@ -246,7 +260,8 @@ def _notes(run: Run) -> str:
     return (
         f"<ul>{items}</ul>"
         if found
-        else "<p class=note>All four queries were evaluated; nothing was left out.</p>"
+        else f"<p class=note>{'All four queries were evaluated; n' * bool(run.method.queries) or 'N'}othing "
+        "was left out.</p>"
     )
 
 
@@ -273,8 +288,8 @@ def _settings(runs: Sequence[Run], names: Sequence[str]) -> str:
     """Every setting of every run; where runs differ the row is marked, and the table is open."""
     settings = [flatten(run.config) for run in runs]
     rows = []
-    for key in settings[0]:
-        values = [str(each[key]) for each in settings]
+    for key in dict.fromkeys(key for each in settings for key in each):
+        values = [str(each.get(key, NOTHING)) for each in settings]
         differs = len(set(values)) > 1
         cells = "".join(f"<td>{escape(value)}</td>" for value in values)
         rows.append(f"<tr{' class=differs' if differs else ''}><th scope=row>{escape(key)}</th>{cells}</tr>")

@@ -5,9 +5,9 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from gac import presets
-from gac.config import Config, OnlineConfig
+from gac.config import OnlineConfig, Settings
 from gac.envs.specification import Environment
+from gac.methods import METHODS
 from gac.records import Consistency, Evaluation
 from gac.report.runs import Run
 
@@ -20,13 +20,14 @@ def commands(run: Run) -> list[str]:
     out = shlex.quote(str(run.path))
     lines = [_training(run) if run.finetuning is None else _finetuning(run, *run.finetuning)]
     for record in (*run.queries, *run.variants):
-        words = f"gac evaluate {out} --query {shlex.quote(record.query)} --episodes {len(record.returns)}"
+        asked = f"--query {shlex.quote(record.query)}" if record.steps is None else f"--steps {record.steps}"
+        words = f"gac evaluate {out} {asked} --episodes {len(record.returns)}"
         y_star = "Y" if record.y_star is None else f"{record.y_star:g}"
         target = f" --target {y_star}" if record.query == "target" else ""
         replan = "" if record.replan == "never" else f" --replan {shlex.quote(record.replan)}"
         disturb = "" if record.disturb is None else f" --disturb {shlex.quote(record.disturb)}"
-        asked = f"{target}{replan}{disturb}"
-        lines.append(f"{words}{_environment(record)} --seed {record.seed}{asked}")
+        how = f"{target}{replan}{disturb}"
+        lines.append(f"{words}{_environment(record)} --seed {record.seed}{how}")
     if (swept := run.consistency) is not None:
         words = f"gac consistency {out} --values {len(swept.commanded)} --episodes {len(swept.returns[0])}"
         lines.append(f"{words}{_environment(swept)} --seed {swept.seed}")
@@ -42,7 +43,8 @@ def _training(run: Run) -> str:
     data, out, config = shlex.quote(run.data.name), shlex.quote(str(run.path)), run.config
     updates = run.metrics.last("update")
     limit = "" if updates is None else f" --updates {int(updates)}"
-    basis = f"--preset {shlex.quote(config.preset)} --seed {config.seed}"
+    method = "" if config.method == "gac" else f"--method {config.method} "
+    basis = f"{method}--preset {shlex.quote(config.preset)} --seed {config.seed}"
     return f"gac train {data} --out {out} {basis}{changed_flags(config)}{limit}"
 
 
@@ -57,10 +59,10 @@ def _finetuning(run: Run, began: Mapping[str, Any], config: OnlineConfig) -> str
     return f"{words} --data {shlex.quote(run.data.name)}{environment}{flags}"
 
 
-def changed_flags(config: Config) -> str:
+def changed_flags(config: Settings) -> str:
     """The flags of `gac train` that turn the configuration's preset into it, but for the seed."""
-    preset = getattr(presets, config.preset, None)
-    known = flatten(preset()) if callable(preset) else {}
+    method = METHODS[config.method]
+    known = flatten(method.preset(config.preset)) if config.preset in method.presets else {}
     changed = {
         key: value
         for key, value in flatten(config).items()
@@ -76,7 +78,7 @@ def _flag(name: str, value: Any) -> str:
     return f" --{words} {value}"
 
 
-def flatten(config: Config) -> dict[str, Any]:
+def flatten(config: Settings) -> dict[str, Any]:
     """Every setting by its dotted name, in the configuration's order."""
     values: dict[str, Any] = {}
     for key, value in dataclasses.asdict(config).items():
@@ -104,7 +106,7 @@ def _training_notes(run: Run) -> list[str]:
         found.append("No metrics were recorded, so there are no training curves.")
     if run.metrics.cut_off:
         found.append("The last line of metrics.jsonl was cut off, as by a kill; it is left out.")
-    if run.metrics.lines and run.metrics.last("heldout_elbo") is None:
+    if run.config.method == "gac" and run.metrics.lines and run.metrics.last("heldout_elbo") is None:
         found.append("The held-out ELBO was not computed.")
     spoilt = sorted({key for line in run.metrics.lines for key, value in line.items() if _not_finite(value)})
     if spoilt:
@@ -114,6 +116,8 @@ def _training_notes(run: Run) -> list[str]:
 
 def _missing_notes(run: Run) -> list[str]:
     out = shlex.quote(str(run.path))
+    if not run.method.queries and not run.queries:
+        return [f"The run was not evaluated; to evaluate it: gac evaluate {out}"]
     return [
         f"{query} was not evaluated; to add it: gac evaluate {out} --query {query}"
         + (" --target Y" if query == "target" else "")

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from gac.config import Config, OnlineConfig
+from gac.config import OnlineConfig, Settings
 from gac.envs.specification import Environment
 from gac.errors import UserError
 from gac.json_fields import is_number, read_text
+from gac.methods import METHODS, Method, read_config
 from gac.online.folder import existing
 from gac.online.record import StageRecord, read_record, record_path
 from gac.records import (
@@ -29,7 +30,7 @@ from gac.records import (
     seed_folders,
 )
 
-QUERIES = ("exploit", "explore", "target", "prior")
+QUERIES = METHODS["gac"].queries
 """The queries in the order in which they are always shown."""
 
 
@@ -60,7 +61,7 @@ class Run:
     """All that a report shows of a run's folder."""
 
     path: Path
-    config: Config
+    config: Settings
     data: DataFacts
     metrics: Metrics
     queries: tuple[Evaluation, ...]
@@ -82,8 +83,19 @@ class Run:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The queries of QUERIES that were not evaluated."""
-        return tuple(name for name in QUERIES if name not in {record.query for record in self.queries})
+        """The queries of its method that were not evaluated."""
+        asked = {record.query for record in self.queries}
+        return tuple(name for name in self.method.queries if name not in asked)
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """What a table shows of it: the queries of its method, and what else was evaluated."""
+        return (*self.method.queries, *(record.query for record in self.queries))
+
+    @property
+    def method(self) -> Method:
+        """What it was trained by."""
+        return METHODS[self.config.method]
 
 
 def run_folders(path: Path) -> list[Path]:
@@ -120,7 +132,8 @@ def read_run(path: Path) -> Run:
     """
     if not path.is_dir():
         raise UserError(f"{path} is no folder, expected a run; give the folder that gac train --out wrote")
-    config = Config.from_json(read_text(path / "config.json"), str(path / "config.json"))
+    read_text(path / "config.json")
+    config = read_config(path)
     records = [
         read_evaluation(read_text(file), str(file), file.stem) for file in sorted(path.glob("eval-*.json"))
     ]

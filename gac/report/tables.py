@@ -55,10 +55,15 @@ def query_rows(runs: Sequence[Run]) -> list[list[Row]]:
     data = [_data_row(run, name, mixed) for run, name in zip(runs, names, strict=True)]
     return [data] + [
         [
-            *(_query_row(run, name, query, mixed) for run, name in zip(runs, names, strict=True)),
+            *(
+                _query_row(run, name, query, mixed)
+                for run, name in zip(runs, names, strict=True)
+                if query in run.asked
+            ),
             *(row for group in seeds if (row := _seeds_row(group, query, mixed)) is not None),
         ]
         for query in (*QUERIES, *extra)
+        if any(query in run.asked for run in runs)
     ]
 
 
@@ -180,7 +185,7 @@ def _cells(record: Evaluation) -> tuple[str, ...]:
         str(len(record.returns)),
         mean_std(record.mean, record.std),
         mean_std(record.normalized_mean, record.normalized_std),
-        f"{record.predicted_mean:.1f}",
+        mean_std(record.predicted_mean, None),
         NOTHING if record.ratio is None else f"{record.ratio:.2f}",
         f"{record.plan_seconds:.2f}",
     )

@@ -5,19 +5,18 @@ import hashlib
 import json
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
 import numpy as np
 
-from gac.config import Config
+from gac.config import Config, Settings
 from gac.data.blocks import blocks
 from gac.data.episodes import Episodes
 from gac.errors import UserError
 from gac.files import read_metadata, read_tree, write_text, write_tree
 from gac.json_fields import read_text
-from gac.training.update import TrainState
 
 STATE_SCHEMA = "2"
 LEAST_EPISODES = 4
@@ -115,21 +114,23 @@ def drop_partial_files(out: Path) -> None:
         partial.unlink()
 
 
-def write_state(out: Path, state: TrainState, progress: Progress) -> None:
+State = TypeVar("State")
+"""The state of a run of any method: a NamedTuple, `update` and `key` among its fields."""
+
+
+def write_state(out: Path, state: Any, progress: Progress) -> None:
     """Write state.safetensors: theta, its average, the optimiser, the posteriors, the update's number."""
     metadata = {"schema_version": STATE_SCHEMA, "progress": json.dumps(progress._asdict())}
     write_tree(out / "state.safetensors", saved_arrays(state), metadata)
 
 
-def read_state(
-    out: Path, like: TrainState, progress: Progress, config: Config
-) -> tuple[TrainState, Progress]:
+def read_state(out: Path, like: State, progress: Progress, config: Settings) -> tuple[State, Progress]:
     """Read `write_state`'s file and cut metrics.jsonl back to it.
 
     Raises:
         UserError: another configuration, another data set, a newer schema, a damaged file.
     """
-    saved = Config.from_json(read_text(out / "config.json"), str(out / "config.json"))
+    saved = type(config).from_json(read_text(out / "config.json"), str(out / "config.json"))
     if saved != config:
         raise UserError(
             f"{out} was trained with another configuration ({_difference(saved, config)}); "
@@ -138,7 +139,7 @@ def read_state(
     stored = read_progress(out)
     if stored.data != progress.data:
         raise UserError(f"{out} was trained on other episodes than these; resume with the same data set")
-    state = read_arrays(out, like)
+    state: Any = read_arrays(out, like)
     _cut_metrics(out / "metrics.jsonl", int(state.update))
     return state, stored
 
@@ -158,23 +159,24 @@ def read_progress(out: Path) -> Progress:
     return Progress(**json.loads(metadata["progress"]))
 
 
-def read_arrays(out: Path, like: TrainState) -> TrainState:
+def read_arrays(out: Path, like: State) -> State:
     """The state of `write_state`'s file in the shapes of `like`, whose key it keeps."""
-    state: TrainState = eqx.combine(read_tree(out / "state.safetensors", saved_arrays(like)), like)
-    return state._replace(key=like.key)
+    state: Any = eqx.combine(read_tree(out / "state.safetensors", saved_arrays(like)), like)
+    whole: State = state._replace(key=like.key)  # type: ignore[attr-defined]
+    return whole
 
 
-def saved_arrays(state: TrainState) -> TrainState:
+def saved_arrays(state: State) -> State:
     """The state's arrays alone; the key is left out, as it follows from the seed."""
-    arrays: TrainState = eqx.filter(
-        state._replace(key=None),  # type: ignore[arg-type]
+    arrays: State = eqx.filter(
+        state._replace(key=None),  # type: ignore[attr-defined]
         lambda leaf: isinstance(leaf, (jax.Array, np.ndarray)),
     )
     return arrays
 
 
-def _difference(saved: Config, config: Config) -> str:
-    for part in dataclasses.fields(Config):
+def _difference(saved: Settings, config: Settings) -> str:
+    for part in dataclasses.fields(config):
         old, new = getattr(saved, part.name), getattr(config, part.name)
         if dataclasses.is_dataclass(old) and old != new:
             return next(

@@ -207,17 +207,29 @@ class Seeds:
         self.save()
 
 
-def mean_line(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What is shown while training: means over the seeds, and the trajectories of all of them."""
+def mean_line(lines: Sequence[dict[str, Any]], rate: str = "trajectories_per_second") -> dict[str, Any]:
+    """What is shown while training: means over the seeds, and the rate of all of them together."""
     numbers = [key for key, value in lines[0].items() if isinstance(value, (int, float))]
     means: dict[str, Any] = {key: float(np.mean([line[key] for line in lines])) for key in numbers}
-    rate = "trajectories_per_second"
     return means | {"update": lines[0]["update"], rate: means[rate] * len(lines)}
 
 
 def folder(out: Path, seed: int) -> Path:
     """Where the run of a seed is."""
     return out / f"seed-{seed}"
+
+
+def claim_seeds(out: Path, seeds: range, *, resume: bool, overwrite: bool) -> None:
+    """`claim_folder` for the runs of seeds and for the folder that they are in."""
+    if not resume:
+        claim_folder(out, resume=False, overwrite=overwrite)
+        # Also those of seeds that are not trained now: whoever reads all of them would mix old and new.
+        for left in out.glob("seed-*"):
+            claim_folder(left, resume=False, overwrite=True)
+            if not any(left.iterdir()):
+                left.rmdir()
+    for seed in seeds:
+        claim_folder(folder(out, seed), resume=resume, overwrite=overwrite)
 
 
 def train_seeds(
@@ -264,15 +276,7 @@ def train_seeds(
             f"{data.name} stays on disk, and many seeds at once need it in memory; train them one by one"
         )
     check_config(config, data.num_episodes)
-    if not resume:
-        claim_folder(out, resume=False, overwrite=overwrite)
-        # Also those of seeds that are not trained now: whoever reads all of them would mix old and new.
-        for left in out.glob("seed-*"):
-            claim_folder(left, resume=False, overwrite=True)
-            if not any(left.iterdir()):
-                left.rmdir()
-    for seed in range(config.seed, config.seed + seeds):
-        claim_folder(folder(out, seed), resume=resume, overwrite=overwrite)
+    claim_seeds(out, range(config.seed, config.seed + seeds), resume=resume, overwrite=overwrite)
     warn_of_problems(data)
     together = Seeds(data, config, out, seeds)
     if resume:

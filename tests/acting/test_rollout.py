@@ -12,6 +12,7 @@ from gymnasium.spaces import Box
 import gac
 from gac.acting import rollout as module
 from gac.acting.policy import Policy
+from gac.acting.replanning import ReplanningPolicy
 from gac.acting.rollout import Records, Step, begin, longest_of, rollout
 from gac.envs.rows import Rows
 from gac.envs.specification import Environment
@@ -88,7 +89,7 @@ def test_the_policy_decides_in_a_thread_of_its_own_where_that_helps(
     count, replan, beside, trained, monkeypatch
 ):
     deciding, stepping = set(), set()
-    kind = Policy if replan is None else module.ReplanningPolicy
+    kind = Policy if replan is None else ReplanningPolicy
     decide, step = kind.__call__, Pendulum.step
 
     def decided(self, *given):
