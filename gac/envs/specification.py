@@ -11,6 +11,7 @@ import gymnasium.wrappers
 from gymnasium.envs.registration import EnvSpec, WrapperSpec
 
 from gac.envs.lottery import register_by_id
+from gac.envs.v4 import v4_meant
 from gac.errors import UserError, one_line
 
 SHOWING = frozenset(
@@ -107,7 +108,7 @@ class Environment:
         """
         spec = self.specification()
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), v4_meant():
                 if self.spec is not None:  # Its wrappers would say at every rebuilding what they round.
                     warnings.simplefilter("ignore", UserWarning)
                 return gymnasium.make(self.id if spec is None else spec, disable_env_checker=True)

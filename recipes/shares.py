@@ -1,0 +1,113 @@
+"""Which snapshots make a set, and which share of its steps each plays.
+
+A share is a share of the *steps*, as in a replay buffer, and a log-quadratic function of the place u in
+[-1, 1] of the snapshot among the chosen ones, which are evenly spaced in training time:
+
+    share(u) = exp(b u + c u^2) / sum of the same
+
+Two parameters make the mean and the standard deviation of the returns those that are aimed at, and no
+snapshot stands out.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy import ndarray
+from published import Returns, off
+from scipy.optimize import minimize
+
+EVENNESS = 1e-3
+"""Weight of b^2 + c^2 beside the squared distance: shares are as even as the aim allows, like a buffer's."""
+GOOD = 0.5
+"""A set whose statistics are all within so many tolerances needs no more snapshots."""
+MIXED = 3
+"""Most snapshots of one level of skill."""
+APART = 4
+"""Most measured snapshots from one of them to the next."""
+
+
+class Sample(NamedTuple):
+    """Whole episodes of one snapshot."""
+
+    returns: ndarray
+    """(episodes,)"""
+    lengths: ndarray
+    """(episodes,)"""
+
+
+class Choice(NamedTuple):
+    """Snapshots by training step, each with its share of the steps, and what comes of them."""
+
+    shares: dict[int, float]
+    expected: Returns
+    distance: float
+    """Root mean square of the distances from what is aimed at, in tolerances."""
+
+
+def expected(samples: Sequence[Sample], shares: ndarray, steps: int) -> Returns:
+    """Statistics of a set of so many steps; max and min are medians of theirs."""
+    returns = np.concatenate([sample.returns for sample in samples])
+    # An episode that was played stands for so many episodes of the set.
+    each = [share * steps / sample.lengths.sum() for share, sample in zip(shares, samples, strict=True)]
+    weights = np.repeat(each, [len(sample.returns) for sample in samples])
+    order = np.argsort(returns)
+    returns, weights = returns[order], weights[order]
+    mean = np.average(returns, weights=weights)
+    std = np.sqrt(np.average((returns - mean) ** 2, weights=weights))
+    # That none of the set is beyond has probability 1/2 where the expected number beyond is log 2.
+    top, bottom = (np.searchsorted(np.cumsum(side), np.log(2)) for side in (weights[::-1], weights))
+    last = len(returns) - 1
+    return Returns(mean, std, returns[last - min(top, last)], returns[min(bottom, last)])
+
+
+def fit(samples: dict[int, Sample], aim: Returns, steps: int) -> Choice:
+    """Shares of snapshots that are evenly spaced in training time."""
+    played, u = list(samples.values()), np.linspace(-1, 1, len(samples)) if len(samples) > 1 else np.zeros(1)
+
+    def shares(bc: ndarray) -> ndarray:
+        weights = np.exp(bc[0] * u + bc[1] * u**2)
+        return np.asarray(weights / weights.sum())
+
+    def loss(bc: ndarray) -> float:
+        return _distance(expected(played, shares(bc), steps), aim) ** 2 + EVENNESS * float(bc @ bc)
+
+    bc = np.zeros(2)
+    if len(samples) > 1:
+        bc = minimize(loss, bc, method="Nelder-Mead", options={"initial_simplex": [[0, 0], [2, 0], [0, 2]]}).x
+    ours = expected(played, shares(bc), steps)
+    return Choice(dict(zip(samples, shares(bc).tolist(), strict=True)), ours, _distance(ours, aim))
+
+
+def level(samples: dict[int, Sample], aim: Returns, steps: int, keep: int) -> list[Choice]:
+    """The best choices of a snapshot, or of a few neighbours, of one level of skill; the fewer the better."""
+    found: list[Choice] = []
+    for count in range(1, MIXED + 1):
+        for window in _windows(samples, count):
+            means = [sample.returns.mean() for sample in window.values()]
+            # Neighbours that are all above or all below the mean cannot have it, up to what mixes.
+            if min(means) < 1.2 * aim.mean and max(means) > 0.8 * aim.mean:
+                found.append(fit(window, aim, steps))
+        found.sort(key=lambda choice: choice.distance)
+        if found and found[0].distance < GOOD:
+            break
+    return found[:keep]
+
+
+def replay(samples: dict[int, Sample], aim: Returns, steps: int, last: int, count: int) -> Choice:
+    """Shares of `count` snapshots evenly spaced from the first trained one to `last`."""
+    trained = [step for step in samples if 0 < step <= last]
+    places = np.linspace(0, len(trained) - 1, count).round().astype(int)
+    return fit({trained[place]: samples[trained[place]] for place in places}, aim, steps)
+
+
+def _distance(ours: Returns, aim: Returns) -> float:
+    return float(np.sqrt(np.mean(np.square(list(off(ours, aim).values())))))
+
+
+def _windows(samples: dict[int, Sample], count: int) -> Iterator[dict[int, Sample]]:
+    """Runs of `count` snapshots, evenly spaced."""
+    steps = list(samples)
+    for apart in range(1, APART + 1 if count > 1 else 2):
+        for first in range(len(steps) - apart * (count - 1)):
+            yield {step: samples[step] for step in steps[first : first + apart * (count - 1) + 1 : apart]}
