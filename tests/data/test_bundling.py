@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from gac.data import Episodes, recipes
 from gac.errors import UserError
@@ -125,11 +125,17 @@ def test_a_bundle_has_the_snapshots_and_shares_of_the_sets_and_a_second_call_pla
     monkeypatch.setattr(published, "TOLERANCE", {"mean": 9.0, "std": 9.0, "max": 9.0})
     chosen = settings(bundle, run, tmp_path, sets=("medium", "medium-replay"))
     bundle.main(chosen)
-    monkeypatch.setattr(bundle.workers, "run", None)
-    first = (tmp_path / "out" / "hopper.safetensors").read_bytes()
-    bundle.main(chosen)
-    assert (tmp_path / "out" / "hopper.safetensors").read_bytes() == first
-    env_id, sets = recipes.read_sets(tmp_path / "out" / "hopper.safetensors")
+    file = tmp_path / "out" / "hopper.safetensors"
+    env_id, sets = recipes.read_sets(file)
+    first = load_file(file)
+    with monkeypatch.context() as nothing_plays:
+        nothing_plays.setattr(bundle.workers, "run", None)
+        bundle.main(chosen)
+    assert recipes.read_sets(file) == (env_id, sets)
+    again = load_file(file)
+    assert first.keys() == again.keys()
+    assert all(first[key].dtype == np.float16 and (first[key] == again[key]).all() for key in first)
+    assert {int(key.split("/")[0]) for key in first} == {step for shares in sets.values() for step in shares}
     assert (env_id, set(sets)) == ("Hopper-v4", {"medium", "medium-replay"})
     monkeypatch.setattr(recipes, "_SNAPSHOTS", tmp_path / "out")
     monkeypatch.setattr(recipes, "RECIPES", recipes.robot_recipes())
