@@ -18,7 +18,7 @@ from published import Returns, off
 from scipy.optimize import minimize
 
 EVENNESS = 1e-3
-"""Weight of b^2 + c^2 beside the squared distance: shares are as even as the aim allows, like a buffer's."""
+"""Weight of b^2 + c^2 beside the mean squared distance, so that shares are as even as the aim allows."""
 GOOD = 0.5
 """A set whose statistics are all within so many tolerances needs no more snapshots."""
 MIXED = 3
@@ -42,7 +42,7 @@ class Choice(NamedTuple):
     shares: dict[int, float]
     expected: Returns
     distance: float
-    """Root mean square of the distances from what is aimed at, in tolerances."""
+    """The largest distance from what is aimed at, in tolerances: beyond 1 is too far."""
 
 
 def expected(samples: Sequence[Sample], shares: ndarray, steps: int) -> Returns:
@@ -70,13 +70,16 @@ def fit(samples: dict[int, Sample], aim: Returns, steps: int) -> Choice:
         return np.asarray(weights / weights.sum())
 
     def loss(bc: ndarray) -> float:
-        return _distance(expected(played, shares(bc), steps), aim) ** 2 + EVENNESS * float(bc @ bc)
+        distances = off(expected(played, shares(bc), steps), aim).values()
+        return float(np.mean(np.square(list(distances)))) + EVENNESS * float(bc @ bc)
 
     bc = np.zeros(2)
     if len(samples) > 1:
         bc = minimize(loss, bc, method="Nelder-Mead", options={"initial_simplex": [[0, 0], [2, 0], [0, 2]]}).x
     ours = expected(played, shares(bc), steps)
-    return Choice(dict(zip(samples, shares(bc).tolist(), strict=True)), ours, _distance(ours, aim))
+    return Choice(
+        dict(zip(samples, shares(bc).tolist(), strict=True)), ours, max(map(abs, off(ours, aim).values()))
+    )
 
 
 def level(samples: dict[int, Sample], aim: Returns, steps: int, keep: int) -> list[Choice]:
@@ -99,10 +102,6 @@ def replay(samples: dict[int, Sample], aim: Returns, steps: int, last: int, coun
     trained = [step for step in samples if 0 < step <= last]
     places = np.linspace(0, len(trained) - 1, count).round().astype(int)
     return fit({trained[place]: samples[trained[place]] for place in places}, aim, steps)
-
-
-def _distance(ours: Returns, aim: Returns) -> float:
-    return float(np.sqrt(np.mean(np.square(list(off(ours, aim).values())))))
 
 
 def _windows(samples: dict[int, Sample], count: int) -> Iterator[dict[int, Sample]]:
