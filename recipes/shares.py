@@ -23,6 +23,8 @@ GOOD = 0.5
 """A set whose statistics are all within so many tolerances needs no more snapshots."""
 MIXED = 3
 """Most snapshots of one level of skill."""
+LEAST = 0.1
+"""Least share of each of them: what plays less is no part of the skill, but a trick on the statistics."""
 APART = 4
 """Most measured snapshots from one of them to the next."""
 
@@ -77,9 +79,8 @@ def fit(samples: dict[int, Sample], aim: Returns, steps: int) -> Choice:
     if len(samples) > 1:
         bc = minimize(loss, bc, method="Nelder-Mead", options={"initial_simplex": [[0, 0], [2, 0], [0, 2]]}).x
     ours = expected(played, shares(bc), steps)
-    return Choice(
-        dict(zip(samples, shares(bc).tolist(), strict=True)), ours, max(map(abs, off(ours, aim).values()))
-    )
+    distance = max(abs(value) for value in off(ours, aim).values())
+    return Choice(dict(zip(samples, shares(bc).tolist(), strict=True)), ours, distance)
 
 
 def level(samples: dict[int, Sample], aim: Returns, steps: int, keep: int) -> list[Choice]:
@@ -90,7 +91,8 @@ def level(samples: dict[int, Sample], aim: Returns, steps: int, keep: int) -> li
             means = [sample.returns.mean() for sample in window.values()]
             # Neighbours that are all above or all below the mean cannot have it, up to what mixes.
             if min(means) < 1.2 * aim.mean and max(means) > 0.8 * aim.mean:
-                found.append(fit(window, aim, steps))
+                choice = fit(window, aim, steps)
+                found += [choice] if min(choice.shares.values()) >= LEAST else []
         found.sort(key=lambda choice: choice.distance)
         if found and found[0].distance < GOOD:
             break

@@ -15,7 +15,6 @@ import gac.envs  # noqa: F401 - registers the mazes
 from gac.bench.timing import Effort, Row, Spread, call_times, rates
 from gac.compilation import cores
 from gac.data.goals import join
-from gac.envs.v4 import v4_meant
 from gac.version import __version__
 
 PRODUCT_SIZES = (512, 768, 1024, 1536, 2048, 4096, 8192)
@@ -64,8 +63,7 @@ def memory(effort: Effort, size: int = MEMORY_BYTES) -> Row:
 
 def environment(env_id: str, effort: Effort, steps: int = ENVIRONMENT_STEPS) -> Row:
     """Steps of one environment in one thread under random actions, resets included, with no policy."""
-    with v4_meant():
-        env = join(gymnasium.make(env_id))
+    env = join(gymnasium.make(gymnasium.spec(env_id)))
     space = env.action_space
     assert isinstance(space, gymnasium.spaces.Box)  # As `check_fits` demands.
     actions = np.random.default_rng(0).uniform(-1.0, 1.0, (steps, *space.shape)).astype(np.float32)

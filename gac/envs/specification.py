@@ -11,7 +11,6 @@ import gymnasium.wrappers
 from gymnasium.envs.registration import EnvSpec, WrapperSpec
 
 from gac.envs.lottery import register_by_id
-from gac.envs.v4 import v4_meant
 from gac.errors import UserError, one_line
 
 SHOWING = frozenset(
@@ -106,9 +105,9 @@ class Environment:
             UserError: an unknown id, a missing dependency, a constructor that fails, or a specification that
                 cannot be rebuilt.
         """
-        spec = self.specification()
+        spec = self.specification()  # By an id alone, Gymnasium would advise to take a newer version of it.
         try:
-            with warnings.catch_warnings(), v4_meant():
+            with warnings.catch_warnings():
                 if self.spec is not None:  # Its wrappers would say at every rebuilding what they round.
                     warnings.simplefilter("ignore", UserWarning)
                 return gymnasium.make(self.id if spec is None else spec, disable_env_checker=True)

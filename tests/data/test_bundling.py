@@ -91,10 +91,11 @@ def test_replay_has_the_mean_and_std_that_it_aims_at_by_smooth_shares(scripts):
 def test_a_level_of_skill_is_one_snapshot_where_one_has_it_else_neighbours(scripts):
     shares, published = scripts("shares"), scripts("published")
     samples = curve(shares)
-    one = shares.level(samples, published.Returns(700, 30, 790, 0), 250_000, 3)
+    one = shares.level(samples, published.Returns(705, 32, 800, 0), 250_000, 3)
     assert list(one[0].shares) == [70_000]
     wide = shares.level(samples, published.Returns(700, 90, 890, 0), 250_000, 3)
     assert 2 <= len(wide[0].shares) <= 3
+    assert min(wide[0].shares.values()) >= shares.LEAST
     assert max(wide[0].shares) - min(wide[0].shares) <= 40_000
     assert wide[0].expected.std == pytest.approx(90, rel=0.25)
     assert wide[0].distance <= wide[1].distance
@@ -110,6 +111,17 @@ def test_a_set_that_no_snapshot_comes_near_is_refused_and_nothing_written(script
     with pytest.raises(UserError, match=r"hopper has no snapshot near medium's mean of 1422") as raised:
         bundle.main(settings(bundle, run, tmp_path))
     assert "\n" not in str(raised.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_set_beyond_the_tolerances_is_refused(scripts, run, tmp_path, monkeypatch):
+    bundle, published = scripts("bundle"), scripts("published")
+    # The mean is that of an actor here, the maximum is out of reach.
+    monkeypatch.setitem(published.PUBLISHED, "hopper-medium", published.Returns(24, 30, 3000, 0))
+    with pytest.raises(
+        UserError, match=r"hopper-medium comes to .* instead of 24 ± 30 up to 3000; train longer"
+    ):
+        bundle.main(settings(bundle, run, tmp_path, sets=("medium",)))
     assert not (tmp_path / "out").exists()
 
 
