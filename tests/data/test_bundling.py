@@ -91,8 +91,15 @@ def test_replay_has_the_mean_and_std_that_it_aims_at_by_smooth_shares(scripts):
 def test_a_level_of_skill_is_one_snapshot_where_one_has_it_else_neighbours(scripts):
     shares, published = scripts("shares"), scripts("published")
     samples = curve(shares)
-    one = shares.level(samples, published.Returns(705, 32, 800, 0), 250_000, 3)
-    assert list(one[0].shares) == [70_000]
+    rng = np.random.default_rng(1)
+    alike = {
+        step: shares.Sample(700 + step / 1000 + rng.normal(0, 30, 400), np.full(400, 500))
+        for step in (10_000, 20_000)
+    }
+    # Half of each would be nearer.
+    one = shares.level(alike, shares.expected([*alike.values()], np.full(2, 0.5), 250_000), 250_000, 3)
+    assert len(one[0].shares) == 1
+    assert 0 < one[0].distance < shares.GOOD
     wide = shares.level(samples, published.Returns(700, 90, 890, 0), 250_000, 3)
     assert 2 <= len(wide[0].shares) <= 3
     assert min(wide[0].shares.values()) >= shares.LEAST
