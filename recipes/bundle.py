@@ -7,7 +7,8 @@ beside them, and chooses for each set snapshots and their shares of the steps (`
 returns have D4RL's mean, standard deviation and maximum (`published.py`):
 
 - medium, expert: one snapshot, or up to three neighbours.
-- medium-replay: snapshots evenly spaced in training time, from the first trained one to medium's last.
+- medium-replay: snapshots evenly spaced in training time, from the first trained one to the one for which
+  their shares are most even.
 
 medium-expert is half of each and needs no snapshots of its own.
 """
@@ -33,7 +34,7 @@ from gac.writing import whole_file, write_text
 
 LAYERS = {"Dense_0": "hidden_0", "Dense_1": "hidden_1", "Dense_2": "mean", "Dense_3": "log_std"}
 """Flax's names of the actor's layers, in the order in which sbx's SAC makes them, and ours."""
-AT_ONCE = 16
+AT_ONCE = 8
 """Snapshots that are played before their returns are kept."""
 
 Tensors = dict[str, np.ndarray]
@@ -49,13 +50,13 @@ class Settings:
     """Sets to choose for; the others are left out."""
     out: Path = bundle_of("hopper").parent
     """Folder of the bundles."""
-    every: int = 10_000
+    every: int = 5_000
     """Training steps from one snapshot that is played to the next."""
     play_steps: int = 20_000
     """About so many steps tell a snapshot's returns."""
     long_steps: int = 100_000
     """About so many tell those of the candidates."""
-    candidates: int = 6
+    candidates: int = 10
     """Choices for a level of skill that are played at length."""
     replay_count: int = 10
     """Snapshots of medium-replay."""
@@ -112,31 +113,38 @@ class Run:
             ]
             return workers.run(rollout, jobs, self._workers)
 
+    def every(self, apart: int) -> list[int]:
+        """The snapshots so many training steps apart."""
+        return [step for step in self.paths if step % apart == 0]
+
     def tensors(self, steps: list[int]) -> Tensors:
         """Snapshots as a bundle holds them."""
         return {f"{step}/{key}": value for step in steps for key, value in half(self.paths[step]).items()}
 
 
-def levels(run: Run, name: str, settings: Settings) -> list[Choice]:
-    """The best choices of snapshots of one level of skill, as they are when played at length."""
-    aim = PUBLISHED[f"{run.robot}-{name}"]
-    steps = [step for step in run.paths if step % settings.every == 0]
-    near = level(run.samples(steps, settings.play_steps), aim, settings.set_steps, settings.candidates)
-    if not near:
+def choose_level(run: Run, name: str, settings: Settings) -> Choice:
+    """Snapshots of one level of skill: of the best choices, the best when played at length."""
+    aim, near = PUBLISHED[f"{run.robot}-{name}"], run.samples(run.every(settings.every), settings.play_steps)
+    found: list[Choice] = []
+    for choice in level(near, aim, settings.set_steps, settings.candidates):
+        at_length = run.samples(list(choice.shares), settings.long_steps)
+        found += level(at_length, aim, settings.set_steps, 1)
+    if not found:
         raise UserError(
             f"{run.robot} has no snapshot near {name}'s mean of {aim.mean:.0f} yet; "
-            f"train longer than {max(steps):,} steps, or name the other sets in --sets"
+            f"train longer than {max(near):,} steps, or name the other sets in --sets"
         )
-    at_length = [run.samples(list(choice.shares), settings.long_steps) for choice in near]
-    return [fit(samples, aim, settings.set_steps) for samples in at_length]
+    return min(found, key=lambda choice: choice.distance)
 
 
-def replay_until(run: Run, last: int, settings: Settings) -> Choice:
-    """The replay buffer of the training until the snapshot `last`."""
-    steps = [step for step in run.paths if step <= last and (step % settings.every == 0 or step == last)]
-    aim = PUBLISHED[f"{run.robot}-medium-replay"]
-    samples = run.samples(steps, settings.play_steps)
-    return replay(samples, aim, settings.set_steps, last, settings.replay_count)
+def choose_replay(run: Run, settings: Settings) -> Choice:
+    """Snapshots of a replay buffer, with shares as they are when played at length."""
+    aim, near = (
+        PUBLISHED[f"{run.robot}-medium-replay"],
+        run.samples(run.every(settings.every), settings.play_steps),
+    )
+    choice = replay(near, aim, settings.set_steps, settings.replay_count)
+    return fit(run.samples(list(choice.shares), settings.long_steps), aim, settings.set_steps)
 
 
 def choose(run: Run, settings: Settings) -> dict[str, Choice]:
@@ -145,26 +153,19 @@ def choose(run: Run, settings: Settings) -> dict[str, Choice]:
     Raises:
         UserError: a set whose statistics are beyond the tolerances.
     """
-    found: dict[str, Choice] = {}
-    if {"medium", "medium-replay"} & set(settings.sets):
-        # Together: what ends the replay is medium.
-        pairs = [
-            (medium, replay_until(run, max(medium.shares), settings))
-            for medium in levels(run, "medium", settings)
-        ]
-        best = min(pairs, key=lambda pair: max(choice.distance for choice in pair))
-        found |= zip(("medium", "medium-replay"), best, strict=True)
-    if "expert" in settings.sets:
-        found["expert"] = min(levels(run, "expert", settings), key=lambda choice: choice.distance)
+    chosen = {}
     for name in settings.sets:
-        if found[name].distance > 1:
-            both = found[name].expected, PUBLISHED[f"{run.robot}-{name}"]
+        replayed = name == "medium-replay"
+        choice = choose_replay(run, settings) if replayed else choose_level(run, name, settings)
+        if choice.distance > 1:
+            both = choice.expected, PUBLISHED[f"{run.robot}-{name}"]
             ours, theirs = (f"{x.mean:.0f} ± {x.std:.0f} up to {x.max:.0f}" for x in both)
             raise UserError(
                 f"{run.robot}-{name} comes to {ours} instead of {theirs}; "
                 f"train longer than {max(run.paths):,} steps, or name the other sets in --sets"
             )
-    return {name: found[name] for name in settings.sets}
+        chosen[name] = choice
+    return chosen
 
 
 def write(run: Run, chosen: dict[str, Choice], settings: Settings) -> None:

@@ -17,10 +17,12 @@ from numpy import ndarray
 from published import Returns, off
 from scipy.optimize import minimize
 
+from gac.errors import UserError
+
 EVENNESS = 1e-3
 """Weight of b^2 + c^2 beside the mean squared distance, so that shares are as even as the aim allows."""
 GOOD = 0.5
-"""A set whose statistics are all within so many tolerances needs no more snapshots."""
+"""Within so many tolerances a set is near enough: then fewer snapshots count, or more even shares."""
 MIXED = 3
 """Most snapshots of one level of skill."""
 LEAST = 0.1
@@ -99,11 +101,19 @@ def level(samples: dict[int, Sample], aim: Returns, steps: int, keep: int) -> li
     return found[:keep]
 
 
-def replay(samples: dict[int, Sample], aim: Returns, steps: int, last: int, count: int) -> Choice:
-    """Shares of `count` snapshots evenly spaced from the first trained one to `last`."""
-    trained = [step for step in samples if 0 < step <= last]
-    places = np.linspace(0, len(trained) - 1, count).round().astype(int)
-    return fit({trained[place]: samples[trained[place]] for place in places}, aim, steps)
+def replay(samples: dict[int, Sample], aim: Returns, steps: int, count: int) -> Choice:
+    """Shares of `count` snapshots evenly spaced from the first trained one to where they can be most even."""
+    trained = [step for step in samples if step > 0]
+    found = []
+    for last in range(count - 1, len(trained)):
+        places = np.linspace(0, last, count).round().astype(int)
+        found.append(fit({trained[place]: samples[trained[place]] for place in places}, aim, steps))
+    if not found:
+        raise UserError(
+            f"there are {len(trained)} trained snapshots, expected {count} at least; train longer"
+        )
+    # All that are good enough are alike in distance.
+    return min(found, key=lambda choice: (max(choice.distance, GOOD), max(choice.shares.values())))
 
 
 def _windows(samples: dict[int, Sample], count: int) -> Iterator[dict[int, Sample]]:
