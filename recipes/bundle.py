@@ -6,7 +6,7 @@ Plays the snapshots as they will be used (float16, actions sampled), keeps their
 beside them, and chooses for each set snapshots and their shares of the steps (`shares.py`), such that the
 returns have D4RL's mean, standard deviation and maximum (`published.py`):
 
-- medium, expert: one snapshot, or up to three neighbours.
+- medium, expert: one snapshot, or two of about the same mean return.
 - medium-replay: snapshots evenly spaced in training time, from the first trained one to the one for which
   their shares are most even.
 

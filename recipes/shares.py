@@ -9,7 +9,8 @@ Two parameters make the mean and the standard deviation of the returns those tha
 snapshot stands out.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -23,12 +24,10 @@ EVENNESS = 1e-3
 """Weight of b^2 + c^2 beside the mean squared distance, so that shares are as even as the aim allows."""
 GOOD = 0.5
 """Within so many tolerances a set is near enough: then fewer snapshots count, or more even shares."""
-MIXED = 3
-"""Most snapshots of one level of skill."""
+SKILL = 0.25
+"""Snapshots whose mean return is this near to an aim, relatively, are of its level of skill."""
 LEAST = 0.1
 """Least share of each of them: what plays less is no part of the skill, but a trick on the statistics."""
-APART = 4
-"""Most measured snapshots from one of them to the next."""
 
 
 class Sample(NamedTuple):
@@ -86,15 +85,15 @@ def fit(samples: dict[int, Sample], aim: Returns, steps: int) -> Choice:
 
 
 def level(samples: dict[int, Sample], aim: Returns, steps: int, keep: int) -> list[Choice]:
-    """The best choices of a snapshot, or of a few neighbours, of one level of skill; the fewer the better."""
+    """The best choices of a snapshot, or of two, of one level of skill; one is better."""
+    alike = [
+        step for step, sample in samples.items() if abs(sample.returns.mean() / aim.mean - 1.0) < SKILL
+    ]
     found: list[Choice] = []
-    for count in range(1, MIXED + 1):
-        for window in _windows(samples, count):
-            means = [sample.returns.mean() for sample in window.values()]
-            # Neighbours that are all above or all below the mean cannot have it, up to what mixes.
-            if min(means) < 1.2 * aim.mean and max(means) > 0.8 * aim.mean:
-                choice = fit(window, aim, steps)
-                found += [choice] if min(choice.shares.values()) >= LEAST else []
+    for count in (1, 2):
+        for steps_of in combinations(alike, count):
+            choice = fit({step: samples[step] for step in steps_of}, aim, steps)
+            found += [choice] if min(choice.shares.values()) >= LEAST else []
         found.sort(key=lambda choice: choice.distance)
         if found and found[0].distance < GOOD:
             break
@@ -114,11 +113,3 @@ def replay(samples: dict[int, Sample], aim: Returns, steps: int, count: int) -> 
         )
     # All that are good enough are alike in distance.
     return min(found, key=lambda choice: (max(choice.distance, GOOD), max(choice.shares.values())))
-
-
-def _windows(samples: dict[int, Sample], count: int) -> Iterator[dict[int, Sample]]:
-    """Runs of `count` snapshots, evenly spaced."""
-    steps = list(samples)
-    for apart in range(1, APART + 1 if count > 1 else 2):
-        for first in range(len(steps) - apart * (count - 1)):
-            yield {step: samples[step] for step in steps[first : first + apart * (count - 1) + 1 : apart]}

@@ -62,10 +62,10 @@ AnyRecipe = Recipe | MazeRecipe | AntMazeRecipe | LotteryRecipe
 
 _ROBOTS = ("hopper", "walker2d", "halfcheetah")
 _SETS = {
-    "medium": (250_000, "of a SAC policy as good as D4RL's medium"),
+    "medium": (250_000, "of a SAC policy of medium skill"),
     "medium-replay": (200_000, "of the policies that SAC passes through on the way to medium"),
     "medium-expert": (400_000, "half of medium's policy, half of expert's"),
-    "expert": (250_000, "of a SAC policy as good as D4RL's expert"),
+    "expert": (250_000, "of an expert SAC policy"),
 }
 """Steps of each set, and whose they are."""
 
@@ -73,6 +73,12 @@ _SETS = {
 def bundle_of(robot: str) -> Path:
     """The file of a robot's snapshots."""
     return _SNAPSHOTS / f"{robot}.safetensors"
+
+
+def read_note(bundle: Path) -> str:
+    """What a user should know of a bundle's policies; empty where there is nothing."""
+    with safe_open(bundle, framework="np") as file:
+        return str(file.metadata().get("note", ""))
 
 
 def read_sets(bundle: Path) -> tuple[str, dict[str, dict[int, float]]]:
@@ -97,10 +103,10 @@ def robot_recipes() -> dict[str, Recipe]:
     found = {}
     for robot in _ROBOTS:
         if bundle_of(robot).is_file():
-            env_id, sets = read_sets(bundle_of(robot))
+            (env_id, sets), note = read_sets(bundle_of(robot)), read_note(bundle_of(robot))
             for name, (steps, whose) in _SETS.items():
                 if name in sets:
-                    about = f"{env_id}, {steps // 1000}k steps {whose}"
+                    about = f"{env_id}, {steps // 1000}k steps {whose}" + (f"; {note}" if note else "")
                     found[f"{robot}-{name}"] = Recipe(about, robot, name, steps)
     if "hopper-medium-replay" in found:
         about = "gac/NoisyHopper-v4, 150k steps of hopper-medium-replay's policies under random forces"
