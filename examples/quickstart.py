@@ -8,7 +8,7 @@ import gac
 def main(out: str = "runs/quickstart", minutes: str = "4", episodes: int = 20) -> gac.Evaluation:
     data = gac.load_data("hopper-medium-replay")
     agent = gac.train(data, gac.presets.fast(), out=out, minutes=float(minutes), overwrite=True)
-    scores = gac.evaluate(agent, "Hopper-v5", query=gac.Exploit(), episodes=episodes)
+    scores = gac.evaluate(agent, "Hopper-v4", query=gac.Exploit(), episodes=episodes)
     predicted = sum(scores.predicted_returns) / episodes
     print(f"achieved {scores.mean:.0f} ± {scores.std:.0f}, predicted {predicted:.0f}")
     return scores

@@ -239,7 +239,7 @@ def environment_of(run: Path, agent: Any, env_id: str | None) -> Any:
 
     if env_id is None and agent.env_id is None:
         raise UserError(
-            f"{run} names no environment to play in; give --env-id ID (such as Hopper-v5), or act without "
+            f"{run} names no environment to play in; give --env-id ID (such as Hopper-v4), or act without "
             "one in Python: agent.plan, agent.policy"
         )
     return chosen_environment(env_id, agent.environment)

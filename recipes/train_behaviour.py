@@ -5,7 +5,7 @@
 
 Writes `<training step>.safetensors` (float32, flax's parameter names), from the untrained actor on, and
 `training.json` with the settings. The same command goes on where an interrupted run stopped: what training
-needs for that is in `state.safetensors`. About 250 gradient steps and 500 environment steps a second on one core.
+needs for that is in `state.safetensors`. A core makes about 250 gradient and 500 environment steps a second.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ REPLAY = ("observations", "next_observations", "actions", "rewards", "dones", "t
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Settings of the run; the rest is sbx's default SAC. Small batches and rates as in Spinning Up and CleanRL."""
+    """Settings of the run; the rest is sbx's default SAC. Batch and rates are as in Spinning Up, CleanRL."""
 
     out: Path
     """Folder of the snapshots."""

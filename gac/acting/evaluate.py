@@ -41,7 +41,7 @@ def chosen_environment(env_id: str | None, of_data: Environment | None) -> Envir
     if env_id is not None:
         return Environment(env_id)
     if of_data is None:
-        raise UserError("the data names no environment; give env_id, such as 'Hopper-v5'")
+        raise UserError("the data names no environment; give env_id, such as 'Hopper-v4'")
     if ":" in of_data.id:
         raise UserError(
             f"the data names the environment {of_data.id}, which would import a module that the data chose; "

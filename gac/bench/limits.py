@@ -63,7 +63,7 @@ def memory(effort: Effort, size: int = MEMORY_BYTES) -> Row:
 
 def environment(env_id: str, effort: Effort, steps: int = ENVIRONMENT_STEPS) -> Row:
     """Steps of one environment in one thread under random actions, resets included, with no policy."""
-    env = join(gymnasium.make(env_id))
+    env = join(gymnasium.make(gymnasium.spec(env_id)))
     space = env.action_space
     assert isinstance(space, gymnasium.spaces.Box)  # As `check_fits` demands.
     actions = np.random.default_rng(0).uniform(-1.0, 1.0, (steps, *space.shape)).astype(np.float32)

@@ -25,7 +25,7 @@ from gac.report.provenance import changed_flags
 from gac.training.update import TrainState, init_state
 
 OBSERVATION_DIM, ACTION_DIM = 11, 3
-ENV_ID = "Hopper-v5"
+ENV_ID = "Hopper-v4"
 EPISODES = 1281
 """As many as hopper-medium-replay has."""
 

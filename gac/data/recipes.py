@@ -6,16 +6,18 @@ from its rules. A name may be followed by parameters
 (`gac.data.names`), which replace fields of its recipe.
 
 Source: J. Fu, A. Kumar, O. Nachum, G. Tucker, S. Levine, *D4RL: Datasets for Deep Data-Driven
-Reinforcement Learning*, arXiv 2004.07219. The snapshots come from recipes/train_behaviour.py and
-recipes/bundle.py.
+Reinforcement Learning*, arXiv 2004.07219. The snapshots and their shares come from recipes/train_behaviour.py
+and recipes/bundle.py.
 """
 
 import hashlib
+import json
+import math
 import zlib
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from safetensors import safe_open
@@ -30,8 +32,8 @@ from gac.errors import UserError
 
 _SNAPSHOTS = Path(__file__).parent / "snapshots"
 _NOISY = Path(__file__).parents[1] / "envs" / "noisy.py"
-_EPISODE = 1000
-"""Most steps of an episode of the robots."""
+_STEPS_PER_ENVIRONMENT = 10_000
+"""Each environment finishes the episode under way, 1,000 steps at most: with many, few steps become many."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,13 @@ class Recipe:
     """A line for `gac data list`."""
     robot: str
     """Name of the bundle of snapshots."""
-    policies: Literal["medium", "replay"]
-    """The medium policy alone, or the snapshots before it, each for an equal stretch of training."""
+    policies: str
+    """Name of the set in the bundle, which says what share of the steps each snapshot plays."""
     steps: int
     """About so many steps in all."""
-    jobs: int
-    """At least so many pieces of work, an equal number per policy."""
-    envs: int
+    jobs: int = 8
+    """At least so many pieces of work of about the same size."""
+    envs: int = 8
     """Most environments per job; those under way when the steps are done finish their episode."""
     env_id: str | None = None
     """One of `gac.envs` to play in, instead of the one that the policies were trained in."""
@@ -58,64 +60,65 @@ class Recipe:
 
 AnyRecipe = Recipe | MazeRecipe | AntMazeRecipe | LotteryRecipe
 
+_ROBOTS = ("hopper", "walker2d", "halfcheetah")
+_SETS = {
+    "medium": (250_000, "of a SAC policy of medium skill"),
+    "medium-replay": (200_000, "of the policies that SAC passes through on the way to medium"),
+    "medium-expert": (400_000, "half of medium's policy, half of expert's"),
+    "expert": (250_000, "of an expert SAC policy"),
+}
+"""Steps of each set, and whose they are."""
+
+
+def bundle_of(robot: str) -> Path:
+    """The file of a robot's snapshots."""
+    return _SNAPSHOTS / f"{robot}.safetensors"
+
+
+def read_note(bundle: Path) -> str:
+    """What a user should know of a bundle's policies; empty where there is nothing."""
+    with safe_open(bundle, framework="np") as file:
+        return str(file.metadata().get("note", ""))
+
+
+def read_sets(bundle: Path) -> tuple[str, dict[str, dict[int, float]]]:
+    """A bundle's environment, and for each set that can be made of it the snapshots' shares of the steps."""
+    with safe_open(bundle, framework="np") as file:
+        metadata = file.metadata()
+    sets = {
+        name: {int(step): share for step, share in shares.items()}
+        for name, shares in json.loads(metadata["sets"]).items()
+    }
+    if "medium" in sets and "expert" in sets:
+        halves: dict[int, float] = {}
+        for name in ("medium", "expert"):
+            for step, share in sets[name].items():
+                halves[step] = halves.get(step, 0.0) + share / 2
+        sets["medium-expert"] = halves
+    return metadata["env_id"], sets
+
+
+def robot_recipes() -> dict[str, Recipe]:
+    """The recipes of the sets that the bundles have."""
+    found = {}
+    for robot in _ROBOTS:
+        if bundle_of(robot).is_file():
+            (env_id, sets), note = read_sets(bundle_of(robot)), read_note(bundle_of(robot))
+            for name, (steps, whose) in _SETS.items():
+                if name in sets:
+                    about = f"{env_id}, {steps // 1000}k steps {whose}" + (f"; {note}" if note else "")
+                    found[f"{robot}-{name}"] = Recipe(about, robot, name, steps)
+    if "hopper-medium-replay" in found:
+        about = "gac/NoisyHopper-v4, 150k steps of hopper-medium-replay's policies under random forces"
+        noisy = replace(
+            found["hopper-medium-replay"], about=about, steps=150_000, env_id="gac/NoisyHopper-v4"
+        )
+        found["noisy-hopper-medium-replay"] = noisy
+    return found
+
+
 RECIPES: dict[str, AnyRecipe] = {
-    "hopper-medium": Recipe(
-        about="Hopper-v5, 250k steps of one SAC policy stopped at about a third of expert return",
-        robot="hopper",
-        policies="medium",
-        steps=250_000,
-        jobs=4,
-        envs=16,
-    ),
-    "hopper-medium-replay": Recipe(
-        about="Hopper-v5, 200k steps of the policies that SAC passes through on its way to hopper-medium's",
-        robot="hopper",
-        policies="replay",
-        steps=200_000,
-        jobs=4,
-        envs=8,
-    ),
-    "walker2d-medium": Recipe(
-        about="Walker2d-v5, 250k steps of one SAC policy stopped at about a third of expert return",
-        robot="walker2d",
-        policies="medium",
-        steps=250_000,
-        jobs=4,
-        envs=16,
-    ),
-    "walker2d-medium-replay": Recipe(
-        about="Walker2d-v5, 300k steps of the policies that SAC passes through on the way to medium",
-        robot="walker2d",
-        policies="replay",
-        steps=300_000,
-        jobs=4,
-        envs=8,
-    ),
-    "halfcheetah-medium": Recipe(
-        about="HalfCheetah-v5, 250k steps of one SAC policy stopped at about a third of expert return",
-        robot="halfcheetah",
-        policies="medium",
-        steps=250_000,
-        jobs=4,
-        envs=16,
-    ),
-    "halfcheetah-medium-replay": Recipe(
-        about="HalfCheetah-v5, 200k steps of the policies that SAC passes through on the way to medium",
-        robot="halfcheetah",
-        policies="replay",
-        steps=200_000,
-        jobs=4,
-        envs=4,
-    ),
-    "noisy-hopper-medium-replay": Recipe(
-        about="gac/NoisyHopper-v4, 150k steps of hopper-medium-replay's policies under random forces",
-        robot="hopper",
-        policies="replay",
-        steps=150_000,
-        jobs=4,
-        envs=8,
-        env_id="gac/NoisyHopper-v4",
-    ),
+    **robot_recipes(),
     **MAZE_RECIPES,
     **ANTMAZE_RECIPES,
     **LOTTERY_RECIPES,
@@ -174,7 +177,7 @@ def fingerprint(name: str) -> str:
         files = [Path(rollout.__file__), *antmaze_recipe.SOURCES, antmaze_recipe.bundle(base)]
         packages += ["gymnasium-robotics"]
     else:
-        files = [Path(rollout.__file__), _bundle(recipe), *([_NOISY] if recipe.env_id else [])]
+        files = [Path(rollout.__file__), bundle_of(recipe.robot), *([_NOISY] if recipe.env_id else [])]
     source = b"".join(file.read_bytes() for file in files)
     versions = [f"{package} {version(package)}" for package in packages]
     return hashlib.sha256(source + repr((recipe, versions)).encode()).hexdigest()[:12]
@@ -195,12 +198,8 @@ def chosen(name: str, seed: int = 0) -> tuple[str, AnyRecipe]:
     return base, replace(recipe, **values(name, given, recipe.parameters))
 
 
-def _bundle(recipe: Recipe) -> Path:
-    return _SNAPSHOTS / f"{recipe.robot}.safetensors"
-
-
 def rollouts(name: str, seed: int = 0) -> tuple[str, list[rollout.Job]]:
-    """The environment, and jobs that share the steps of a robot's recipe equally among its policies.
+    """The environment, and the jobs that make a robot's data set: each policy plays its share of the steps.
 
     Raises:
         UserError: an unknown name or parameter, no robot, a negative seed.
@@ -208,25 +207,22 @@ def rollouts(name: str, seed: int = 0) -> tuple[str, list[rollout.Job]]:
     base, recipe = chosen(name, seed)
     if not isinstance(recipe, Recipe):
         raise UserError(f"{name} is no robot and has no snapshots; give a robot's recipe")
-    bundle = _bundle(recipe)
-    with safe_open(bundle, framework="np") as file:
-        metadata = file.metadata()
-        stored = sorted({int(key.split("/")[0]) for key in file.keys()})  # noqa: SIM118
-    medium = int(metadata["medium"])
-    chosen_steps = [medium] if recipe.policies == "medium" else [step for step in stored if step < medium]
-    per_policy = -(-recipe.jobs // len(chosen_steps))
-    seeded = [(step, part) for step in chosen_steps for part in range(per_policy)]
-    min_steps = recipe.steps // len(seeded)
-    return recipe.env_id or metadata["env_id"], [
-        rollout.Job(
-            # With the module: a worker imports nothing of gac by itself.
-            env_id=f"gac.envs:{recipe.env_id}" if recipe.env_id else metadata["env_id"],
-            bundle=str(bundle),
-            snapshot=step,
-            min_steps=min_steps,
-            # Every environment finishes an episode: of many, a few steps would become many more.
-            envs=min(recipe.envs, max(1, min_steps // _EPISODE)),
-            seed=[seed, zlib.crc32(base.encode()), step, part],
-        )
-        for step, part in seeded
-    ]
+    bundle = bundle_of(recipe.robot)
+    env_id, sets = read_sets(bundle)
+    # In pieces of about the same size, so that the workers end together.
+    pieces = {step: math.ceil(share * recipe.jobs) for step, share in sets[recipe.policies].items()}
+    jobs = []
+    for step, share in sorted(sets[recipe.policies].items()):
+        min_steps = round(recipe.steps * share / pieces[step])
+        jobs += [
+            rollout.Job(
+                env_id=recipe.env_id or env_id,
+                bundle=str(bundle),
+                snapshot=step,
+                min_steps=min_steps,
+                envs=min(recipe.envs, max(1, min_steps // _STEPS_PER_ENVIRONMENT)),
+                seed=[seed, zlib.crc32(base.encode()), step, part],
+            )
+            for part in range(pieces[step])
+        ]
+    return recipe.env_id or env_id, jobs

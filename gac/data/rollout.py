@@ -1,6 +1,6 @@
 """Rollouts of behaviour policies; runs as a script, so that a recipe can use several processes.
 
-Imports nothing of gac: a worker starts in a fraction of a second, without JAX.
+Imports little of gac: a worker starts in a fraction of a second, without JAX.
 """
 
 import json
@@ -13,6 +13,8 @@ import gymnasium
 import numpy as np
 from numpy import ndarray
 from safetensors import safe_open
+
+import gac.envs  # noqa: F401 - registers the noisy robot
 
 LOG_STD_RANGE = (-20.0, 2.0)
 """Range of the policy's log standard deviation, as in sbx's SAC."""
@@ -77,7 +79,9 @@ def play_policy(policy: Policy, job: Job) -> dict[str, ndarray]:
     selected by their length (stopping all environments at once would drop long ones).
     """
     rng = np.random.default_rng(job.seed)
-    envs = [gymnasium.make(job.env_id, disable_env_checker=True) for _ in range(job.envs)]
+    # By its specification: by its id, Gymnasium would advise to take a newer version than is meant.
+    spec = gymnasium.spec(job.env_id)
+    envs = [gymnasium.make(spec, disable_env_checker=True) for _ in range(job.envs)]
     current = [
         env.reset(seed=int(seed))[0]
         for env, seed in zip(envs, rng.integers(2**31, size=job.envs), strict=True)

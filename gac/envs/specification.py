@@ -105,7 +105,7 @@ class Environment:
             UserError: an unknown id, a missing dependency, a constructor that fails, or a specification that
                 cannot be rebuilt.
         """
-        spec = self.specification()
+        spec = self.specification()  # By an id alone, Gymnasium would advise to take a newer version of it.
         try:
             with warnings.catch_warnings():
                 if self.spec is not None:  # Its wrappers would say at every rebuilding what they round.

@@ -110,7 +110,7 @@ def _chosen(agent: Agent, data: Episodes, env_id: str | None) -> Environment:
     of_data = Environment.of(data) or agent.environment
     if env_id is None and of_data is None:
         raise UserError(
-            "the data names no environment; give env_id, such as 'Hopper-v5', or use gac.Online with "
+            "the data names no environment; give env_id, such as 'Hopper-v4', or use gac.Online with "
             "episodes that you collect"
         )
     return chosen_environment(env_id, of_data)

@@ -31,7 +31,7 @@ STARTS = {
 FIGURES = {
     ("machine", "matrix product"): {"gflops_per_second", "size"},
     ("machine", "memory"): {"gigabytes_per_second"},
-    ("machine", "environment Hopper-v5"): {"steps_per_second", "env_id"},
+    ("machine", "environment Hopper-v4"): {"steps_per_second", "env_id"},
     ("fast", "inner loop"): {"steps_per_second", "share_of_matrix_product", "gflop_per_step"},
     ("fast", "outer loop"): {"steps_per_second", "share_of_matrix_product", "gflop_per_step"},
     ("fast", "compiling an update"): {"trace_seconds", "compile_seconds", "memory_mib"},

@@ -54,7 +54,7 @@ def test_a_damaged_cache_file_is_made_again(cache, made):
 
 def test_a_changed_recipe_is_made_again(cache, made, monkeypatch):
     load_data("hopper-medium")
-    changed = recipes.RECIPES["hopper-medium"].__class__("", "hopper", "medium", 10, 1, 1)
+    changed = recipes.RECIPES["hopper-medium"].__class__("", "hopper", "medium", 10)
     monkeypatch.setitem(recipes.RECIPES, "hopper-medium", changed)
     load_data("hopper-medium")
     assert made == [0, 0]

@@ -8,9 +8,10 @@ import pytest
 from gac.data import maze_rollout, recipes, rollout, workers
 from gac.errors import UserError
 
-HOPPER = str(recipes._SNAPSHOTS / "hopper.safetensors")
+HOPPER = str(recipes.bundle_of("hopper"))
+SNAPSHOT = recipes.rollouts("hopper-medium")[1][0].snapshot
 JOBS = {
-    rollout: [rollout.Job("Hopper-v5", HOPPER, 5000, 50, 2, [seed]) for seed in range(3)],
+    rollout: [rollout.Job("Hopper-v4", HOPPER, SNAPSHOT, 50, 2, [seed]) for seed in range(3)],
     maze_rollout: [maze_rollout.Job("umaze", 50, [seed]) for seed in range(3)],
 }
 

@@ -39,6 +39,11 @@ def refusal(environment):
     return str(error.value)
 
 
+@pytest.mark.filterwarnings("error")
+def test_nobody_is_advised_to_take_a_newer_version_than_the_datas():
+    Environment("Hopper-v4").make().close()
+
+
 def test_wrappers_arguments_and_time_limit_are_rebuilt():
     found = named(rescaled())
     assert str(found) == (
