@@ -67,7 +67,6 @@ def test_evaluations_and_the_report_tell_of_the_steps(run, capsys, tmp_path):
         "steps-2",
         "--method gtp",
         "--steps 1",
-        "Eq. (17)",
         "--eta 2.0",
     ):
         assert words in page, words

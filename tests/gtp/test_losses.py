@@ -45,9 +45,9 @@ def test_the_flow_loss_of_the_exact_denoiser_is_the_variance_that_noise_leaves(t
     np.testing.assert_allclose(flow_loss(Exact(), of, edm), weight * left, rtol=0.02)
 
 
-@pytest.mark.parametrize(("intermediate", "most"), [("composition", 1e-8), ("solver", 1e-5)])
+@pytest.mark.parametrize(("intermediate", "most"), [("composition", 1e-8), ("solver", 1e-4)])
 def test_the_exact_map_has_no_consistency_loss_where_the_point_at_u_is_on_its_path(intermediate, most):
-    config = dataclasses.replace(CONFIG, intermediate=intermediate, solver_steps=100)
+    config = dataclasses.replace(CONFIG, intermediate=intermediate, solver_steps=30)
     of = drawn(1.0, 0.6, 0.2, 1000)
     assert float(consistency_loss(Exact(), Exact(), of, config)) < most
     assert float(consistency_loss(Exact(0.9), Exact(), of, config)) > 1e-3
@@ -120,18 +120,18 @@ def learned(actions, updates, **fields):
 
 def test_a_map_learned_from_gaussian_actions_is_their_exact_map_at_any_number_of_steps():
     actions = MEAN + STD * np.random.default_rng(0).standard_normal((5000, 1))
-    actor, config = learned(actions, 4000)
+    actor, config = learned(actions, 4000, intermediate="composition", gap="any")
     x, rows = jax.random.normal(jax.random.key(3), (400, 1)), jnp.zeros((400, 1))
     for t, s in ((1.0, 0.0), (1.0, 0.3), (0.3, 0.0)):
         begun = MEAN + (STD**2 + t**2) ** 0.5 * x
         found = actor.flow(rows, begun, *(jnp.full((400, 1), each) for each in (t, s)))
         wanted = MEAN + ratio(t, s) * (begun - MEAN)
-        assert float(jnp.sqrt(jnp.mean((found - wanted) ** 2))) < 0.06, (t, s)
+        assert float(jnp.sqrt(jnp.mean((found - wanted) ** 2))) < 0.09, (t, s)
     one, five = (np.asarray(sample(actor, rows, x, config, steps)) for steps in (1, 5))
     for found in (one, five):
         assert abs(found.mean() - MEAN) < 0.08
-        assert 0.7 < found.std() / STD < 1.1
-    assert np.sqrt(np.mean((one - five) ** 2)) < 0.15
+        assert 0.85 < found.std() / STD < 1.15
+    assert np.sqrt(np.mean((one - five) ** 2)) < 0.08
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5])
