@@ -86,9 +86,7 @@ def fit(samples: dict[int, Sample], aim: Returns, steps: int) -> Choice:
 
 def level(samples: dict[int, Sample], aim: Returns, steps: int, keep: int) -> list[Choice]:
     """The best choices of a snapshot, or of two, of one level of skill; one is better."""
-    alike = [
-        step for step, sample in samples.items() if abs(sample.returns.mean() / aim.mean - 1.0) < SKILL
-    ]
+    alike = [step for step, sample in samples.items() if abs(sample.returns.mean() / aim.mean - 1.0) < SKILL]
     found: list[Choice] = []
     for count in (1, 2):
         for steps_of in combinations(alike, count):
