@@ -47,7 +47,7 @@ def _generator_multiply_adds(config: Config, observation_dim: int, action_dim: i
     read_plan = 2 * tokens * d * c.heads * n_z
     layer = tokens * 8 * d * d + _self_attention(c) + read_plan
     embedding = c.context * width * d
-    change = c.context * d * observation_dim
+    change = c.context * _change(config, observation_dim, action_dim)
     window = (
         embedding
         + c.decoder_layers * layer
@@ -64,6 +64,14 @@ def _actor(config: Config, observation_dim: int, action_dim: int) -> int:
     return hidden + (actor_width or dim) * action_dim
 
 
+def _change(config: Config, observation_dim: int, action_dim: int) -> int:
+    """Multiply-adds of one predicted change of the state."""
+    width = config.added.transition_width
+    if not width:
+        return config.model.embed_dim * observation_dim
+    return (observation_dim + action_dim + width + observation_dim) * width
+
+
 def _self_attention(c: ModelConfig) -> int:
     """Multiply-adds of a decoder layer's self-attention over one window, its projections included."""
     d, tokens = c.embed_dim, 2 * c.context
@@ -74,10 +82,12 @@ def inner_step_flops(config: Config, observation_dim: int, action_dim: int) -> f
     """FLOPs of one inner step of a batch: weights get no gradient, and what comes before the plan neither.
 
     Else backward to phi costs as much as forward. Before the plan are the embedding of the windows and the
-    first layer's self-attention.
+    first layer's self-attention. Transitions that read no plan are not computed.
     """
     c, windows = config.model, config.posterior.inner_windows
     forward = multiply_adds(config, observation_dim, action_dim, windows)
+    if config.added.transition_width:
+        forward -= windows * c.context * _change(config, observation_dim, action_dim)
     before_plan = windows * (c.context * (observation_dim + action_dim) * c.embed_dim + _self_attention(c))
     return FLOPS * (2.0 * forward - before_plan) * config.training.batch_size
 

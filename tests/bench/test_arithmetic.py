@@ -61,7 +61,7 @@ def test_an_inner_step(works, name):
 def test_an_outer_step(works, name):
     work = works[name]
     config, phi = work.config, Phi.at_prior(BATCH, work.config.model)
-    visit = Visit(jnp.arange(BATCH, dtype=jnp.int32), jnp.ones(BATCH), jnp.ones(BATCH))
+    visit = Visit(jnp.arange(BATCH, dtype=jnp.int32), jnp.ones(BATCH))
 
     def loss(theta):
         return global_loss(theta, phi, work.batch, work.data, config, 1.0, visit, jax.random.key(0))[0]

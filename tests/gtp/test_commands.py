@@ -85,7 +85,6 @@ def test_what_is_of_the_other_method_is_refused_in_one_line(run, trained, data, 
     for flags in (
         ["--query", "exploit"],
         ["--target", 3],
-        ["--plans", 2],
         ["--replan", "every:5"],
         ["--data", "x"],
     ):
