@@ -88,7 +88,7 @@ def test_every_snapshot_plays_its_share_in_d4rls_environment(name):
 def test_shares_of_replay_are_smooth_in_training_time(robot):
     shares = shares_of(f"{robot}-medium-replay")
     assert len(shares) >= 8
-    assert min(shares) == 5_000
+    assert min(shares) in (5_000, 10_000)
     assert max(shares.values()) < 0.35
     # A log-quadratic function: the third difference of the logarithms vanishes. Tiny shares are rounded.
     logs = np.log([shares[step] for step in sorted(shares)])
