@@ -53,7 +53,7 @@ def test_an_inner_step(works, name):
     def loss(phi):
         return jnp.sum(elbo(work.state.theta, phi, windows, work.batch.s0, work.batch.y, key).elbo)
 
-    flops = counted(jax.grad(loss), Phi.at_prior(BATCH, config.model))
+    flops = counted(jax.value_and_grad(loss), Phi.at_prior(BATCH, config.model))
     assert inner_step_flops(config, OBSERVATION_DIM, ACTION_DIM) == pytest.approx(flops, rel=TOLERANCE)
 
 
@@ -61,7 +61,7 @@ def test_an_inner_step(works, name):
 def test_an_outer_step(works, name):
     work = works[name]
     config, phi = work.config, Phi.at_prior(BATCH, work.config.model)
-    visit = Visit(jnp.arange(BATCH, dtype=jnp.int32), jnp.ones(BATCH), jnp.ones(BATCH))
+    visit = Visit(jnp.arange(BATCH, dtype=jnp.int32), jnp.ones(BATCH))
 
     def loss(theta):
         return global_loss(theta, phi, work.batch, work.data, config, 1.0, visit, jax.random.key(0))[0]
