@@ -47,13 +47,8 @@ def _generator_multiply_adds(config: Config, observation_dim: int, action_dim: i
     read_plan = 2 * tokens * d * c.heads * n_z
     layer = tokens * 8 * d * d + _self_attention(c) + read_plan
     embedding = c.context * width * d
-    change = c.context * _change(config, observation_dim, action_dim)
-    window = (
-        embedding
-        + c.decoder_layers * layer
-        + change
-        + c.context * _actor(config, observation_dim, action_dim)
-    )
+    read_out = _actor(config, observation_dim, action_dim) + _change(config, observation_dim, action_dim)
+    window = embedding + c.decoder_layers * layer + c.context * read_out
     return remember + windows * window
 
 
@@ -65,11 +60,10 @@ def _actor(config: Config, observation_dim: int, action_dim: int) -> int:
 
 
 def _change(config: Config, observation_dim: int, action_dim: int) -> int:
-    """Multiply-adds of one predicted change of the state."""
-    width = config.added.transition_width
-    if not width:
-        return config.model.embed_dim * observation_dim
-    return (observation_dim + action_dim + width + observation_dim) * width
+    """Multiply-adds to the change of one state."""
+    if width := config.added.transition_width:
+        return (observation_dim + action_dim + width) * width + width * observation_dim
+    return config.model.embed_dim * observation_dim
 
 
 def _self_attention(c: ModelConfig) -> int:
@@ -82,13 +76,13 @@ def inner_step_flops(config: Config, observation_dim: int, action_dim: int) -> f
     """FLOPs of one inner step of a batch: weights get no gradient, and what comes before the plan neither.
 
     Else backward to phi costs as much as forward. Before the plan are the embedding of the windows and the
-    first layer's self-attention. Transitions that read no plan are not computed.
+    first layer's self-attention; a transition that reads no plan is apart from it.
     """
     c, windows = config.model, config.posterior.inner_windows
     forward = multiply_adds(config, observation_dim, action_dim, windows)
-    if config.added.transition_width:
-        forward -= windows * c.context * _change(config, observation_dim, action_dim)
     before_plan = windows * (c.context * (observation_dim + action_dim) * c.embed_dim + _self_attention(c))
+    if config.added.transition_width:
+        before_plan += windows * c.context * _change(config, observation_dim, action_dim)
     return FLOPS * (2.0 * forward - before_plan) * config.training.batch_size
 
 

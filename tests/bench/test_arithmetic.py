@@ -53,7 +53,7 @@ def test_an_inner_step(works, name):
     def loss(phi):
         return jnp.sum(elbo(work.state.theta, phi, windows, work.batch.s0, work.batch.y, key).elbo)
 
-    flops = counted(jax.grad(loss), Phi.at_prior(BATCH, config.model))
+    flops = counted(jax.value_and_grad(loss), Phi.at_prior(BATCH, config.model))
     assert inner_step_flops(config, OBSERVATION_DIM, ACTION_DIM) == pytest.approx(flops, rel=TOLERANCE)
 
 

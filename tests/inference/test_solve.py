@@ -73,7 +73,7 @@ def test_plans_for_one_state_reach_the_same_value_whatever_their_draws(trained):
     phi, _ = module._reach(model, s0, aims, keys, tiny.CONFIG.query, True)
     objective = return_objective(model, s0, aims, 500, keys)
     value, start = (objective(each, jnp.asarray(-1))[0] for each in (phi, Phi.at_prior(12, tiny.MODEL)))
-    assert float(value.max() - value.min()) < 0.1 * float(jnp.mean(value - start))
+    assert float(value.max() - value.min()) < 0.25 * float(jnp.mean(value - start))
 
 
 def test_target_goes_where_it_is_sent(ask):
