@@ -12,15 +12,13 @@ environment seeds that nothing else uses.
 import dataclasses
 import json
 import os
-import subprocess
-import sys
-import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import tyro
+from jobs import commit, on_every_core, stem
 
 from gac.config import AddedConfig
 
@@ -53,11 +51,11 @@ class Job:
     @property
     def folder(self) -> Path:
         """Of the run."""
-        return Path(self.out, _stem(self.data), f"{self.variant}-{self.seed}")
+        return Path(self.out, stem(self.data), f"{self.variant}-{self.seed}")
 
     def record(self, variant: str) -> Path:
         """Of the evaluation of a variant."""
-        return Path(self.records, _stem(self.data), f"{variant}-{self.seed}.json")
+        return Path(self.records, stem(self.data), f"{variant}-{self.seed}.json")
 
 
 def run(
@@ -90,19 +88,7 @@ def run(
     ]
     waiting = [job for job in jobs if not _done(job)]
     print(f"{len(waiting)} of {len(jobs)} models to go", flush=True)
-    free, running = sorted(os.sched_getaffinity(0)), dict[int, tuple[Job, subprocess.Popen[bytes]]]()
-    while waiting or running:
-        for core in list(running):
-            job, process = running[core]
-            if process.poll() is not None:
-                del running[core]
-                free.append(core)
-                print(f"{job.data} {job.variant} seed {job.seed}: exit {process.returncode}", flush=True)
-        while waiting and free:
-            core, job = free.pop(), waiting.pop(0)
-            line = [sys.executable, __file__, "one", json.dumps(dataclasses.asdict(job)), "--core", str(core)]
-            running[core] = job, subprocess.Popen(line)
-        time.sleep(1.0)
+    on_every_core(__file__, waiting)
 
 
 def one(job: tyro.conf.Positional[str], /, *, core: int) -> None:
@@ -184,10 +170,6 @@ def difference(whole: list[list[float]], without: list[list[float]]) -> tuple[fl
     return float(ones.mean() - others.mean()), float("nan")
 
 
-def _stem(data: str) -> str:
-    return Path(data).stem.replace(":", "-").replace("=", "").replace(",", "-")
-
-
 def _done(job: Job) -> bool:
     names = [EVERYTHING, *(f"no-{name}" for name in QUERIES)] if job.variant == EVERYTHING else [job.variant]
     return all(job.record(name).exists() for name in names)
@@ -224,19 +206,13 @@ def _evaluate(job: Job, variant: str, agent: Any) -> None:
         "minutes": job.minutes,
         "predicted_mean": result.predicted_mean,
         "fallen": float(np.mean(np.array(result.lengths) < max(result.lengths))),
-        "commit": _commit(),
+        "commit": commit(),
         "config": json.loads(config.to_json()),
     }
     path = job.record(variant)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=1) + "\n")
     print(f"{job.data} {variant} seed {job.seed}: {result.mean:.1f} ± {result.std:.1f}", flush=True)
-
-
-def _commit() -> str:
-    here = Path(__file__).parent
-    line = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
-    return subprocess.run(line, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

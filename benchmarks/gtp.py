@@ -14,7 +14,6 @@ import dataclasses
 import functools
 import json
 import os
-import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import tyro
+from jobs import commit, on_every_core, stem
 
 ENVIRONMENT_SEED = 60_000
 """Environment seeds from here on; no other script or default uses them."""
@@ -73,12 +73,12 @@ class Job:
     @property
     def folder(self) -> Path:
         """Of the run."""
-        return Path(self.out, Path(self.data).stem, f"{self.setting}-{self.seed}")
+        return Path(self.out, stem(self.data), f"{self.setting}-{self.seed}")
 
     @property
     def record(self) -> Path:
         """Of what came of it."""
-        return Path(self.records, Path(self.data).stem, f"{self.setting}-{self.seed}.json")
+        return Path(self.records, stem(self.data), f"{self.setting}-{self.seed}.json")
 
 
 def run(
@@ -111,19 +111,7 @@ def run(
     ]
     waiting = [job for job in jobs if not job.record.exists()]
     print(f"{len(waiting)} of {len(jobs)} models to go", flush=True)
-    free, running = sorted(os.sched_getaffinity(0)), dict[int, tuple[Job, subprocess.Popen[bytes]]]()
-    while waiting or running:
-        for core in list(running):
-            job, process = running[core]
-            if process.poll() is not None:
-                del running[core]
-                free.append(core)
-                print(f"{job.data} {job.setting} seed {job.seed}: exit {process.returncode}", flush=True)
-        while waiting and free:
-            core, job = free.pop(), waiting.pop(0)
-            line = [sys.executable, __file__, "one", json.dumps(dataclasses.asdict(job)), "--core", str(core)]
-            running[core] = job, subprocess.Popen(line)
-        time.sleep(1.0)
+    on_every_core(__file__, waiting)
 
 
 def one(job: tyro.conf.Positional[str], /, *, core: int) -> None:
@@ -160,7 +148,7 @@ def one(job: tyro.conf.Positional[str], /, *, core: int) -> None:
         "data_mean": float(episodes.returns.mean()),
         "setting": this.setting,
         "seed": this.seed,
-        "commit": _commit(),
+        "commit": commit(),
         "machine": machine(),
         "config": json.loads(config.to_json()),
         "metrics": last,
@@ -317,13 +305,6 @@ def _best(work: Any, repeats: int) -> float:
         work()
         taken.append(time.process_time() - began)
     return min(taken)
-
-
-def _commit() -> str:
-    found = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return found.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

@@ -15,12 +15,30 @@ TARGETS = {"hopper": 3600.0, "walker2d": 6000.0, "halfcheetah": 5000.0}
 """The paper's y*, raw and undiscounted, by the first part of the environment's id."""
 
 
-def _check_flags(query: str, episodes: int, target: float | None) -> None:
-    """Refuse flags of `gac evaluate` that do not go with its query, before anything is loaded."""
-    if episodes < 1:
-        raise UserError(f"--episodes is {episodes}, expected 1 or more")
+def _check_query(
+    run: Path, query: str, target: float | None, steps: int | None, replan: str, data: str | None
+) -> None:
+    """Refuse flags of `gac evaluate` that do not go with a query, before anything is loaded."""
+    from gac.acting.replan import Trigger, parse_replan
+
+    if steps is not None:
+        raise UserError(
+            f"--steps {steps} goes with a run of method gtp, and {run} is one of gac; leave it out"
+        )
     if target is not None and query not in ("target", "all"):
         raise UserError(f"--target {target:g} goes with --query target or all, not {query}; leave it out")
+    when = parse_replan(replan)
+    if data is not None and not isinstance(when, Trigger):
+        raise UserError(f"--data {data} goes with --replan trigger, not {replan}; leave it out")
+
+
+def _refuse(run: Path, method: str, given: dict[str, Any]) -> None:
+    """Refuse flags of `gac evaluate` that go with queries, for a run of a method that has none."""
+    for flag, value in given.items():
+        if value not in (None, "never"):
+            raise UserError(
+                f"{flag} {value} goes with runs of gac, and {run} is one of {method}; leave it out"
+            )
 
 
 def evaluate(
@@ -63,25 +81,14 @@ def evaluate(
             with the data set that the run names.
         json: Also write the record here; a list of records for --query all.
     """
-    if (run / "config.json").is_file() and method_of(run) != "gac":
-        given = {
-            "--query": query,
-            "--target": target,
-            "--data": data,
-            "--replan": replan if replan != "never" else None,
-        }
-        return _evaluate_steps(run, given, episodes, env_id, seed, steps, disturb, longest, json)
-    if steps is not None:
-        raise UserError(
-            f"--steps {steps} goes with a run of method gtp, and {run} is one of gac; leave it out"
-        )
-    query = query or "exploit"
-    _check_flags(query, episodes, target)
-    from gac.acting.replan import Trigger, parse_replan
-
-    when = parse_replan(replan)
-    if data is not None and not isinstance(when, Trigger):
-        raise UserError(f"--data {data} goes with --replan trigger, not {replan}; leave it out")
+    if episodes < 1:
+        raise UserError(f"--episodes is {episodes}, expected 1 or more")
+    # What is no run is refused by whoever loads it.
+    method = method_of(run) if (run / "config.json").is_file() else "gac"
+    if method == "gac":
+        _check_query(run, query or "exploit", target, steps, replan, data)
+    else:
+        _refuse(run, method, {"--query": query, "--target": target, "--data": data, "--replan": replan})
     import gac
     from gac.compilation import keep_compiled
     from gac.console import activity, playing
@@ -96,27 +103,22 @@ def evaluate(
         agent = gac.load(run)
     check_target(run / "eval.json")
     environment = environment_of(run, agent, env_id)
-    aim = usual_target(environment.id) if target is None else target
-    if aim is None and query == "all":
-        aim = max(agent.facts.returns)
-    if aim is not None and query in ("target", "all"):
-        agent.standardiser.check_aim(aim)
-    queries = {each: make_query(each, aim) for each in (QUERIES if query == "all" else (query,))}
-    if isinstance(when, Trigger):
-        calibrated(run, agent, data)
+    if method == "gac":
+        asked = _asked(run, agent, query or "exploit", target, replan, data, environment.id)
+    else:
+        asked = {f"K = {agent.checked(steps)}": {"steps": steps}}
     records = []
-    for each, asked in queries.items():
-        with playing(f"{each}: {episodes} episodes of {environment}", episodes) as progress:
+    for name, how in asked.items():
+        with playing(f"{name}: {episodes} episodes of {environment}", episodes) as progress:
             result = gac.evaluate(
                 agent,
                 env_id,
-                query=asked,
                 episodes=episodes,
                 seed=seed,
-                replan=when,
                 disturb=what,
                 longest=longest,
                 progress=progress,
+                **how,
             )
         records.append(result.to_json())
         write_or_print(run / f"{result.stem}.json", records[-1])
@@ -125,54 +127,28 @@ def evaluate(
     print_evaluations(run)
 
 
-def _evaluate_steps(
+def _asked(
     run: Path,
-    given: dict[str, Any],
-    episodes: int,
-    env_id: str | None,
-    seed: int,
-    steps: int | None,
-    disturb: str | None,
-    longest: int,
-    json: Path | None,
-) -> None:
-    """`gac evaluate` of a run whose method has no queries; `given` are flags that go with queries alone."""
-    method = method_of(run)
-    for flag, value in given.items():
-        if value is not None:
-            raise UserError(
-                f"{flag} {value} goes with runs of gac, and {run} is one of {method}; leave it out"
-            )
-    if episodes < 1:
-        raise UserError(f"--episodes is {episodes}, expected 1 or more")
-    import gac
-    from gac.console import activity, playing
-    from gac.envs.disturb import parse_disturbance
-    from gac.writing import check_target, write_or_print
+    agent: Any,
+    query: str,
+    target: float | None,
+    replan: str,
+    data: str | None,
+    env_id: str,
+) -> dict[str, dict[str, Any]]:
+    """For each query by name what `gac.evaluate` is told; calibrates the trigger where one is asked for."""
+    from gac.acting.replan import Trigger, parse_replan
 
-    for path in (json, run / "eval.json"):
-        if path is not None:
-            check_target(path)
-    what = None if disturb is None else parse_disturbance(disturb)
-    with activity(f"loading {run}"):
-        agent = gac.load(run)
-    environment = environment_of(run, agent, env_id)
-    agent.checked(steps)
-    with playing(f"{episodes} episodes of {environment}", episodes) as progress:
-        result = gac.evaluate(
-            agent,
-            env_id,
-            episodes=episodes,
-            seed=seed,
-            steps=steps,
-            disturb=what,
-            longest=longest,
-            progress=progress,
-        )
-    for path in (run / f"{result.stem}.json", json):
-        if path is not None:
-            write_or_print(path, result.to_json())
-    print_evaluations(run)
+    when = parse_replan(replan)
+    aim = usual_target(env_id) if target is None else target
+    if aim is None and query == "all":
+        aim = max(agent.facts.returns)
+    if aim is not None and query in ("target", "all"):
+        agent.standardiser.check_aim(aim)
+    queries = {each: make_query(each, aim) for each in (QUERIES if query == "all" else (query,))}
+    if isinstance(when, Trigger):
+        calibrated(run, agent, data)
+    return {name: {"query": each, "replan": when} for name, each in queries.items()}
 
 
 def consistency(

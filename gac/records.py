@@ -13,7 +13,6 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from gac.config import OnlineConfig
-from gac.data.blocks import joined
 from gac.data.environment import reach_of
 from gac.data.episodes import Episodes
 from gac.envs.specification import Environment, checked_spec
@@ -62,12 +61,6 @@ class DataFacts:
     lengths: tuple[int, ...]
     collected: int = 0
     """How many of the episodes, the last ones, were collected in fine-tuning; none of them is held out."""
-    first_lowest: tuple[float, ...] = ()
-    """Least of each dimension of the first observations, raw; like the two below, empty in older records."""
-    first_highest: tuple[float, ...] = ()
-    """Largest."""
-    first_std: tuple[float, ...] = ()
-    """Standard deviation."""
     env_spec: str | None = None
     """JSON of Gymnasium's specification of the environment, where it is more than `env_id`."""
     action_shape: tuple[tuple[float, ...], ...] = ()
@@ -89,8 +82,6 @@ class DataFacts:
     def of(cls, episodes: Episodes, collected: int = 0, added: int = 0) -> "DataFacts":
         """The facts of a data set, or of a buffer whose last `collected` episodes are from fine-tuning and
         whose last `added` ones before these were added to the data set."""
-        starts = np.asarray(episodes.starts)
-        first = episodes.raw(joined(episodes.observations, starts, starts + 1)).astype(np.float64)
         return cls(
             episodes.name,
             episodes.env_id,
@@ -99,9 +90,6 @@ class DataFacts:
             tuple(episodes.returns.tolist()),
             tuple(episodes.lengths.tolist()),
             collected,
-            tuple(first.min(axis=0).tolist()),
-            tuple(first.max(axis=0).tolist()),
-            tuple(first.std(axis=0).tolist()),
             episodes.env_spec,
             tuple(map(tuple, reach_of(episodes.actions).shape.tolist())),
             added,
@@ -289,10 +277,6 @@ def read_facts(path: Path) -> DataFacts:
         lengths=tuple(map(int, fields.numbers("lengths"))),
         collected=fields.whole("collected") if "collected" in fields.raw else 0,
         added=fields.whole("added") if "added" in fields.raw else 0,
-        **{
-            name: fields.numbers(name) if name in fields.raw else ()
-            for name in ("first_lowest", "first_highest", "first_std")
-        },
         env_spec=_spec(fields),
         action_shape=fields.table("action_shape") if "action_shape" in fields.raw else (),
     )

@@ -17,11 +17,11 @@ from gac.acting.plans import Plans, read
 from gac.acting.policy import Acting, Policy
 from gac.acting.replan import Never, Replan
 from gac.acting.replanning import ReplanningPolicy
+from gac.acting.trained import Trained
 from gac.compilation import float32_products
 from gac.config import Config
 from gac.data.blocks import LARGEST, usable
 from gac.data.standardise import Standardiser
-from gac.envs.specification import Environment
 from gac.errors import UserError
 from gac.files import read_metadata, read_tree, write_text, write_tree
 from gac.inference.added.logged import Logged
@@ -63,7 +63,7 @@ class Plan(NamedTuple):
         return self.plans.epsilon
 
 
-class Agent:
+class Agent(Trained):
     """Plans by inference queries, then acts.
 
     Args:
@@ -89,26 +89,6 @@ class Agent:
         self.model, self.logged, self.standardiser = model, logged, standardiser
         self.config, self.facts = config, facts
         self.calibration, self.run = calibration, run
-
-    @property
-    def env_id(self) -> str | None:
-        """Gymnasium id of the environment that the data came from, where it is known."""
-        return self.facts.env_id
-
-    @property
-    def environment(self) -> Environment | None:
-        """The same with all that it was made with."""
-        return Environment.of(self.facts)
-
-    @property
-    def observation_dim(self) -> int:
-        """Length of an observation."""
-        return len(self.standardiser.observation_mean)
-
-    @property
-    def action_dim(self) -> int:
-        """Length of an action."""
-        return len(self.standardiser.action_middle)
 
     def plan(self, observation: Any, query: Query | None = None, seed: int = 0) -> Plan:
         """Infer plans for one first observation or a batch of them.

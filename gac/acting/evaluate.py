@@ -3,7 +3,6 @@
 import dataclasses
 import time
 from importlib.metadata import version
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from gymnasium.spaces import Box
@@ -14,16 +13,16 @@ from gac.acting.agent import Agent, Plan
 from gac.acting.replan import Never, Replan
 from gac.acting.rollout import OnStep, Played, Progress, Stepper, begin, longest_of, rollout
 from gac.acting.scores import normalized_score
+from gac.acting.trained import Trained
 from gac.config import LONGEST
 from gac.data.environment import Reach, beyond_bounds, bounds_of
 from gac.data.goals import join
-from gac.data.standardise import Standardiser
 from gac.envs.disturb import Disturbance
 from gac.envs.rows import Rows
 from gac.envs.specification import Environment
 from gac.errors import UserError
 from gac.inference.queries import Exploit, Query
-from gac.records import DataFacts, Evaluation
+from gac.records import Evaluation
 from gac.version import __version__
 
 PACKAGES = ("jax", "gymnasium", "mujoco")
@@ -50,24 +49,8 @@ def chosen_environment(env_id: str | None, of_data: Environment | None) -> Envir
     return of_data
 
 
-@runtime_checkable
-class Acts(Protocol):
-    """What an agent of any method tells of what it was trained on."""
-
-    standardiser: Standardiser
-    facts: DataFacts
-
-    @property
-    def observation_dim(self) -> int:
-        """Length of an observation."""
-
-    @property
-    def action_dim(self) -> int:
-        """Length of an action."""
-
-
 def check_fits(
-    environment: Environment, agent: Acts, disturb: Disturbance | None = None, longest: int = LONGEST
+    environment: Environment, agent: Trained, disturb: Disturbance | None = None, longest: int = LONGEST
 ) -> int | None:
     """Refuse an environment that the agent was not trained for, before any work is done in it.
 

@@ -8,6 +8,7 @@ import dataclasses
 import shlex
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
@@ -20,6 +21,7 @@ from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes, to_device
 from gac.inference.added.logged import Logged
 from gac.inference.posterior import Batch, load_batch
+from gac.model.added.critics import Critics, has_critics
 from gac.records import DataFacts
 from gac.report.provenance import changed_flags
 from gac.training.update import TrainState, init_state
@@ -68,14 +70,17 @@ def make_workload(config: Config, episodes: Episodes) -> Workload:
     data = to_device(episodes, standardiser)
     state = init_state(config, OBSERVATION_DIM, ACTION_DIM, episodes.num_episodes)
     index = jnp.arange(config.training.batch_size, dtype=jnp.int32) % episodes.num_episodes
-    logged = Logged.unknown(episodes.num_episodes, config.added.members, config.model)
+    model, added = state.averaged, config.added
+    logged = Logged.unknown(min(added.searched, episodes.num_episodes), added.members, config.model)
+    if has_critics(added):
+        model = model.judged_by(Critics(config, jax.random.key(0)))
     return Workload(
         config=config,
         episodes=episodes,
         data=data,
         state=state,
         batch=load_batch(data, index, OBSERVATION_DIM),
-        agent=Agent(state.averaged, logged, standardiser, config, DataFacts.of(episodes)),
+        agent=Agent(model, logged, standardiser, config, DataFacts.of(episodes)),
     )
 
 

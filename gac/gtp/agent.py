@@ -9,8 +9,8 @@ import jax
 from jaxtyping import Float
 from numpy import ndarray
 
+from gac.acting.trained import Trained
 from gac.data.standardise import Standardiser
-from gac.envs.specification import Environment
 from gac.errors import UserError
 from gac.files import read_metadata, read_tree, write_text, write_tree
 from gac.gtp.acting import GTPPolicy, Sampler
@@ -23,7 +23,7 @@ MODEL_SCHEMA = "1"
 MOST_STEPS = 1000
 
 
-class GTPAgent:
+class GTPAgent(Trained):
     """Samples an action for each observation.
 
     Args:
@@ -45,31 +45,6 @@ class GTPAgent:
         self.actor, self.standardiser = actor, standardiser
         self.config, self.facts, self.run = config, facts, run
         self._acting: GTPPolicy | None = None
-
-    @property
-    def env_id(self) -> str | None:
-        """Gymnasium id of the environment that the data came from, where it is known."""
-        return self.facts.env_id
-
-    @property
-    def environment(self) -> Environment | None:
-        """The same with all that it was made with."""
-        return Environment.of(self.facts)
-
-    @property
-    def observation_dim(self) -> int:
-        """Length of an observation."""
-        return len(self.standardiser.observation_mean)
-
-    @property
-    def action_dim(self) -> int:
-        """Length of an action."""
-        return len(self.standardiser.action_middle)
-
-    @property
-    def acts(self) -> str:
-        """What acts, in words."""
-        return f"the averaged map in {self.config.steps} sampling steps"
 
     def act(self, observation: Any) -> Float[ndarray, "*batch act"]:
         """An action for one observation or a batch of them, by a policy of seed 0 that the agent keeps.

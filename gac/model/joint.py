@@ -36,11 +36,6 @@ class Phi(NamedTuple):
         """KL(q || N(0, I)) of each latent token, in nats."""
         return jnp.sum(kl_to_standard_normal(self.mu, self.log_sigma), axis=-1)
 
-    def kl_to(self, other: "Phi") -> Float[Array, "batch n_z"]:
-        """KL(q || other) of each latent token, in nats, row by row: that to N(0, I) in units of `other`."""
-        mu = (self.mu - other.mu) / jnp.exp(other.log_sigma)
-        return jnp.sum(kl_to_standard_normal(mu, self.log_sigma - other.log_sigma), axis=-1)
-
 
 class ElboTerms(NamedTuple):
     """The three terms of Eq. (5) for each trajectory, in nats; after a scan, at each of its steps."""

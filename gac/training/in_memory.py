@@ -4,7 +4,6 @@ import functools
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int
 from numpy import ndarray
 
@@ -12,10 +11,9 @@ from gac.config import Config
 from gac.data.episodes import Episodes
 from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes, to_device
-from gac.training.bank import filled, gathered, room, take
+from gac.training.bank import filled, gathered, room
 from gac.training.devices import WHOLE, copied, everywhere, mesh_for
 from gac.training.place import Place
-from gac.training.plans import Fitted, Kept, fit_part, kept_plans
 from gac.training.update import LAYOUT, TrainState, heldout_elbo, init_state, update
 from gac.training.visits import Visits, make_visits
 
@@ -56,19 +54,6 @@ def in_memory(
     def judged(index: Array, state: TrainState, data: DeviceEpisodes) -> Array:
         return heldout_elbo(state, data, index, config, longest, observation_dim, mesh)
 
-    def fitted(index: Array, number: Array, state: TrainState, data: DeviceEpisodes) -> Fitted:
-        stored = take(state.bank, index, mesh)
-        return fit_part(state, stored, data, index, number, config, observation_dim, mesh)
-
-    fit = everywhere(fitted, mesh, (WHOLE, *arguments))
-
-    def kept(state: TrainState, data: DeviceEpisodes) -> Kept:
-        def fit_some(some: ndarray, number: int) -> Fitted:
-            found: Fitted = fit(*copied((some, np.int32(number)), mesh), state, data)
-            return found
-
-        return kept_plans(fit_some, state, train_index, config)
-
     def placed(state: TrainState) -> TrainState:
         return copied(
             state._replace(bank=filled(state.bank, room(episodes.num_episodes, mesh))), mesh, LAYOUT
@@ -82,7 +67,6 @@ def in_memory(
         placed(init_state(config, observation_dim, episodes.action_dim, episodes.num_episodes)),
         functools.partial(everywhere(updated, mesh, arguments, given), copied(visits, mesh)),
         functools.partial(everywhere(judged, mesh, arguments), copied(heldout, mesh)),
-        kept,
         placed,
         portable,
     )

@@ -38,7 +38,7 @@ from gac.training.identity import check_same
 from gac.training.in_memory import in_memory
 from gac.training.interrupt import interrupt_later
 from gac.training.on_disk import on_disk
-from gac.training.plans import Kept
+from gac.training.plans import Kept, kept_plans
 from gac.training.processes import Together, all_or_none, check_alike, is_first, of_first
 from gac.training.update import TrainState, all_finite
 
@@ -110,7 +110,7 @@ class Trainer:
             # Two places for the data and the posteriors, the same results: see each for what it keeps where.
             kind = on_disk if episodes.on_disk else functools.partial(in_memory, data=data)
             place = kind(episodes, self.standardiser, config, self.train_index, self.heldout_index)
-        self.data, self.state, self._update, self._heldout, self._kept, self._placed, self._portable = place
+        self.data, self.state, self._update, self._heldout, self._placed, self._portable = place
         self.progress = Progress(seconds=0.0, data=fingerprint(episodes))
         self.checkpoints = 0
         self.kept = 0, Kept.unknown(config)
@@ -177,10 +177,15 @@ class Trainer:
     def agent(self) -> Agent:
         """The averaged weights with all that acting needs."""
         if self.kept[0] != (number := int(self.state.update)):
-            self.kept = number, self._kept(self.state, self.data)
+            self.kept = number, self._plans()
         model, (logged, critics) = on_first(self.state.averaged), self.kept[1]
         model = model if critics is None else model.judged_by(critics)
         return Agent(model, logged, self.standardiser, self.config, self.facts, run=self.out)
+
+    def _plans(self) -> Kept:
+        """Plans and critics of the state as it is now."""
+        state, own = self.portable_state(), (self.episodes, self.standardiser, self.train_index, self.config)
+        return kept_plans(on_first(state.averaged), state.bank, *own, on_first(state.key))
 
     def portable_state(self) -> TrainState:
         """The state with a posterior for each episode, wherever they lie now."""
@@ -212,7 +217,7 @@ class Trainer:
         self.save_state()
 
     def checkpoint(self) -> None:
-        """Write the state, and every AGENT_EVERY times the agent, whose plans take seconds to fit."""
+        """Write the state, and every AGENT_EVERY times the agent, whose critics take seconds to fit."""
         self.checkpoints += 1
         if self.checkpoints % AGENT_EVERY == 1:
             self.save()

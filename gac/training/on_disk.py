@@ -24,7 +24,6 @@ from gac.errors import UserError
 from gac.model.joint import Phi
 from gac.training.devices import copied, everywhere, mesh_for
 from gac.training.place import Place
-from gac.training.plans import Fitted, Kept, fit_part, kept_plans
 from gac.training.refit import refit_on_host
 from gac.training.update import (
     TrainState,
@@ -197,21 +196,6 @@ def on_disk(
         value: Array = fit_heldout(_without_bank(state), data.read(heldout_index))
         return value
 
-    fit = everywhere(
-        lambda state, stored, data, number: fit_part(
-            state, stored, data, jnp.arange(data.num_episodes), number, config, observation_dim, mesh
-        ),
-        mesh,
-    )
-
-    def logged(state: TrainState, data: DiskEpisodes) -> Kept:
-        def fit_some(some: ndarray, number: int) -> Fitted:
-            stored, batch = _take(state.bank, some), data.read(some, data.most_rows)
-            found: Fitted = fit(_without_bank(state), stored, batch, np.int32(number))
-            return found
-
-        return kept_plans(fit_some, state, train_index, config)
-
     def placed(state: TrainState) -> TrainState:
         own = copied(_without_bank(state), mesh)
         # The bank stays on the host, where the programs change it in place.
@@ -219,4 +203,4 @@ def on_disk(
             bank=Phi(*(cast(Array, np.require(leaf, requirements="W")) for leaf in state.bank))
         )
 
-    return Place(data, placed(state), update, heldout, logged, placed, portable=lambda state: state)
+    return Place(data, placed(state), update, heldout, placed, portable=lambda state: state)

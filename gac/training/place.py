@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from gac.training.plans import Kept
 from gac.training.update import TrainState
 
 Program = Callable[[TrainState, Any], tuple[TrainState, Any]]
@@ -18,8 +17,6 @@ class Place(NamedTuple):
     update: Program
     heldout: Callable[[TrainState, Any], Any]
     """`(state, data) -> ` the mean held-out ELBO."""
-    kept: Callable[[TrainState, Any], Kept]
-    """`(state, data) -> ` what an agent keeps of its episodes."""
     placed: Callable[[TrainState], TrainState]
     """A state as it is saved, with a posterior for each episode, where the programs take it."""
     portable: Callable[[TrainState], TrainState]

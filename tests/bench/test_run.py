@@ -36,7 +36,7 @@ FIGURES = {
     ("fast", "outer loop"): {"steps_per_second", "share_of_matrix_product", "gflop_per_step"},
     ("fast", "compiling an update"): {"trace_seconds", "compile_seconds", "memory_mib"},
     ("fast", "a training process"): {"peak_resident_mib"},
-    ("fast", "plans"): {"plans_per_second", "converged", "share_of_matrix_product"},
+    ("fast", "plans"): {"plans_per_second", "converged", "share_of_matrix_product", "exploit_seconds"},
     ("fast", "decisions"): {
         "decisions_per_second_batched",
         "decisions_per_second_single",

@@ -40,7 +40,8 @@ def best_logged(
 
     $$\arg\max_i \bar\mu_i - c\,\mathrm{sd}(\mu_{ib}), \qquad z_i = f_\alpha(s_0, \epsilon_i)$$
 
-    over the critics b that left episode i out: its own return has no part in its value.
+    over the critics b that left episode i out: none of them was fitted to its return, which only had a say in
+    when they stopped.
 
     Args:
         model: theta, with critics in place of the one critic.

@@ -1,0 +1,32 @@
+"""What an agent of any method tells of what it was trained on."""
+
+from gac.data.standardise import Standardiser
+from gac.envs.specification import Environment
+from gac.records import DataFacts
+
+
+class Trained:
+    """The units and the facts of an agent's data, and what follows from them."""
+
+    standardiser: Standardiser
+    facts: DataFacts
+
+    @property
+    def env_id(self) -> str | None:
+        """Gymnasium id of the environment that the data came from, where it is known."""
+        return self.facts.env_id
+
+    @property
+    def environment(self) -> Environment | None:
+        """The same with all that it was made with."""
+        return Environment.of(self.facts)
+
+    @property
+    def observation_dim(self) -> int:
+        """Length of an observation."""
+        return len(self.standardiser.observation_mean)
+
+    @property
+    def action_dim(self) -> int:
+        """Length of an action."""
+        return len(self.standardiser.action_middle)
