@@ -115,7 +115,7 @@ class CriticsConfig:
     """Most steps of AdamW."""
     critic_every: int = 25
     """Steps between two looks at the episodes that a critic left out; it stops where they are most likely."""
-    critic_batch: int = 512
+    critic_batch: int = 128
     """Episodes a step."""
     critic_lr: float = 1e-3
     """Learning rate of AdamW."""
