@@ -192,11 +192,11 @@ def _config(variant: str) -> Any:
 def _evaluate(job: Job, variant: str, agent: Any) -> None:
     """Play exploit with the additions of a variant, and write the record."""
     import gac
-    from gac.inference.added.logged import Logged
+    from gac.inference.added.logged import unknown
 
     config = dataclasses.replace(_config(variant), seed=job.seed)
     searched = config.added.searched > 0
-    logged = agent.logged if searched else Logged.unknown(0, config.added.members, config.model)
+    logged = agent.logged if searched else unknown(0, config.model)
     variation = gac.Agent(agent.model, logged, agent.standardiser, config, agent.facts)
     result = gac.evaluate(variation, query=gac.Exploit(), episodes=job.episodes, seed=ENVIRONMENT_SEED)
     record = json.loads(result.to_json()) | {

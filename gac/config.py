@@ -109,12 +109,13 @@ class QueryConfig:
 class CriticsConfig:
     """The fit of the critics that judge plans, once training ends (`added.members`)."""
 
-    critic_hidden: int = 64
+    critic_hidden: int = 16
     """Width of each critic's hidden layer."""
     critic_steps: int = 1500
     """Most steps of AdamW."""
     critic_every: int = 25
-    """Steps between two looks at the episodes that a critic left out; it stops where they are most likely."""
+    """Steps between two looks at the episodes that a critic left out; it stops where its error on them is
+    least."""
     critic_batch: int = 128
     """Episodes a step."""
     critic_lr: float = 1e-3
@@ -137,7 +138,7 @@ class AddedConfig:
     one critic that learns with the plans."""
     searched: int = 1000
     """exploit takes the best of at most so many logged plans; 0 is off: an ascent from the prior, Eq. (2)."""
-    errors: float = 1.0
+    errors: float = 2.0
     """Standard errors of the expected return that exploit subtracts: the members' disagreement; 0 is off."""
     averaging: float = 0.999
     """Decay per gradient step of the average of theta that acts; 0 is off: theta itself acts."""
@@ -151,8 +152,6 @@ class AddedConfig:
     """outer_lr falls by 1 / sqrt(1 + gradient steps / this); 0 is off: it stays constant."""
     inner_decay: bool = True
     """Learning rates in phi fall to zero within a visit and within a query."""
-    inner_eps: float = 1.0
-    """Adam's epsilon in phi of a visit, in nats: smaller gradients are not scaled up. 1e-8 is off."""
     set_aims: bool = True
     """Fine-tuning sets delta_y by how often its aims are reached."""
 

@@ -15,7 +15,6 @@ NOTHING_ADDED = AddedConfig(
     averaging=0.0,
     decay_steps=0,
     inner_decay=False,
-    inner_eps=1e-8,
     set_aims=False,
 )
 """Every addition off."""

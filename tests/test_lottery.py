@@ -37,7 +37,7 @@ def test_exploit_does_not_buy_a_poor_ticket_and_promises_what_is_paid(tmp_path):
     np.testing.assert_allclose(plan.predicted_returns, 1.0, atol=0.5 * data.returns.std())
     # Plans that buy are there to be had: each logged plan does what its episode did.
     s0 = np.repeat(agent.standardiser.standardise_observation(first[:1]), len(first), axis=0)
-    plans, _ = read(agent.model, jnp.asarray(s0), agent.logged.epsilon)
+    plans, _ = read(agent.model, jnp.asarray(s0), agent.logged)
     policy = Policy(Acting(agent.model.generator, agent.standardiser, plans), CONFIG.model.context, False)
     buys = policy(np.repeat(first[:1], len(first), axis=0))[:, 0] > 0.0
     assert np.mean(buys == bought) > 0.7

@@ -24,7 +24,7 @@ from gac.data.blocks import LARGEST, usable
 from gac.data.standardise import Standardiser
 from gac.errors import UserError
 from gac.files import read_metadata, read_tree, write_text, write_tree
-from gac.inference.added.logged import Logged
+from gac.inference.added.logged import LoggedPlans, unknown
 from gac.inference.loop import Info
 from gac.inference.queries import Exploit, Query, Target
 from gac.inference.solve import solve
@@ -34,7 +34,7 @@ from gac.model.added.critics import Critics, has_critics
 from gac.model.joint import GAC, Phi
 from gac.records import DataFacts, no_run, read_facts
 
-MODEL_SCHEMA = "8"
+MODEL_SCHEMA = "9"
 
 
 class Plan(NamedTuple):
@@ -79,7 +79,7 @@ class Agent(Trained):
     def __init__(
         self,
         model: GAC,
-        logged: Logged,
+        logged: LoggedPlans,
         standardiser: Standardiser,
         config: Config,
         facts: DataFacts,
@@ -185,7 +185,7 @@ class Agent(Trained):
         folder = Path(folder)
         write_text(folder / "config.json", self.config.to_json())
         write_text(folder / "data.json", self.facts.to_json())
-        sizes = self.standardiser.sizes | {"logged": len(self.logged.epsilon)}
+        sizes = self.standardiser.sizes | {"logged": len(self.logged)}
         arrays = (eqx.filter(self.model, eqx.is_array), self.standardiser, self.logged)
         metadata = {"schema_version": MODEL_SCHEMA, "sizes": json.dumps(sizes)}
         write_tree(folder / "model.safetensors", arrays, metadata)
@@ -229,12 +229,12 @@ def load(folder: str | Path) -> Agent:
     return Agent(model, logged, standardiser, config, facts, read_calibration(folder, model), run=folder)
 
 
-def _skeleton(config: Config, observation_dim: int, action_dim: int, logged: int) -> tuple[GAC, Logged]:
+def _skeleton(config: Config, observation_dim: int, action_dim: int, logged: int) -> tuple[GAC, LoggedPlans]:
     """The weights and plans of a model file of these sizes."""
     model = GAC(config.model, config.added, observation_dim, action_dim, jax.random.key(0))
     if has_critics(config.added):
         model = model.judged_by(Critics(config, jax.random.key(0)))
-    return model, Logged.unknown(logged, config.added.members, config.model)
+    return model, unknown(logged, config.model)
 
 
 @eqx.filter_jit

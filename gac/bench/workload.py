@@ -19,7 +19,7 @@ from gac.config import Config
 from gac.data.episodes import Episodes
 from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes, to_device
-from gac.inference.added.logged import Logged
+from gac.inference.added.logged import unknown
 from gac.inference.posterior import Batch, load_batch
 from gac.model.added.critics import Critics, has_critics
 from gac.records import DataFacts
@@ -71,7 +71,7 @@ def make_workload(config: Config, episodes: Episodes) -> Workload:
     state = init_state(config, OBSERVATION_DIM, ACTION_DIM, episodes.num_episodes)
     index = jnp.arange(config.training.batch_size, dtype=jnp.int32) % episodes.num_episodes
     model, added = state.averaged, config.added
-    logged = Logged.unknown(min(added.searched, episodes.num_episodes), added.members, config.model)
+    logged = unknown(min(added.searched, episodes.num_episodes), config.model)
     if has_critics(added):
         model = model.judged_by(Critics(config, jax.random.key(0)))
     return Workload(

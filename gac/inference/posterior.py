@@ -57,6 +57,6 @@ def fit_posterior(
         return terms.elbo if given_return else terms.log_p_tau - terms.kl, terms.log_p_tau
 
     rate = learning_rate(posterior.inner_lr, steps, config.added.inner_decay)
-    optimiser = optax.adam(rate, eps=config.added.inner_eps)
+    optimiser = optax.adam(rate)
     stops = not config.added.inner_decay
     return infer(objective, phi0, optimiser, steps, posterior.inner_tol, stops)

@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from gac.compilation import JitSmall
 from gac.config import Config, QueryConfig
-from gac.inference.added.logged import Logged, best_logged
+from gac.inference.added.logged import LoggedPlans, best_logged
 from gac.inference.loop import Info, Objective, infer, learning_rate
 from gac.inference.objectives import exploit_objective, return_objective
 from gac.inference.queries import Exploit, Explore, Prior, Query
@@ -39,7 +39,7 @@ def solve(
     model: GAC,
     s0: Float[Array, "batch obs"],
     query: Query,
-    logged: Logged,
+    logged: LoggedPlans,
     returns: Float[ndarray, "episodes"],
     target: Float[ndarray, "batch"],
     keys: Key[Array, "batch"],
@@ -64,7 +64,7 @@ def solve(
         case Prior():
             return Solution(_sample(Phi.at_prior(s0.shape[0], model.config), draw_keys))
         case Exploit():
-            if isinstance(model.critic, Critics) and len(logged.epsilon):
+            if isinstance(model.critic, Critics) and len(logged):
                 return Solution(*best_logged(model, s0, logged, jnp.float32(config.added.errors)))
             phi, info = _exploit(model, s0, infer_keys, *settings)
             return Solution(phi.mu, phi=phi, info=info)

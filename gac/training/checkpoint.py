@@ -68,8 +68,6 @@ def check_config(config: Config, num_episodes: int) -> None:
         raise UserError(f"seed is {config.seed}, expected 0 or more")
     if model.embed_dim % model.heads:
         raise UserError(f"heads is {model.heads}, expected a divisor of embed_dim, {model.embed_dim}")
-    if config.added.inner_eps == 0.0:
-        raise UserError("inner_eps is 0, expected above 0; see gac train --help")
     if training.heldout_fraction >= 1.0 or config.added.averaging >= 1.0:
         raise UserError("heldout_fraction and averaging are shares, expected less than 1")
     if num_episodes < LEAST_EPISODES:

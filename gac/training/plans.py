@@ -12,16 +12,19 @@ from gac.config import Config
 from gac.data.blocks import evenly_spaced
 from gac.data.episodes import Episodes
 from gac.data.standardise import Standardiser
-from gac.inference.added.logged import Logged
+from gac.inference.added.logged import LoggedPlans, unknown
 from gac.model.added.critics import Critics, has_critics
 from gac.model.joint import GAC, Phi
 from gac.training.added.critics import fit_critics
+
+AT_ONCE = 1000
+"""Plans that are read together."""
 
 
 class Kept(NamedTuple):
     """What an agent keeps of its episodes."""
 
-    logged: Logged
+    logged: LoggedPlans
     """The plans that exploit chooses among."""
     critics: Critics | None
     """What judges plans; None: the one critic of the model."""
@@ -29,8 +32,10 @@ class Kept(NamedTuple):
     @classmethod
     def unknown(cls, config: Config) -> "Kept":
         """Of a model that has learned nothing yet."""
-        none = Logged.unknown(0, config.added.members, config.model)
-        return cls(none, Critics(config, jax.random.key(0)) if has_critics(config.added) else None)
+        return cls(
+            unknown(0, config.model),
+            Critics(config, jax.random.key(0)) if has_critics(config.added) else None,
+        )
 
 
 def kept_plans(
@@ -42,7 +47,7 @@ def kept_plans(
     config: Config,
     key: PRNGKeyArray,
 ) -> Kept:
-    """The plans of at most `searched` training episodes, evenly spaced, and critics that they taught.
+    """The plans of at most `searched` training episodes, evenly spaced, and critics that all of them taught.
 
     Args:
         model: the weights that act.
@@ -55,13 +60,12 @@ def kept_plans(
     """
     if not has_critics(config.added):
         return Kept.unknown(config)
-    index = train_index[evenly_spaced(len(train_index), config.added.searched)]
-    first = standardiser.less(episodes.raw(episodes.observations[episodes.starts[index]]))
+    first = standardiser.less(episodes.raw(episodes.observations[episodes.starts[train_index]]))
     s0 = jnp.asarray(standardiser.standardise_observation(first))
-    y = jnp.asarray(standardiser.standardise_return(episodes.returns[index]), jnp.float32)
-    epsilon = jnp.asarray(np.asarray(bank.mu[index]))
-    critics, left_out = fit_critics(_read(model, s0, epsilon), y, config, key)
-    return Kept(Logged(epsilon, left_out), critics)
+    y = jnp.asarray(standardiser.standardise_return(episodes.returns[train_index]), jnp.float32)
+    epsilon = jnp.asarray(np.asarray(bank.mu)[train_index])
+    searched = evenly_spaced(len(train_index), config.added.searched)
+    return Kept(epsilon[searched], fit_critics(_read(model, s0, epsilon), y, config, key))
 
 
 @jax.jit
@@ -69,4 +73,7 @@ def _read(
     model: GAC, s0: Float[Array, "plans obs"], epsilon: Float[Array, "plans n_z dim"]
 ) -> Float[Array, "plans n_z dim"]:
     """The plans as the generator reads them, each from its own first state."""
-    return model.prior(s0, epsilon)[1]
+    found: Array = jax.lax.map(
+        lambda each: model.prior(each[0][None], each[1][None])[1][0], (s0, epsilon), batch_size=AT_ONCE
+    )
+    return found

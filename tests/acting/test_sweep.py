@@ -15,7 +15,7 @@ from gac.acting.sweep import USUAL_QUANTILE, commanded_returns, estimate_returns
 from gac.data.windows import to_device
 from gac.envs.specification import Environment
 from gac.errors import UserError
-from gac.inference.added.logged import Logged
+from gac.inference.added.logged import unknown
 from gac.model.joint import GAC
 from gac.records import read_consistency
 
@@ -103,7 +103,7 @@ def test_a_posterior_that_reads_the_return_may_be_had_without_it(trained):
     config = tiny.replace(tiny.CONFIG, transition_width=0, members=0)
     sizes = tiny.OBSERVATION_DIM, tiny.ACTION_DIM
     model = GAC(config.model, config.added, *sizes, jax.random.key(0))
-    logged, own = Logged.unknown(0, 0, config.model), trained.agent
+    logged, own = unknown(0, config.model), trained.agent
     agent = gac.Agent(model, logged, own.standardiser, config, own.facts)
     data = to_device(trained.episodes, own.standardiser)
     other = data._replace(y=data.y + 5.0)

@@ -11,7 +11,7 @@ from gac.acting.agent import Agent
 from gac.data import make, recipes
 from gac.data.standardise import Standardiser
 from gac.errors import UserError
-from gac.inference.added.logged import Logged
+from gac.inference.added.logged import unknown
 from gac.model.joint import GAC
 from gac.records import DataFacts
 
@@ -26,7 +26,7 @@ def agent():
     model = GAC(
         tiny.CONFIG.model, tiny.CONFIG.added, data.observation_dim, data.action_dim, jax.random.key(0)
     )
-    logged = Logged.unknown(0, 0, tiny.CONFIG.model)
+    logged = unknown(0, tiny.CONFIG.model)
     return Agent(model, logged, Standardiser.fit(data), tiny.CONFIG, DataFacts.of(data))
 
 

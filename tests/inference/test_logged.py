@@ -1,4 +1,4 @@
-"""Exploit among logged plans: the greatest lower bound, by critics that left the episode out."""
+"""Exploit among logged plans: the greatest lower bound of the expected return."""
 
 import equinox as eqx
 import jax
@@ -8,7 +8,7 @@ import pytest
 import tiny
 from jaxtyping import Array
 
-from gac.inference.added.logged import Logged, best_logged
+from gac.inference.added.logged import best_logged
 from gac.model.added.critics import Critics
 from gac.model.joint import GAC
 
@@ -34,64 +34,46 @@ class Table(Critics):
 
     def each(self, z):
         number = jnp.round(z[:, 0, 0]).astype(jnp.int32)
-        mean = self.table[:, number % self.table.shape[1]]
-        return mean, jnp.zeros_like(mean)
+        return self.table[:, number % self.table.shape[1]]
 
 
 @pytest.fixture(scope="module")
 def best():
-    """`(table, left_out, errors, states) -> (numbers of the chosen plans, their values)`."""
+    """`(table, errors, states) -> (numbers of the chosen plans, their values)`."""
     model = GAC(tiny.MODEL, tiny.CONFIG.added, tiny.OBSERVATION_DIM, tiny.ACTION_DIM, jax.random.key(0))
     model = eqx.tree_at(lambda m: m.prior, model, FirstTokens())
 
-    def chosen(table, left_out, errors, states=(0.0,)):
+    def chosen(table, errors, states=(0.0,)):
         epsilon = jnp.zeros((PLANS, tiny.MODEL.latent_tokens, tiny.MODEL.embed_dim))
         epsilon = epsilon.at[:, 0, 0].set(jnp.arange(PLANS, dtype=jnp.float32))
         s0 = jnp.zeros((len(states), tiny.OBSERVATION_DIM)).at[:, 0].set(jnp.asarray(states))
-        logged = Logged(epsilon, jnp.asarray(left_out, bool))
-        found, value = best_logged(model.judged_by(Table(table)), s0, logged, jnp.float32(errors))
+        found, value = best_logged(model.judged_by(Table(table)), s0, epsilon, jnp.float32(errors))
         return np.asarray(found[:, 0, 0]).astype(int).tolist(), np.asarray(value).tolist()
 
     return chosen
 
 
-ALL = np.ones((4, PLANS), bool)
 # Plan 1 has the best mean, 2, and disagreement 2; plan 2 a mean of 1.5 and none.
 MEANS = [[0.0, 4.0, 1.5], [0.0, 0.0, 1.5], [0.0, 4.0, 1.5], [0.0, 0.0, 1.5]]
 
 
 def test_the_plan_of_the_best_bound_is_taken_and_its_mean_told(best):
-    assert best(MEANS, ALL, 1.0) == ([2], [1.5])
-    assert best(MEANS, ALL, 0.2) == ([1], [2.0])
-    assert best(MEANS, ALL, 0.3) == ([2], [1.5])
+    assert best(MEANS, 1.0) == ([2], [1.5])
+    assert best(MEANS, 0.2) == ([1], [2.0])
+    assert best(MEANS, 0.3) == ([2], [1.5])
 
 
 def test_without_errors_the_best_mean_is_taken(best):
-    assert best(MEANS, ALL, 0.0) == ([1], [2.0])
-
-
-def test_a_critic_that_learned_from_a_plan_does_not_judge_it(best):
-    left_out = ALL.copy()
-    # The critics that value plan 1 learned from it; the other two say 0.
-    left_out[[0, 2], 1] = False
-    assert best(MEANS, left_out, 0.0) == ([2], [1.5])
-    # Those that value it are the ones that left it out, and agree.
-    assert best(MEANS, ~left_out | np.array([True, False, True]), 1.0) == ([1], [4.0])
-
-
-def test_a_plan_that_all_critics_learned_from_is_judged_by_all(best):
-    left_out = ALL.copy()
-    left_out[:, 1] = False
-    assert best(MEANS, left_out, 0.0) == ([1], [2.0])
+    assert best(MEANS, 0.0) == ([1], [2.0])
 
 
 def test_each_state_has_its_own_best_plan_whatever_is_asked_beside_it(best):
     # At state s plan i is what plan i + s is at state 0.
-    numbers, values = best(MEANS, ALL, 0.0, states=(0.0, 1.0, 2.0))
+    numbers, values = best(MEANS, 0.0, states=(0.0, 1.0, 2.0))
     assert numbers == [1, 0, 2]
     assert values == [2.0, 2.0, 2.0]
     for row, state in enumerate((0.0, 1.0, 2.0)):
-        assert best(MEANS, ALL, 0.0, states=(state,)) == ([numbers[row]], [values[row]])
+        assert best(MEANS, 0.0, states=(state,)) == ([numbers[row]], [values[row]])
 
 
 def test_rows_of_a_trained_agent_depend_on_no_other(trained):
@@ -105,19 +87,15 @@ def test_rows_of_a_trained_agent_depend_on_no_other(trained):
         np.testing.assert_allclose(alone[1][0], value[row], rtol=1e-5)
 
 
-def test_what_was_promised_is_the_value_by_the_critics_that_left_the_plan_out(trained):
+def test_what_was_promised_is_the_mean_of_the_critics(trained):
     """Written out, with the members and the plans that the agent holds."""
     agent, first = trained.agent, trained.episodes.observations[:1]
     plan = agent.plan(first)
     s0 = jnp.asarray(agent.standardiser.standardise_observation(first))
-    each, bounds = [], []
-    for i, epsilon in enumerate(agent.logged.epsilon):
-        means = np.asarray(agent.model.critic.each(agent.model.prior(s0, epsilon[None])[1])[0])[:, 0]
-        judges = np.asarray(agent.logged.left_out[:, i])
-        means = means[judges] if judges.any() else means
-        each.append(means.mean())
-        bounds.append(means.mean() - agent.config.added.errors * means.std())
-    best = int(np.argmax(bounds))
-    np.testing.assert_array_equal(plan.epsilon[0], agent.logged.epsilon[best])
-    expected = agent.standardiser.raw_return(np.asarray([each[best]], np.float32))
+    means = [
+        np.asarray(agent.model.critic.each(agent.model.prior(s0, e[None])[1]))[:, 0] for e in agent.logged
+    ]
+    best = int(np.argmax([each.mean() - agent.config.added.errors * each.std() for each in means]))
+    np.testing.assert_array_equal(plan.epsilon[0], agent.logged[best])
+    expected = agent.standardiser.raw_return(np.asarray([means[best].mean()], np.float32))
     np.testing.assert_allclose(plan.predicted_returns, expected, rtol=1e-4)

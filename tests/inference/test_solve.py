@@ -8,7 +8,7 @@ import tiny
 
 from gac.errors import UserError
 from gac.inference import solve as module
-from gac.inference.added.logged import Logged
+from gac.inference.added.logged import unknown
 from gac.inference.objectives import return_objective
 from gac.inference.queries import Exploit, Explore, Prior, Target
 from gac.inference.solve import solve
@@ -16,7 +16,7 @@ from gac.model.joint import Phi
 
 BATCH = 3
 KEYS = jax.random.split(jax.random.key(0), BATCH)
-NONE_LOGGED = Logged.unknown(0, tiny.CONFIG.added.members, tiny.MODEL)
+NONE_LOGGED = unknown(0, tiny.MODEL)
 """So that exploit is Eq. (2)."""
 QUERIES = [Exploit(), Explore(), Target(0.0), Prior()]
 
@@ -56,7 +56,7 @@ def test_exploit_is_a_logged_plan_where_there_are_some(trained, data_returns):
     first = agent.standardiser.standardise_observation(trained.episodes.observations[:BATCH])
     aims, s0 = np.zeros(BATCH, np.float32), jnp.asarray(first)
     found = solve(agent.model, s0, Exploit(), agent.logged, data_returns, aims, KEYS, tiny.CONFIG)
-    logged = np.asarray(agent.logged.epsilon)
+    logged = np.asarray(agent.logged)
     assert all((np.asarray(each) == logged).all(axis=(1, 2)).any() for each in found.epsilon)
     assert (found.phi, found.info) == (None, None)
     assert found.value.shape == (BATCH,)

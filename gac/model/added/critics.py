@@ -11,9 +11,6 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from gac.config import AddedConfig, Config
 from gac.model.gaussian import gaussian_log_prob
 
-LOG_SIGMA_RANGE = (-5.0, 4.0)
-"""Of returns, standardised: a return that never varies would have no least spread."""
-
 
 def has_critics(added: AddedConfig) -> bool:
     """Whether several critics judge plans: they learn from the plans that are searched."""
@@ -21,24 +18,21 @@ def has_critics(added: AddedConfig) -> bool:
 
 
 class Member(eqx.Module):
-    """One critic, `N(mu(z), sigma(z)^2)`: an MLP of one hidden layer on a whole plan."""
+    """One critic, mu(z): an MLP of one hidden layer on a whole plan."""
 
     w1: Float[Array, "plan hidden"]
     b1: Float[Array, "hidden"]
-    w2: Float[Array, "hidden 2"]
-    b2: Float[Array, "2"]
+    w2: Float[Array, "hidden"]
+    b2: Float[Array, ""]
 
     def __init__(self, plan: int, hidden: int, key: PRNGKeyArray) -> None:
         k1, k2 = jax.random.split(key)
         self.w1, self.b1 = jax.random.normal(k1, (plan, hidden)) * (2.0 / plan) ** 0.5, jnp.zeros(hidden)
-        self.w2, self.b2 = jax.random.normal(k2, (hidden, 2)) * 0.1 * hidden**-0.5, jnp.zeros(2)
+        self.w2, self.b2 = jax.random.normal(k2, (hidden,)) * 0.1 * hidden**-0.5, jnp.zeros(())
 
-    def __call__(
-        self, plan: Float[Array, "batch plan"]
-    ) -> tuple[Float[Array, "batch"], Float[Array, "batch"]]:
-        """Mean and log standard deviation of the return, standardised."""
-        out = jax.nn.gelu(plan @ self.w1 + self.b1[None]) @ self.w2 + self.b2[None]
-        return out[:, 0], jnp.clip(out[:, 1], *LOG_SIGMA_RANGE)
+    def __call__(self, plan: Float[Array, "batch plan"]) -> Float[Array, "batch"]:
+        """Expected returns, standardised."""
+        return jax.nn.gelu(plan @ self.w1 + self.b1[None]) @ self.w2 + self.b2
 
 
 class Critics(eqx.Module):
@@ -53,7 +47,7 @@ class Critics(eqx.Module):
     spread: Float[Array, "1"]
     """Root mean squared error of predicted returns, of episodes that a member did not learn from."""
     quantiles: Float[Array, "2"]
-    """The 5 and 95 % quantiles of that error, in standard deviations of each prediction."""
+    """The 5 and 95 % quantiles of that error."""
 
     def __init__(self, config: Config, key: PRNGKeyArray) -> None:
         plan, hidden = config.model.latent_tokens * config.model.embed_dim, config.critics.critic_hidden
@@ -62,23 +56,19 @@ class Critics(eqx.Module):
         self.offset, self.scale = jnp.zeros(plan), jnp.ones(plan)
         self.spread, self.quantiles = jnp.ones(1), jnp.asarray([-1.645, 1.645])
 
-    def each(
-        self, z: Float[Array, "batch n_z dim"]
-    ) -> tuple[Float[Array, "members batch"], Float[Array, "members batch"]]:
-        """Mean and log standard deviation of every member."""
+    def each(self, z: Float[Array, "batch n_z dim"]) -> Float[Array, "members batch"]:
+        """Expected returns by every member, standardised."""
         plan = (z.reshape(len(z), -1) - self.offset[None]) / self.scale[None]
-        found: tuple[Array, Array] = eqx.filter_vmap(lambda member: member(plan))(self.members)
+        found: Array = eqx.filter_vmap(lambda member: member(plan))(self.members)
         return found
 
     def mean(self, z_y: Float[Array, "batch dim"], z: Float[Array, "batch n_z dim"]) -> Float[Array, "batch"]:
         """The members' mean; the token z_y is not read."""
-        return jnp.mean(self.each(z)[0], axis=0)
+        return jnp.mean(self.each(z), axis=0)
 
     def interval(self, z: Float[Array, "batch n_z dim"]) -> Float[Array, "batch 2"]:
         """Within which nine of ten returns of a plan lie, standardised."""
-        mean, log_sigma = self.each(z)
-        sigma = jnp.sqrt(jnp.var(mean, axis=0) + jnp.mean(jnp.exp(2.0 * log_sigma), axis=0))
-        return jnp.mean(mean, axis=0)[:, None] + sigma[:, None] * self.quantiles[None]
+        return jnp.mean(self.each(z), axis=0)[:, None] + self.quantiles[None]
 
     def sigma_y(self) -> Float[Array, "1"]:
         """Standard deviation of the return given the plan."""

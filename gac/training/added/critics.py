@@ -1,10 +1,10 @@
 r"""Fits the critics that judge plans: a bootstrap of the logged episodes.
 
-Member b learns from a draw with replacement of the N episodes, $n_{ib}$ times episode i, by the likelihood
+Member b learns from a draw with replacement of the N episodes, $n_{ib}$ times episode i, by least squares
 
-$$\max_b \sum_i n_{ib} \log N(y_i; \mu_b(z_i), \sigma_b(z_i)^2),$$
+$$\min_b \sum_i n_{ib} (y_i - \mu_b(z_i))^2,$$
 
-and stops where the episodes with $n_{ib} = 0$, about a third, are most likely. So no luck is learned by
+and stops where the error on the episodes with $n_{ib} = 0$, about a third, is least. So no luck is learned by
 heart. The members' disagreement on $\mu$ is the standard error of the expected return: large where few
 episodes tell it, or where their returns are spread, as those of a lottery.
 
@@ -29,7 +29,7 @@ SMALLEST = 1e-6
 
 
 class _Best(NamedTuple):
-    """A member where the episodes left out were most likely so far."""
+    """A member where its error on episodes left out was least so far."""
 
     member: Member
     loss: Float[Array, ""]
@@ -40,8 +40,8 @@ def fit_critics(
     y: Float[Array, "episodes"],
     config: Config,
     key: PRNGKeyArray,
-) -> tuple[Critics, Bool[Array, "members episodes"]]:
-    """Critics of plans, from what logged episodes returned; and which of them left out which episode.
+) -> Critics:
+    """Critics of plans, from what logged episodes returned.
 
     Args:
         z: plans of the episodes, inferred from their actions alone.
@@ -59,17 +59,14 @@ def fit_critics(
     )
     counts = jnp.asarray(drawn, jnp.float32)
     fitted = _fit(critics.members, (plan - offset[None]) / scale[None], y, counts, config.critics, step_key)
-    left_out = counts == 0.0
-    return _judged(eqx.tree_at(lambda c: c.members, critics, fitted), z, y, left_out), left_out
+    return _judged(eqx.tree_at(lambda c: c.members, critics, fitted), z, y, counts == 0.0)
 
 
 def loss(
     member: Member, plan: Float[Array, "batch plan"], y: Float[Array, "batch"], count: Float[Array, "batch"]
 ) -> Float[Array, ""]:
-    """Negative log likelihood of returns, up to a constant, weighted by `count`; 0 where all counts are 0."""
-    mean, log_sigma = member(plan)
-    nats = 0.5 * jnp.square((y - mean) * jnp.exp(-log_sigma)) + log_sigma
-    return jnp.sum(count * nats) / jnp.maximum(jnp.sum(count), 1.0)
+    """Mean squared error of expected returns, weighted by `count`; 0 where all counts are 0."""
+    return jnp.sum(count * jnp.square(y - member(plan))) / jnp.maximum(jnp.sum(count), 1.0)
 
 
 @eqx.filter_jit
@@ -81,7 +78,7 @@ def _fit(
     config: CriticsConfig,
     key: PRNGKeyArray,
 ) -> Member:
-    """The members where the episodes that each left out are most likely."""
+    """The members where the error of each on the episodes that it left out is least."""
     optimiser = optax.adamw(config.critic_lr, weight_decay=config.critic_decay)
     size, every = min(config.critic_batch, len(y)), config.critic_every
 
@@ -120,15 +117,11 @@ def _judged(
     left_out: Bool[Array, "members episodes"],
 ) -> Critics:
     """The critics with the spread and the quantiles of their errors on episodes left out."""
-    mean, log_sigma = critics.each(z)
     judges = left_out.astype(jnp.float32)
     share = judges / jnp.maximum(jnp.sum(judges, axis=0, keepdims=True), 1.0)
-    known = jnp.any(left_out, axis=0)
-    predicted = jnp.sum(share * mean, axis=0)
-    variance = jnp.sum(share * ((mean - predicted[None]) ** 2 + jnp.exp(2.0 * log_sigma)), axis=0)
-    error = jnp.where(known, y - predicted, jnp.nan)
+    predicted = jnp.sum(share * critics.each(z), axis=0)
+    error = jnp.where(jnp.any(left_out, axis=0), y - predicted, jnp.nan)
     spread = jnp.sqrt(jnp.nanmean(error**2))
-    levels = jnp.asarray([0.05, 0.95])
-    quantiles = jnp.nanquantile(error / jnp.sqrt(jnp.maximum(variance, SMALLEST**2)), levels)
+    quantiles = jnp.nanquantile(error, jnp.asarray([0.05, 0.95]))
     judged: Critics = eqx.tree_at(lambda c: (c.spread, c.quantiles), critics, (spread[None], quantiles))
     return judged
