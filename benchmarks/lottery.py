@@ -74,7 +74,7 @@ def run(
     chances: tuple[float, ...] = (0.5, 0.05, 0.01),
     sizes: tuple[int, ...] = (200, 1000, 10_000),
     seeds: tuple[int, ...] = (0, 1, 2),
-    updates: int = 100,
+    updates: int = 150,
 ) -> None:
     """Train and ask.
 
