@@ -55,13 +55,13 @@ def profiles(table: Table, theme: Theme) -> Figure:
 
     def draw(figure: FigureBase) -> None:
         axis = figure.subplots()
-        pooled = [np.concatenate(each.row.scores(table.scored)) for each in table.summaries]
-        if not pooled:
+        found = [each.row.scores(table.scored) for each in table.summaries]
+        if not found:
             return nothing(axis, "no method has all runs", theme)
-        low, high = span_of([float(value) for scores in pooled for value in scores])
+        low, high = span_of([float(value) for scores in found for value in np.concatenate(scores)])
         at = np.linspace(low, high, GRID)
         styled = styles(table, theme)
-        for summary, scores in zip(table.summaries, pooled, strict=True):
+        for summary, scores in zip(table.summaries, found, strict=True):
             label = summary.row.label
             shares = statistics.performance_profile(scores, at)
             axis.plot(at, shares, drawstyle="steps-post", label=printable(label), **styled[label])

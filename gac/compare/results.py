@@ -58,7 +58,7 @@ class Row:
         """For each data set the normalised scores of each run's episodes."""
         return [[result.scores for result in self.of(data) if result.scores is not None] for data in sets]
 
-    def scores(self, sets: Sequence[str]) -> list[Float[ndarray, "seeds"]]:
+    def scores(self, sets: Sequence[str]) -> list[Float[ndarray, "_"]]:
         """For each data set the score of each run."""
         return [np.array([np.mean(episodes) for episodes in runs]) for runs in self.runs(sets)]
 
@@ -105,8 +105,10 @@ class Table:
         for row in self.rows:
             if not row.whole or not self.scored or not all(row.of(data) for data in self.scored):
                 continue
-            low, high = statistics.interval([row.runs(self.scored)], _interquartile_mean)
-            found.append(Summary(row, _interquartile_mean(row.scores(self.scored)), low, high))
+            low, high = statistics.interval([row.runs(self.scored)], statistics.interquartile_mean)
+            found.append(
+                Summary(row, float(statistics.interquartile_mean(row.scores(self.scored))), low, high)
+            )
         return tuple(sorted(found, key=lambda summary: -summary.mean))
 
     @cached_property
@@ -118,16 +120,12 @@ class Table:
         found = []
         for other in self.summaries[1:]:
             pair = first.row, other.row
-            chance = statistics.probability_of_improvement(*(row.scores(sets) for row in pair))
+            chance = float(statistics.probability_of_improvement(*(row.scores(sets) for row in pair)))
             low, high = statistics.interval(
                 [row.runs(sets) for row in pair], statistics.probability_of_improvement
             )
             found.append((other, chance, low, high))
         return tuple(found)
-
-
-def _interquartile_mean(scores: statistics.Scores) -> float:
-    return statistics.interquartile_mean(np.concatenate(list(scores)))
 
 
 def read_result(job: Job, places: Places) -> Result | None:

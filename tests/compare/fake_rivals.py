@@ -1,6 +1,7 @@
-"""A tiny method for tests of `gac compare`: its score is known before, and it can fail or take its time."""
+"""A tiny method for tests of `gac compare`: its score is known before, and it can fail or wait for a file."""
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -15,7 +16,9 @@ if method == "broken":
     print("first line\nValueError: it broke\n", file=sys.stderr)
     sys.exit(1)
 if method == "slow":
-    time.sleep(3)
+    (out / "pid").write_text(str(os.getpid()))
+    while not Path(os.environ["FAKE_GO"]).exists():
+        time.sleep(0.05)
 returns = [1000.0 + 100 * seed + i for i in range(int(words["--episodes"]))]
 with open(out / "metrics.jsonl", "w") as file:
     print(json.dumps({"update": 7, "seconds": 90.0}), file=file)

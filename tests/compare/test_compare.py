@@ -80,27 +80,29 @@ def test_what_fails_is_named_and_the_rest_goes_on(tmp_path, data, capsys):
 
 
 def test_a_killed_comparison_goes_on(tmp_path, data):
-    spec, out = specification(tmp_path, data, ["steady", "slow"], seeds=[0]), tmp_path / "out"
+    spec, out = specification(tmp_path, data, ["steady", "slow"], seeds=[0], jobs=2), tmp_path / "out"
     line = [sys.executable, "-m", "gac", "compare", str(spec), "--out", str(out)]
-    one_core = {"env": os.environ | {"PYTHONPATH": str(Path(gac.__file__).parents[1])}}
-    process = subprocess.Popen(line, **one_core, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    slow = out / "runs" / "slow"
-    while not (list(slow.glob("*/*")) and list(out.glob("runs/steady/*/*/eval-policy.json"))):
+    here = os.environ | {"PYTHONPATH": str(Path(gac.__file__).parents[1]), "FAKE_GO": str(tmp_path / "go")}
+    process = subprocess.Popen(line, env=here)
+    while not (list(out.glob("runs/slow/*/*/pid")) and list(out.glob("runs/steady/*/*/eval-policy.json"))):
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert not list(slow.glob("*/*/eval-policy.json"))
     kept = next(out.glob("runs/steady/*/*/eval-policy.json"))
     began = json.loads(kept.read_text())["began"]
+    left = next(out.glob("runs/slow/*/*/pid"))
+
+    def resumed():
+        return subprocess.run([*line, "--resume"], env=here, capture_output=True, text=True, check=False)
+
     # The run that the kill left behind still has the folder; nothing runs beside it.
-    again = subprocess.run([*line, "--resume"], **one_core, capture_output=True, text=True, check=False)
-    assert again.returncode == 2
-    assert "is in use" in again.stderr
-    deadline = time.monotonic() + 30
-    while "is in use" in again.stderr and time.monotonic() < deadline:
-        again = subprocess.run([*line, "--resume"], **one_core, capture_output=True, text=True, check=False)
+    assert "is in use" in resumed().stderr
+    os.kill(int(left.read_text()), signal.SIGKILL)
+    (tmp_path / "go").touch()
+    again = resumed()
     assert again.returncode == 0, again.stderr
+    assert "1 of 2 runs to go" in again.stderr
     assert json.loads(kept.read_text())["began"] == began
     assert len(list(out.glob("runs/*/*/*/eval-policy.json"))) == 2
 
