@@ -54,6 +54,10 @@ class Budget:
         """A part of the minutes; a number of updates is one of each model."""
         return self if self.minutes is None else replace(self, minutes=part * self.minutes)
 
+    def less(self, seconds: float) -> "Budget":
+        """What is left after so many seconds; a number of updates stays."""
+        return self if self.minutes is None else replace(self, minutes=self.minutes - seconds / 60)
+
     def spent(self, update: int, seconds: float) -> bool:
         return seconds >= 60 * self.minutes if self.minutes is not None else update >= (self.updates or 0)
 
@@ -132,13 +136,15 @@ def train(
     slicer = None
     if method == "qdt":
         critic, _ = _values("cql", domain, episodes, rewards, budget.share(QDT_SHARE), log)
-        budget, slicer = budget.share(1 - QDT_SHARE), Relabelled(critic, seed)
+        budget, slicer = budget.share(1 - QDT_SHARE), Relabelled(critic)
     algo = decision_transformer(domain).create(device=False)
     sequences = [_held(as_sequence(episodes[i], rewards)) for i in range(len(episodes))]
     buffer = create_infinite_replay_buffer(sequences, trajectory_slicer=slicer)
     algo.build_with_dataset(buffer)
     if slicer is not None:
-        slicer.relabel(sequences)
+        with log.timed():
+            slicer.relabel(sequences)
+            budget = budget.less(log.elapsed)
     config = algo.config
     learn(
         algo,
@@ -168,7 +174,7 @@ def _held(steps: Steps) -> Episode:
 class Relabelled(BasicTrajectorySlicer):
     """Windows whose returns-to-go are QDT's, by the values of a critic in the units of the rewards."""
 
-    def __init__(self, critic: Any, seed: int) -> None:
+    def __init__(self, critic: Any) -> None:
         self._critic = critic
         self._to_go: dict[int, np.ndarray] = {}
 

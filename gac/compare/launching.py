@@ -46,10 +46,15 @@ class Places:
     def log(self, job: Job) -> Path:
         return self.folder / "logs" / f"{job.name.replace('/', '_')}.log"
 
+    def finished(self, job: Job) -> Path:
+        """A file that is there once all commands of a run are done: fine-tuning leaves an evaluation too."""
+        return self.run(job) / "finished"
+
     def record(self, job: Job) -> Path | None:
-        """The record of a run's evaluation, which it writes last; None where it is not there yet."""
+        """The record of a finished run's evaluation; None where it has not finished."""
         last = self.run(job) / "online" if job.online and job.method in METHODS else self.run(job)
-        return next(iter(sorted(last.glob("eval-*.json"))), None)
+        found = sorted(last.glob("eval-*.json")) if self.finished(job).exists() else []
+        return found[0] if found else None
 
     def delayed(self, data: str) -> Path:
         """A data set with each episode's return as its last reward."""
@@ -168,9 +173,7 @@ def launch(
 
     A run that was cut short begins anew: every run has its budget in one piece.
     """
-    cores = _cores()
-    free: list[int | None] = list(cores[:side_by_side] if side_by_side else cores)
-    free += [None] * ((side_by_side or 0) - len(free))
+    free = _places_for(side_by_side)
     waiting, running = list(jobs), list[_Running]()
     with _alone(places.folder) as lock:
         try:
@@ -226,16 +229,21 @@ def _start(line: list[str], core: int | None, log: Path, lock: int) -> subproces
 
 
 def _failure(ended: _Running, places: Places) -> str | None:
-    if ended.process.returncode == 0 and places.record(ended.job) is not None:
-        return None
+    """Why a run failed; None where it did not, which is kept."""
+    if ended.process.returncode == 0 and places.run(ended.job).is_dir():
+        places.finished(ended.job).touch()
+        if places.record(ended.job) is not None:
+            return None
     lines = places.log(ended.job).read_text(encoding="utf-8", errors="replace").splitlines()
     said = [line.strip() for line in lines if line.strip() and not line.startswith("$ ")]
     return said[-1] if said else f"exit {ended.process.returncode}, and no record"
 
 
-def _cores() -> list[int]:
-    """The cores that this process may use; none where a system pins no processes."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+def _places_for(side_by_side: int | None) -> list[int | None]:
+    """The core of each run, None where it is not pinned: more runs than cores, or a system that cannot."""
+    pinned = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    count = side_by_side or len(pinned) or os.cpu_count() or 1
+    return [*pinned[:count], *[None] * (count - len(pinned))]
 
 
 @contextmanager

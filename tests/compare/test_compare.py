@@ -84,7 +84,7 @@ def test_a_killed_comparison_goes_on(tmp_path, data):
     line = [sys.executable, "-m", "gac", "compare", str(spec), "--out", str(out)]
     here = os.environ | {"PYTHONPATH": str(Path(gac.__file__).parents[1]), "FAKE_GO": str(tmp_path / "go")}
     process = subprocess.Popen(line, env=here)
-    while not (list(out.glob("runs/slow/*/*/pid")) and list(out.glob("runs/steady/*/*/eval-policy.json"))):
+    while not (list(out.glob("runs/slow/*/*/pid")) and list(out.glob("runs/steady/*/*/finished"))):
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
