@@ -1,6 +1,5 @@
 """What a comparison's runs scored, read from their records alone, and summed up by table."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -169,9 +168,3 @@ def read_table(title: str, jobs: Sequence[Job], places: Places) -> Table:
         label = method if len(budgets) == 1 else f"{method}, {budget}"
         rows.append(Row(label, tuple(each), tuple(results)))
     return Table(title, sets, tuple(rows))
-
-
-def read_failures(places: Places) -> dict[str, str]:
-    """Why runs failed, by their names; empty where none did."""
-    path = places.folder / "failed.json"
-    return dict(json.loads(read_text(path))) if path.is_file() else {}

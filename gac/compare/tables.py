@@ -22,7 +22,7 @@ CHANCE_TEXT = (
 
 def headings(table: Table) -> list[str]:
     """The first line of a table."""
-    return ["method", *table.sets, "IQM", "training"]
+    return ["method", "IQM", *table.sets, "training"]
 
 
 def cells(table: Table) -> list[list[str]]:
@@ -34,7 +34,7 @@ def cells(table: Table) -> list[list[str]]:
     for row in ordered:
         found = summaries.get(row.label)
         iqm = NOTHING if found is None else f"{found.mean:.1f} [{found.low:.1f}, {found.high:.1f}]"
-        lines.append([row.label, *(cell(row.of(data)) for data in table.sets), iqm, training(row)])
+        lines.append([row.label, iqm, *(cell(row.of(data)) for data in table.sets), training(row)])
     return lines
 
 
