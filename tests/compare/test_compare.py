@@ -93,7 +93,8 @@ def test_a_killed_comparison_goes_on(tmp_path, data):
     left = next(out.glob("runs/slow/*/*/pid"))
 
     def resumed():
-        return subprocess.run([*line, "--resume"], env=here, capture_output=True, text=True, check=False)
+        again = [*line, "--resume"]
+        return subprocess.run(again, env=here, capture_output=True, text=True, check=False, timeout=200)
 
     # The run that the kill left behind still has the folder; nothing runs beside it.
     assert "is in use" in resumed().stderr
