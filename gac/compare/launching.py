@@ -4,6 +4,7 @@ import dataclasses
 import fcntl
 import json
 import os
+import resource
 import shlex
 import shutil
 import signal
@@ -47,8 +48,8 @@ class Places:
         return self.folder / "logs" / f"{job.name.replace('/', '_')}.log"
 
     def finished(self, job: Job) -> Path:
-        """A file that is there once all commands of a run are done: fine-tuning leaves an evaluation too."""
-        return self.run(job) / "finished"
+        """Written once all commands of a run are done, with its wall-clock and processor seconds."""
+        return self.run(job) / "finished.json"
 
     def record(self, job: Job) -> Path | None:
         """The record of a finished run's evaluation; None where it has not finished."""
@@ -154,6 +155,8 @@ class _Running:
     left: list[list[str]]
     began: float
     process: subprocess.Popen[bytes]
+    cpu: float = 0.0
+    """Processor seconds of the commands that are over."""
 
 
 @dataclass(frozen=True)
@@ -181,13 +184,14 @@ def launch(
                 while waiting and free:
                     running.append(_begin(waiting.pop(0), places, rivals, free.pop(0), lock))
                 time.sleep(POLL)
-                for each in [each for each in running if each.process.poll() is not None]:
+                for each in [each for each in running if _ended(each)]:
                     if each.process.returncode == 0 and each.left:
                         each.process = _start(each.left.pop(0), each.core, places.log(each.job), lock)
                         continue
                     running.remove(each)
                     free.insert(0, each.core)
-                    yield Finished(each.job, time.monotonic() - each.began, _failure(each, places))
+                    seconds = time.monotonic() - each.began
+                    yield Finished(each.job, seconds, _failure(each, seconds, places))
         finally:
             for each in running:
                 os.killpg(each.process.pid, signal.SIGKILL)
@@ -228,10 +232,22 @@ def _start(line: list[str], core: int | None, log: Path, lock: int) -> subproces
             os.sched_setaffinity(0, allowed)
 
 
-def _failure(ended: _Running, places: Places) -> str | None:
-    """Why a run failed; None where it did not, which is kept."""
+def _ended(running: _Running) -> bool:
+    """Whether the current command of a run is over; adds up its processor seconds when it is."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if running.process.poll() is None:
+        return False
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)  # It grows by one process, when that is waited for.
+    running.cpu += after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return True
+
+
+def _failure(ended: _Running, seconds: float, places: Places) -> str | None:
+    """Why a run failed; None where it did not, which is kept with its times."""
     if ended.process.returncode == 0 and places.run(ended.job).is_dir():
-        places.finished(ended.job).touch()
+        write_text(
+            places.finished(ended.job), json.dumps({"seconds": seconds, "cpu_seconds": ended.cpu}) + "\n"
+        )
         if places.record(ended.job) is not None:
             return None
     lines = places.log(ended.job).read_text(encoding="utf-8", errors="replace").splitlines()

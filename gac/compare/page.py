@@ -6,7 +6,7 @@ from html import escape
 
 from gac.compare import figures
 from gac.compare.results import Table
-from gac.compare.tables import CHANCE_TEXT, SCORES_TEXT, cells, headings
+from gac.compare.tables import CHANCE_TEXT, SCORES_TEXT, cells, headings, notes
 from gac.report.page import page, picture, wrap
 from gac.report.page import table as html_table
 
@@ -62,15 +62,10 @@ def _section(table: Table) -> str:
     pictures = "".join(
         picture(key, CAPTIONS[key], functools.partial(draw, table)) for key, draw in drawn.items()
     )
-    missing = [
-        f"{row.label} lacks {len(row.jobs) - len(row.results)} of {len(row.jobs)} runs"
-        for row in table.rows
-        if not row.whole
-    ]
-    note = f" {'; '.join(missing)}: left out of every mean." if missing else ""
+    words = " ".join([SCORES_TEXT, *notes(table)])
     return (
         f"<section><h2>{escape(table.title)}</h2>{html_table(headings(table), cells(table), 'queries')}"
-        f"<p class=note>{escape(SCORES_TEXT + note)}</p><div class=figures>{pictures}</div></section>"
+        f"<p class=note>{escape(words)}</p><div class=figures>{pictures}</div></section>"
     )
 
 

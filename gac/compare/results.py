@@ -27,6 +27,8 @@ class Result:
     seconds: float | None
     """Wall-clock seconds of training; None where the run recorded none."""
     updates: int | None
+    core_share: float
+    """Processor seconds over wall-clock seconds of the whole run: 1 where it had a core to itself."""
 
     @property
     def scores(self) -> tuple[float, ...] | None:
@@ -139,11 +141,14 @@ def read_result(job: Job, places: Places) -> Result | None:
     record = read_evaluation(read_text(path), str(path), path.stem)
     last = _last_line(path.parent / "metrics.jsonl") or _last_line(places.run(job) / "metrics.jsonl")
     seconds, update = last.get("seconds"), last.get("update")
+    finished = places.finished(job)
+    times = Fields.parse(read_text(finished), str(finished))
     return Result(
         job,
         record,
         None if seconds is None else float(seconds),
         None if update is None else int(update),
+        times.number("cpu_seconds") / times.number("seconds"),
     )
 
 

@@ -14,6 +14,8 @@ SCORES_TEXT = (
     "all runs of all sets, with a 95 % bootstrap interval over the runs of each set and the episodes of each "
     "run."
 )
+LEAST_SHARE = 0.8
+"""Of a core's time; a run with less had not the budget that its minutes say."""
 CHANCE_TEXT = (
     "P(improvement) is the chance that a run of the first method scores above one of the other on the same "
     "data set, averaged over the sets, with its 95 % interval."
@@ -73,6 +75,7 @@ def to_markdown(tables: Sequence[Table], failures: Mapping[str, str], command: s
     parts = [f"# Comparison\n\nMade by `{command}`.\n\n{SCORES_TEXT}"]
     for table in tables:
         parts.append(f"## {table.title}\n\n{_markdown(headings(table), cells(table))}")
+        parts += notes(table)
         if table.improvements:
             first = table.summaries[0].row.label
             lines = _markdown(["against", f"P({first} improves)"], improvement_cells(table))
@@ -81,6 +84,23 @@ def to_markdown(tables: Sequence[Table], failures: Mapping[str, str], command: s
         lines = "\n".join(f"- {name}: {why}" for name, why in failures.items())
         parts.append(f"## Failed runs\n\n{lines}")
     return "\n\n".join(parts) + "\n"
+
+
+def notes(table: Table) -> list[str]:
+    """What a reader must know of the runs of a table."""
+    lacking = [
+        f"{row.label} lacks {len(row.jobs) - len(row.results)} of {len(row.jobs)} runs, so it has no mean."
+        for row in table.rows
+        if not row.whole
+    ]
+    shares = [result.core_share for row in table.rows for result in row.results]
+    slow = [share for share in shares if share < LEAST_SHARE]
+    if slow:
+        lacking.append(
+            f"{len(slow)} of {len(shares)} runs had less than {LEAST_SHARE:.0%} of a core's time, the least "
+            f"{min(slow):.0%}: the machine was busy, and their minutes were shorter than they seem."
+        )
+    return lacking
 
 
 def _markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

@@ -18,6 +18,7 @@ from gac import cli
 from gac.compare.launching import Places, commands
 from gac.compare.results import read_table
 from gac.compare.specification import read_specification
+from gac.compare.tables import notes
 
 FAKE = f"{sys.executable} {Path(__file__).parent / 'fake_rivals.py'}"
 
@@ -83,7 +84,7 @@ def test_a_killed_comparison_goes_on(tmp_path, data):
     line = [sys.executable, "-m", "gac", "compare", str(spec), "--out", str(out)]
     here = os.environ | {"PYTHONPATH": str(Path(gac.__file__).parents[1]), "FAKE_GO": str(tmp_path / "go")}
     process = subprocess.Popen(line, env=here)
-    while not (list(out.glob("runs/slow/*/*/pid")) and list(out.glob("runs/steady/*/*/finished"))):
+    while not (list(out.glob("runs/slow/*/*/pid")) and list(out.glob("runs/steady/*/*/finished.json"))):
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
@@ -171,3 +172,16 @@ def test_a_row_that_lacks_a_run_has_no_mean(tmp_path, data):
     table = read_table("Scores", jobs, Places(out))
     assert [len(row.results) for row in table.rows] == [1]
     assert table.summaries == ()
+    assert notes(table)[0] == "steady lacks 1 of 2 runs, so it has no mean."
+
+
+def test_runs_on_a_busy_machine_are_told_of(tmp_path, data):
+    spec, out = specification(tmp_path, data, ["steady"], seeds=[0]), tmp_path / "out"
+    assert cli.main(["compare", str(spec), "--out", str(out)]) == 0
+    (jobs,) = read_specification(spec).tables.values()
+    (row,) = read_table("Scores", jobs, Places(out)).rows
+    assert 0 < row.results[0].core_share < 1.1
+    path = next(out.glob("runs/steady/*/*/finished.json"))
+    path.write_text(json.dumps({"seconds": 10.0, "cpu_seconds": 2.5}))
+    (note,) = [line for line in notes(read_table("Scores", jobs, Places(out))) if "core" in line]
+    assert note.startswith("1 of 1 runs had less than 80% of a core's time, the least 25%")
