@@ -1,7 +1,8 @@
 """The rivals that d3rlpy has, with its own defaults for each domain.
 
 The defaults are those of the configurations, and of the library's reproduction scripts where these differ:
-MuJoCo robots have scripts, mazes have none but Cal-QL's for AntMaze, so mazes run with the configurations.
+The scripts are for MuJoCo robots; in mazes CQL, ReBRAC and DT keep those settings, and IQL those of its
+configuration. Cal-QL has a script for AntMaze alone, and here the settings of CQL.
 """
 
 from collections.abc import Callable
@@ -97,18 +98,16 @@ def iql(domain: Domain) -> Any:
 
 
 def cql(domain: Domain) -> Any:
-    encoder = VectorEncoderFactory([256, 256, 256])
-    return CQLConfig(
-        actor_encoder_factory=encoder,
-        critic_encoder_factory=encoder,
-        alpha_learning_rate=0.0,
-        conservative_weight=5.0,
-    )
+    return _conservative(CQLConfig)
 
 
 def cal_ql(domain: Domain) -> Any:
+    return _conservative(CalQLConfig)  # Its own script is for AntMaze alone.
+
+
+def _conservative(kind: Any) -> Any:
     encoder = VectorEncoderFactory([256, 256, 256])
-    return CalQLConfig(
+    return kind(
         actor_encoder_factory=encoder,
         critic_encoder_factory=encoder,
         alpha_learning_rate=0.0,
@@ -117,7 +116,7 @@ def cal_ql(domain: Domain) -> Any:
 
 
 def rebrac(domain: Domain) -> Any:
-    actor, critic = REBRAC_BETAS.get(domain.data.split(":")[0].split("/")[-1], REBRAC_USUAL)
+    actor, critic = REBRAC_BETAS.get(_bare(domain.data), REBRAC_USUAL)
     return ReBRACConfig(
         actor_encoder_factory=VectorEncoderFactory([256, 256, 256]),
         critic_encoder_factory=VectorEncoderFactory([256, 256, 256], use_layer_norm=True),
@@ -125,6 +124,11 @@ def rebrac(domain: Domain) -> Any:
         actor_beta=actor,
         critic_beta=critic,
     )
+
+
+def _bare(data: str) -> str:
+    """The name of a data set without where it is from and how it is cut: `d4rl/hopper-medium-v2` too."""
+    return data.split("/")[-1].split(":")[0].removesuffix("-v2")
 
 
 def decision_transformer(domain: Domain) -> Any:
