@@ -200,6 +200,7 @@ def online_buffer(method: str, offline: ReplayBuffer) -> tuple[ReplayBuffer, Any
     """Where new episodes go, and what batches are drawn from: for Cal-QL half of each is offline data."""
     if method != "cal-ql":
         return offline, offline
+    # A buffer learns from its first episode what shapes it holds.
     fresh = create_fifo_replay_buffer(KEPT, episodes=offline.episodes[:1])
     return fresh, MixedReplayBuffer(fresh, offline, OFFLINE_SHARE)
 
