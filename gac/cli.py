@@ -15,6 +15,7 @@ from typing import Any
 import tyro
 
 from gac import acting_commands, commands, data_commands
+from gac.compare.command import compare
 from gac.config import OnlineConfig
 from gac.errors import UserError
 from gac.methods import METHODS, method_named, read_config
@@ -25,6 +26,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "data": data_commands.data,
     "train": commands.train,
     "evaluate": acting_commands.evaluate,
+    "compare": compare,
     "finetune": commands.finetune,
     "consistency": acting_commands.consistency,
     "report": commands.report,
