@@ -17,7 +17,6 @@ CHOICES = {
     "intermediate": ("score", "composition", "solver"),
     "weighting": ("positive", "exponential"),
     "value": ("samples", "expectile"),
-    "flow_weight": ("one", "edm"),
     "sampler": ("map", "euler"),
 }
 """Fields with a few values, the paper's (or the one to start from) first."""
@@ -80,10 +79,6 @@ class GTPConfig:
     """Weight of L_Consistency, Eq. (17); 0 is off."""
     lambda_flow: float = 1.0
     """Weight lambda_Flow of L_Flow, Eq. (18); 0 is off."""
-    balance: bool = False
-    """Multiply lambda_Flow by the ratio of the two losses' gradient norms in the last layer, as CTM does."""
-    flow_weight: str = "one"
-    """Weight of a noise level in L_Flow: one, or edm, (t² + sigma_data²) / (t sigma_data)²."""
     intermediate: str = "score"
     """How the point at u is made: score, a + u z, Eq. (11); composition, by the EMA network from a_t,
     Eq. (6); or solver, by Euler steps of the ODE from a_t."""
@@ -170,7 +165,7 @@ def check_config(config: GTPConfig) -> None:
     for name, value in dataclasses.asdict(config).items():
         if name in CHOICES and value not in CHOICES[name]:
             raise UserError(f"{name} is {value!r}, expected one of {', '.join(CHOICES[name])}")
-        if isinstance(value, bool | str):
+        if isinstance(value, str):
             continue
         good = value > 0 or (value == 0 and name in MAY_BE_ZERO) or name in MAY_BE_NEGATIVE
         if not (math.isfinite(value) and good):
@@ -193,5 +188,3 @@ def check_config(config: GTPConfig) -> None:
         raise UserError(f"time_features is {config.time_features}, expected an even number")
     if config.consistency == config.lambda_flow == 0.0:
         raise UserError("consistency and lambda_flow are both 0, and nothing is left to learn; turn one on")
-    if config.balance and not (config.consistency and config.lambda_flow):
-        raise UserError("balance needs both losses; set consistency and lambda_flow above 0, or --no-balance")

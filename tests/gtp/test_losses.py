@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from tiny_gtp import CONFIG, MEAN, STD, Exact, only_actions, ratio
 
-from gac.gtp.losses import Sample, actor_loss, balance, consistency_loss, flow_loss
-from gac.gtp.map import FlowMap
+from gac.gtp.losses import Sample, actor_loss, consistency_loss, flow_loss
 from gac.gtp.sampling import sample
 from gac.gtp.times import Drawn
 from gac.gtp.update import advance, init_state
@@ -38,11 +37,8 @@ def best_factor(loss, low=0.2, high=1.4):
 def test_the_flow_loss_of_the_exact_denoiser_is_the_variance_that_noise_leaves(t):
     of = drawn(t, 0.05, 0.0)
     left = STD**2 * t**2 / (STD**2 + t**2)
-    np.testing.assert_allclose(flow_loss(Exact(), of, CONFIG), left, rtol=0.02)
-    assert abs(best_factor(lambda actor: flow_loss(actor, of, CONFIG)) - 1.0) < 0.02
-    edm = dataclasses.replace(CONFIG, flow_weight="edm")
-    weight = (t**2 + 0.25) / (0.5 * t) ** 2
-    np.testing.assert_allclose(flow_loss(Exact(), of, edm), weight * left, rtol=0.02)
+    np.testing.assert_allclose(flow_loss(Exact(), of), left, rtol=0.02)
+    assert abs(best_factor(lambda actor: flow_loss(actor, of)) - 1.0) < 0.02
 
 
 @pytest.mark.parametrize(("intermediate", "most"), [("composition", 1e-8), ("solver", 1e-4)])
@@ -75,7 +71,7 @@ def test_weights_multiply_and_nothing_flows_through_the_target():
     weight = jnp.where(jnp.arange(MANY) < MANY // 2, 2.0, 0.0)
     plain, weighed = drawn(0.5, 0.3, 0.1), drawn(0.5, 0.3, 0.1, weight=weight)
     for loss in (
-        lambda of: flow_loss(Exact(), of, CONFIG),
+        lambda of: flow_loss(Exact(), of),
         lambda of: consistency_loss(Exact(), Exact(0.8), of, CONFIG),
     ):
         np.testing.assert_allclose(loss(plain), loss(weighed), rtol=0.03)
@@ -92,19 +88,6 @@ def test_terms_that_are_off_are_left_out():
         loss, terms = actor_loss(Exact(0.9), Exact(), of, dataclasses.replace(CONFIG, **{name: 0.0}))
         assert set(terms) == {left}
         np.testing.assert_allclose(loss, both[1][left], rtol=1e-6)
-
-
-def test_balance_gives_both_losses_gradients_of_one_norm_in_the_last_layer():
-    config = dataclasses.replace(CONFIG, balance=True)
-    actor, other = (FlowMap(config, 1, 1, jax.random.key(i)) for i in (0, 1))
-    of = drawn(0.5, 0.3, 0.1, 200)
-
-    def norm(loss):
-        return jnp.linalg.norm(jax.grad(loss)(actor).network.out.weight)
-
-    wanted = norm(lambda a: consistency_loss(a, other, of, config)) / norm(lambda a: flow_loss(a, of, config))
-    np.testing.assert_allclose(balance(actor, other, of, config), wanted, rtol=1e-4)
-    np.testing.assert_allclose(actor_loss(actor, other, of, config)[1]["lambda_flow"], wanted, rtol=1e-4)
 
 
 def learned(actions, updates, **fields):

@@ -132,7 +132,6 @@ def test_a_resume_needs_the_same_settings_data_and_method(finished, trained, tmp
         ({"sigma_min": 100.0}, "sigma_min"),
         ({"levels_first": 1}, "levels_first"),
         ({"consistency": 0.0, "lambda_flow": 0.0}, "nothing is left"),
-        ({"consistency": 0.0, "balance": True}, "balance"),
         ({"time_features": 5}, "time_features"),
         ({"discount": 1.0}, "discount"),
     ],
