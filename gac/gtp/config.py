@@ -12,14 +12,12 @@ from gac.json_fields import Fields
 
 SCHEMA_VERSION = 1
 CHOICES = {
-    "times": ("lognormal", "uniform"),
-    "gap": ("adjacent", "any"),
-    "intermediate": ("score", "composition", "solver"),
+    "intermediate": ("composition", "score", "solver"),
     "weighting": ("positive", "exponential"),
     "value": ("samples", "expectile"),
     "sampler": ("map", "euler"),
 }
-"""Fields with a few values, the paper's (or the one to start from) first."""
+"""Fields with a few values, the default first."""
 MAY_BE_ZERO = (
     "seed",
     "eta",
@@ -66,22 +64,18 @@ class GTPConfig:
     """Times N up to which the grid doubles."""
     refine_every: int = 2000
     """Updates after which N doubles."""
-    times: str = "lognormal"
-    """Distribution of t over the grid: lognormal (discretised) or uniform."""
     times_mean: float = -1.1
-    """Mean of log t under lognormal."""
+    """Mean of log t, whose distribution is lognormal and cut off at the ends of the grid."""
     times_std: float = 2.0
-    """Standard deviation of log t under lognormal."""
-    gap: str = "adjacent"
-    """Where u lies: adjacent, the next grid point below t; or any, uniform between tau and t."""
+    """Standard deviation of log t; 20 is nearly log-uniform."""
 
     consistency: float = 1.0
     """Weight of L_Consistency, Eq. (17); 0 is off."""
     lambda_flow: float = 1.0
     """Weight lambda_Flow of L_Flow, Eq. (18); 0 is off."""
-    intermediate: str = "score"
-    """How the point at u is made: score, a + u z, Eq. (11); composition, by the EMA network from a_t,
-    Eq. (6); or solver, by Euler steps of the ODE from a_t."""
+    intermediate: str = "composition"
+    """How the point at u is made: composition, by the EMA network from a_t, Eq. (6); score, a + u z, Eq. (11),
+    as in the paper, with u next to t; or solver, by Euler steps of the ODE from a_t."""
     solver_steps: int = 3
     """Euler steps from t to u under solver."""
 

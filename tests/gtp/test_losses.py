@@ -50,11 +50,11 @@ def test_the_exact_map_has_no_consistency_loss_where_the_point_at_u_is_on_its_pa
 
 
 def test_the_score_approximation_is_exact_for_times_that_are_close_and_shrinks_for_others():
-    tau, t = 0.1, 1.0
+    tau, t, config = 0.1, 1.0, dataclasses.replace(CONFIG, intermediate="score")
 
     def minimiser(u):
         of = drawn(t, u, tau)
-        return best_factor(lambda actor: consistency_loss(actor, Exact(), of, CONFIG))
+        return best_factor(lambda actor: consistency_loss(actor, Exact(), of, config))
 
     def known(u):
         # E[x_u | x_t] of the same clean action and the same z, carried on by the exact map.
@@ -103,7 +103,7 @@ def learned(actions, updates, **fields):
 
 def test_a_map_learned_from_gaussian_actions_is_their_exact_map_at_any_number_of_steps():
     actions = MEAN + STD * np.random.default_rng(0).standard_normal((5000, 1))
-    actor, config = learned(actions, 4000, intermediate="composition", gap="any")
+    actor, config = learned(actions, 4000)
     x, rows = jax.random.normal(jax.random.key(3), (400, 1)), jnp.zeros((400, 1))
     for t, s in ((1.0, 0.0), (1.0, 0.3), (0.3, 0.0)):
         begun = MEAN + (STD**2 + t**2) ** 0.5 * x

@@ -128,7 +128,7 @@ def test_a_resume_needs_the_same_settings_data_and_method(finished, trained, tmp
         ({"eta": float("nan")}, "eta is nan"),
         ({"eta": -1.0}, "eta is -1"),
         ({"steps": 0}, "steps is 0"),
-        ({"times": "normal"}, "times is 'normal'"),
+        ({"intermediate": "none"}, "intermediate is 'none'"),
         ({"sigma_min": 100.0}, "sigma_min"),
         ({"levels_first": 1}, "levels_first"),
         ({"consistency": 0.0, "lambda_flow": 0.0}, "nothing is left"),
