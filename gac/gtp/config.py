@@ -74,8 +74,8 @@ class GTPConfig:
     lambda_flow: float = 1.0
     """Weight lambda_Flow of L_Flow, Eq. (18); 0 is off."""
     intermediate: str = "composition"
-    """How the point at u is made: composition, by the EMA network from a_t, Eq. (6); score, a + u z, Eq. (11),
-    as in the paper, with u next to t; or solver, by Euler steps of the ODE from a_t."""
+    """How the point at u is made: composition, by the EMA network from a_t, Eq. (6); score, a + u z with u
+    next to t, Eq. (11), as in the paper; or solver, by Euler steps of the ODE from a_t."""
     solver_steps: int = 3
     """Euler steps from t to u under solver."""
 
