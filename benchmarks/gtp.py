@@ -33,24 +33,20 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "v-expectile": {"value": "expectile"},
     "v-1-sample": {"value_samples": 1},
     "flow-0.1": {"lambda_flow": 0.1},
-    "flow-balanced": {"balance": True},
-    "flow-edm": {"flow_weight": "edm"},
-    "gap-any": {"gap": "any"},
-    "times-uniform": {"times": "uniform"},
+    "times-log-uniform": {"times_std": 20.0},
     "levels-40": {"levels_last": 40},
-    "sigma-max-10": {"sigma_max": 10.0},
+    "sigma-max-5": {"sigma_max": 5.0},
     # Ablations.
     "gtp-bc": {"eta": 0.0},
     "no-consistency": {"consistency": 0.0},
     "no-flow": {"lambda_flow": 0.0},
-    "composition": {"intermediate": "composition"},
-    "composition-any": {"intermediate": "composition", "gap": "any"},
+    "score": {"intermediate": "score"},
     "solver": {"intermediate": "solver"},
     "exponential": {"weighting": "exponential"},
     # Other policies as special cases of the map: no value anywhere.
     "bc-mean": {"eta": 0.0, "consistency": 0.0, "sampler": "euler", "steps": 1},
     "diffusion-bc": {"eta": 0.0, "consistency": 0.0, "sampler": "euler", "steps": 20},
-    "bc-composition-any": {"eta": 0.0, "intermediate": "composition", "gap": "any"},
+    "score-bc": {"eta": 0.0, "intermediate": "score"},
     "bc-flow-0.1": {"eta": 0.0, "lambda_flow": 0.1},
 }
 """Fields that differ from the preset."""
@@ -153,6 +149,7 @@ def one(job: tyro.conf.Positional[str], /, *, core: int) -> None:
         "config": json.loads(config.to_json()),
         "metrics": last,
         "evaluations": played,
+        "samples": {str(each): distances(agent, episodes, each) for each in steps},
     }
     this.record.parent.mkdir(parents=True, exist_ok=True)
     partial = this.record.with_suffix(".tmp")
@@ -160,8 +157,30 @@ def one(job: tyro.conf.Positional[str], /, *, core: int) -> None:
     partial.replace(this.record)
 
 
+def distances(agent: Any, episodes: Any, steps: int, rows: int = 600, count: int = 12) -> dict[str, float]:
+    """How sampled actions lie to logged ones, in logged states: what a clone's return shows only with noise.
+
+    Returns:
+        Of scaled actions: the energy score E|a - a'| - E|a' - a"|/2 of samples a', a" and the logged a, least
+        for samples of the data's own distribution; and the variance of samples over the squared error of
+        their mean, which is then 1, both freed of the bias of so few samples.
+    """
+    standardiser = agent.standardiser
+    chosen = np.random.default_rng(0).choice(episodes.num_steps, rows)
+    logged = standardiser.standardise_action(episodes.actions[chosen])
+    policy, seen = agent.policy(seed=0, steps=steps), episodes.observations[chosen]
+    drawn = np.stack([standardiser.standardise_action(policy(seen)) for _ in range(count)])
+    apart = np.linalg.norm(drawn[:, None] - drawn, axis=-1).sum(axis=(0, 1)) / (count * (count - 1))
+    score = np.linalg.norm(drawn - logged, axis=-1).mean(axis=0) - apart / 2
+    spread = drawn.var(axis=0, ddof=1).mean()
+    error = ((logged - drawn.mean(axis=0)) ** 2).mean() - spread / count
+    return {"energy_score": float(score.mean()), "spread": float(spread / error)}
+
+
 def table(*, records: Path = Path("benchmarks/records/gtp")) -> None:
     """Print mean returns over seeds and episodes with 95 % bootstrap intervals, by number of sampling steps.
+
+    The last column is the mean energy score at the configuration's own number.
 
     Args:
         records: Folder of the records.
@@ -174,13 +193,22 @@ def table(*, records: Path = Path("benchmarks/records/gtp")) -> None:
         every = [record for each in settings.values() for record in each]
         print(f"\n### {data}: mean return of the data {every[0]['data_mean']:.0f}\n")
         columns = sorted({int(steps) for record in every for steps in record["evaluations"]})
-        print("| setting | seeds | updates | " + " | ".join(f"K = {steps}" for steps in columns) + " |")
-        print("|---" * (3 + len(columns)) + "|")
+        print(
+            "| setting | seeds | updates | "
+            + " | ".join(f"K = {steps}" for steps in columns)
+            + " | energy score |"
+        )
+        print("|---" * (4 + len(columns)) + "|")
         for name in (name for name in SETTINGS if name in settings):
             each = settings[name]
             updates = "/".join(sorted({str(record["metrics"]["update"]) for record in each}))
             cells = [_cell([r["evaluations"].get(str(steps)) for r in each]) for steps in columns]
-            print(f"| {name} | {len(each)} | {updates} | " + " | ".join(cells) + " |")
+            scores = [r["samples"][str(r["config"]["steps"])]["energy_score"] for r in each]
+            print(
+                f"| {name} | {len(each)} | {updates} | "
+                + " | ".join([*cells, f"{np.mean(scores):.3f}"])
+                + " |"
+            )
 
 
 def _cell(evaluations: list[dict[str, Any] | None]) -> str:
@@ -253,7 +281,9 @@ def multiply_adds(config: Any, obs: int, act: int) -> int:
     forward = step + (obs + 2 * config.time_features) * width + 8 * config.time_features**2
     q = (obs + act) * critic + (config.critic_layers - 1) * critic**2 + critic
     total = 3 * forward * (bool(config.consistency) + bool(config.lambda_flow))
-    total += forward * bool(config.consistency)  # the EMA network's target
+    # The EMA network's target, from a point at u that it may have to make.
+    made = {"score": 0, "composition": 1, "solver": config.solver_steps}[config.intermediate]
+    total += forward * (1 + made) * bool(config.consistency)
     if config.eta:
         sampled = obs * width + config.target_steps * step
         total += config.backup_samples * (sampled + 2 * q) + 3 * 2 * q + 2 * q

@@ -68,6 +68,7 @@ def gtp() -> GTPConfig:
 def gtp_paper() -> GTPConfig:
     """`gtp` for the paper's 2 million updates; a GPU is the place for it.
 
-    The grid of times reaches its finest after seven eighths of them, as in improved consistency training.
+    Its points at u are the paper's, Eq. (11). The grid of times reaches its finest after seven eighths of the
+    updates, as in improved consistency training.
     """
-    return GTPConfig(preset="paper", refine_every=250_000)
+    return GTPConfig(preset="paper", intermediate="score", refine_every=250_000)

@@ -12,15 +12,12 @@ from gac.json_fields import Fields
 
 SCHEMA_VERSION = 1
 CHOICES = {
-    "times": ("lognormal", "uniform"),
-    "gap": ("adjacent", "any"),
-    "intermediate": ("score", "composition", "solver"),
+    "intermediate": ("composition", "score", "solver"),
     "weighting": ("positive", "exponential"),
     "value": ("samples", "expectile"),
-    "flow_weight": ("one", "edm"),
     "sampler": ("map", "euler"),
 }
-"""Fields with a few values, the paper's (or the one to start from) first."""
+"""Fields with a few values, the default first."""
 MAY_BE_ZERO = (
     "seed",
     "eta",
@@ -67,26 +64,18 @@ class GTPConfig:
     """Times N up to which the grid doubles."""
     refine_every: int = 2000
     """Updates after which N doubles."""
-    times: str = "lognormal"
-    """Distribution of t over the grid: lognormal (discretised) or uniform."""
     times_mean: float = -1.1
-    """Mean of log t under lognormal."""
+    """Mean of log t, whose distribution is lognormal and cut off at the ends of the grid."""
     times_std: float = 2.0
-    """Standard deviation of log t under lognormal."""
-    gap: str = "adjacent"
-    """Where u lies: adjacent, the next grid point below t; or any, uniform between tau and t."""
+    """Standard deviation of log t; 20 is nearly log-uniform."""
 
     consistency: float = 1.0
     """Weight of L_Consistency, Eq. (17); 0 is off."""
     lambda_flow: float = 1.0
     """Weight lambda_Flow of L_Flow, Eq. (18); 0 is off."""
-    balance: bool = False
-    """Multiply lambda_Flow by the ratio of the two losses' gradient norms in the last layer, as CTM does."""
-    flow_weight: str = "one"
-    """Weight of a noise level in L_Flow: one, or edm, (t² + sigma_data²) / (t sigma_data)²."""
-    intermediate: str = "score"
-    """How the point at u is made: score, a + u z, Eq. (11); composition, by the EMA network from a_t,
-    Eq. (6); or solver, by Euler steps of the ODE from a_t."""
+    intermediate: str = "composition"
+    """How the point at u is made: composition, by the EMA network from a_t, Eq. (6); score, a + u z with u
+    next to t, Eq. (11), as in the paper; or solver, by Euler steps of the ODE from a_t."""
     solver_steps: int = 3
     """Euler steps from t to u under solver."""
 
@@ -170,7 +159,7 @@ def check_config(config: GTPConfig) -> None:
     for name, value in dataclasses.asdict(config).items():
         if name in CHOICES and value not in CHOICES[name]:
             raise UserError(f"{name} is {value!r}, expected one of {', '.join(CHOICES[name])}")
-        if isinstance(value, bool | str):
+        if isinstance(value, str):
             continue
         good = value > 0 or (value == 0 and name in MAY_BE_ZERO) or name in MAY_BE_NEGATIVE
         if not (math.isfinite(value) and good):
@@ -193,5 +182,3 @@ def check_config(config: GTPConfig) -> None:
         raise UserError(f"time_features is {config.time_features}, expected an even number")
     if config.consistency == config.lambda_flow == 0.0:
         raise UserError("consistency and lambda_flow are both 0, and nothing is left to learn; turn one on")
-    if config.balance and not (config.consistency and config.lambda_flow):
-        raise UserError("balance needs both losses; set consistency and lambda_flow above 0, or --no-balance")

@@ -1,4 +1,4 @@
-"""Layers that the actor and the critics share: plain networks with Mish."""
+"""Layers of the actor and the critics: plain networks with Mish, and features of a time."""
 
 import itertools
 from collections.abc import Sequence
@@ -44,3 +44,26 @@ class MLP(eqx.Module):
         for layer in self.hidden[1:]:
             h = mish(layer(h))
         return self.out(h)
+
+
+class TimeFeatures(eqx.Module):
+    r"""Features of a time: sines and cosines of $\log(1 + t/\sigma_{min})$, then two layers.
+
+    The logarithm is 0 at t = 0, where other codes put an arbitrary constant for log 0.
+    """
+
+    up: Linear
+    down: Linear
+    sigma_min: float = eqx.field(static=True)
+
+    def __init__(self, size: int, sigma_min: float, key: PRNGKeyArray) -> None:
+        k1, k2 = jax.random.split(key)
+        self.up, self.down = Linear(size, 2 * size, k1), Linear(2 * size, size, k2)
+        self.sigma_min = sigma_min
+
+    def __call__(self, t: Float[Array, "*#batch 1"]) -> Float[Array, "*#batch features"]:
+        # The logarithm runs to about 10; waves from far longer than that down to one e-fold tell times apart.
+        octaves = jnp.linspace(-4.0, 1.0, self.down.weight.shape[1] // 2)
+        angle = jnp.log1p(t / self.sigma_min) * jax.lax.broadcast_to_rank(2.0**octaves, t.ndim)
+        waves = jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
+        return self.down(mish(self.up(waves)))

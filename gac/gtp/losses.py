@@ -2,7 +2,6 @@
 
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -50,13 +49,9 @@ def consistency_loss(actor: FlowMap, target: FlowMap, of: Sample, config: GTPCon
     return jnp.mean(of.weight * squared_norm(found - jax.lax.stop_gradient(wanted)))
 
 
-def flow_loss(actor: FlowMap, of: Sample, config: GTPConfig) -> Float[Array, ""]:
+def flow_loss(actor: FlowMap, of: Sample) -> Float[Array, ""]:
     r"""$E[ w \| a - \phi^{inst}_\theta(s, a_t, t) \|^2 ]$, Eq. (18)."""
-    t = of.times.t
-    missed = squared_norm(of.action - actor.phi_inst(of.state, of.noisy, t))
-    if config.flow_weight == "edm":
-        missed = missed * ((t**2 + config.sigma_data**2) / (t * config.sigma_data) ** 2)[:, 0]
-    return jnp.mean(of.weight * missed)
+    return jnp.mean(of.weight * squared_norm(of.action - actor.phi_inst(of.state, of.noisy, of.times.t)))
 
 
 def actor_loss(
@@ -67,29 +62,9 @@ def actor_loss(
     if config.consistency:
         terms["loss_consistency"] = consistency_loss(actor, target, of, config)
     if config.lambda_flow:
-        terms["loss_flow"] = flow_loss(actor, of, config)
-    flow: Any = config.lambda_flow
-    if config.balance:
-        flow = terms["lambda_flow"] = flow * balance(actor, target, of, config)
-    loss = config.consistency * terms.get("loss_consistency", 0.0) + flow * terms.get("loss_flow", 0.0)
-    return loss, terms
-
-
-def balance(actor: FlowMap, target: FlowMap, of: Sample, config: GTPConfig) -> Float[Array, ""]:
-    """Norm of the gradient of L_Consistency in the last layer over that of L_Flow.
-
-    Source: D. Kim et al. (CTM), arXiv 2310.02279, after P. Esser et al. (VQGAN), arXiv 2012.09841.
-    """
-
-    frozen = jax.lax.stop_gradient(actor)
-
-    def losses(weight: Float[Array, "width act"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        changed = eqx.tree_at(lambda tree: tree.network.out.weight, frozen, weight)
-        return consistency_loss(changed, target, of, config), flow_loss(changed, of, config)
-
-    one, other = jax.jacrev(losses)(frozen.network.out.weight)
-    ratio: Array = jnp.linalg.norm(one) / jnp.maximum(jnp.linalg.norm(other), 1e-8)
-    return ratio
+        terms["loss_flow"] = flow_loss(actor, of)
+    consistency, flow = (terms.get(name, 0.0) for name in ("loss_consistency", "loss_flow"))
+    return config.consistency * consistency + config.lambda_flow * flow, terms
 
 
 def squared_norm(x: Float[Array, "batch act"]) -> Float[Array, "batch"]:

@@ -18,8 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from gac.gtp.config import GTPConfig
-from gac.gtp.layers import MLP, mish
-from gac.model.transformer import Linear
+from gac.gtp.layers import MLP, TimeFeatures
 
 Actions = Float[Array, "*#batch act"]
 States = Float[Array, "*#batch obs"]
@@ -27,29 +26,6 @@ Times = Float[Array, "*#batch 1"]
 """Of every row, or one for all; as many axes as the actions."""
 Move = Callable[[States, Actions, Times, Times], Actions]
 """A step from time t to time s."""
-
-
-class TimeFeatures(eqx.Module):
-    r"""Features of a time: sines and cosines of $\log(1 + t/\sigma_{min})$, then two layers.
-
-    The logarithm is 0 at t = 0, where other codes put an arbitrary constant for log 0.
-    """
-
-    up: Linear
-    down: Linear
-    sigma_min: float = eqx.field(static=True)
-
-    def __init__(self, config: GTPConfig, key: PRNGKeyArray) -> None:
-        size, (k1, k2) = config.time_features, jax.random.split(key)
-        self.up, self.down = Linear(size, 2 * size, k1), Linear(2 * size, size, k2)
-        self.sigma_min = config.sigma_min
-
-    def __call__(self, t: Times) -> Float[Array, "*#batch features"]:
-        # The logarithm runs to about 10; waves from far longer than that down to one e-fold tell times apart.
-        octaves = jnp.linspace(-4.0, 1.0, self.down.weight.shape[1] // 2)
-        angle = jnp.log1p(t / self.sigma_min) * jax.lax.broadcast_to_rank(2.0**octaves, t.ndim)
-        waves = jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
-        return self.down(mish(self.up(waves)))
 
 
 class FlowMap(eqx.Module):
@@ -63,7 +39,7 @@ class FlowMap(eqx.Module):
 
     def __init__(self, config: GTPConfig, observation_dim: int, action_dim: int, key: PRNGKeyArray) -> None:
         k1, k2, k3 = jax.random.split(key, 3)
-        self.since, self.until = TimeFeatures(config, k1), TimeFeatures(config, k2)
+        self.since, self.until = (TimeFeatures(config.time_features, config.sigma_min, k) for k in (k1, k2))
         inputs = observation_dim + action_dim + 2 * config.time_features
         self.network = MLP(inputs, config.width, config.layers, action_dim, k3)
         self.sigma_data = config.sigma_data
@@ -98,11 +74,6 @@ def scaling(t: Times, sigma_data: float) -> tuple[Times, Times, Times]:
 def towards(x: Actions, end: Actions, t: Times, s: Times) -> Actions:
     """The mixture of a point and an end point in Eq. (4)."""
     return (s / t) * x + (1.0 - s / t) * end
-
-
-def composed(flow: Move, state: States, x: Actions, t: Times, u: Times, s: Times) -> Actions:
-    """Phi(Phi(x, t, u), u, s), Eq. (6): what the map is equal to, for t > u > s."""
-    return flow(state, flow(state, x, t, u), u, s)
 
 
 def integrated(step: Move, state: States, x: Actions, t: Times, s: Times, steps: int) -> Actions:

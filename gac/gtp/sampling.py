@@ -36,8 +36,8 @@ def sample(
 
 
 def sample_many(
-    actor: FlowMap, state: Float[Array, "batch obs"], key: PRNGKeyArray, count: int, config: GTPConfig
+    actor: FlowMap, config: GTPConfig, state: Float[Array, "batch obs"], key: PRNGKeyArray, count: int
 ) -> Float[Array, "count batch act"]:
-    """So many actions for each state, in target_steps steps."""
+    """So many actions for each state, in target_steps steps: a `Policy` of the critics."""
     noise = jax.random.normal(key, (count, len(state), actor.network.out.weight.shape[1]))
     return sample(actor, state[None], noise, config, config.target_steps)

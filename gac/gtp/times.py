@@ -52,20 +52,19 @@ def draw_times(key: PRNGKeyArray, batch: int, update: Int[Array, ""], config: GT
     """Times of a minibatch, on the grid of this update.
 
     t is the upper end of the bin that a lognormal, cut off at sigma_min and sigma_max, falls into; tau is
-    uniform over the times at least two below it, 0 included; u is the time next below t, or any between.
+    uniform over the times at least two below it, 0 included. u is uniform over the times between. Under the
+    score approximation, which shrinks samples unless u is close to t, it is the time next below t.
     """
     t_key, tau_key, u_key = jax.random.split(key, 3)
     count, shape = levels(update, config), (batch, 1)
-    if config.times == "lognormal":
-        ends = jnp.log(jnp.array([config.sigma_min, config.sigma_max]))
-        low, high = (ends - config.times_mean) / config.times_std
-        normal = jax.random.truncated_normal(t_key, low, high, shape)
-        drawn = jnp.exp(config.times_mean + config.times_std * normal)
-        top = 1 + jnp.minimum(index_of(drawn, count, config), count - 1)
-    else:
-        top = jax.random.randint(t_key, shape, 2, count + 1)
+    ends = jnp.log(jnp.array([config.sigma_min, config.sigma_max]))
+    low, high = (ends - config.times_mean) / config.times_std
+    normal = jax.random.truncated_normal(t_key, low, high, shape)
+    drawn = jnp.exp(config.times_mean + config.times_std * normal)
+    top = 1 + jnp.minimum(index_of(drawn, count, config), count - 1)
     bottom = jax.random.randint(tau_key, shape, 0, top - 1)
-    middle = top - 1 if config.gap == "adjacent" else jax.random.randint(u_key, shape, bottom + 1, top)
+    between = jax.random.randint(u_key, shape, bottom + 1, top)
+    middle = top - 1 if config.intermediate == "score" else between
     return Drawn(*(karras(index, count, config) for index in (top, middle, bottom)))
 
 

@@ -101,7 +101,7 @@ def update(state: TrainState, data: Transitions, config: GTPConfig) -> tuple[Tra
     keys = jax.random.split(jax.random.fold_in(state.key, state.update), 5)
     index = jax.random.randint(keys[0], (config.batch_size,), 0, len(data.reward))
     batch: Transitions = jax.tree.map(lambda rows: rows[index], data)
-    policy = functools.partial(_policy, state.averaged, config)
+    policy = functools.partial(sample_many, state.averaged, config)
     metrics: dict[str, Array] = {}
     weight = jnp.ones(config.batch_size)
 
@@ -151,12 +151,6 @@ def step(weights: Any, gradient: Any, memory: optax.OptState, config: GTPConfig)
 def average(old: Any, new: Any, rate: float) -> Any:
     """The moving average one step on."""
     return jax.tree.map(lambda a, b: a + rate * (b - a), old, new)
-
-
-def _policy(
-    actor: FlowMap, config: GTPConfig, state: Float[Array, "batch obs"], key: PRNGKeyArray, count: int
-) -> Float[Array, "count batch act"]:
-    return sample_many(actor, state, key, count, config)
 
 
 def advance(

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from tiny_gtp import CONFIG, MEAN, STD, Exact, only_actions, ratio
 
-from gac.gtp.losses import Sample, actor_loss, balance, consistency_loss, flow_loss
-from gac.gtp.map import FlowMap
+from gac.gtp.losses import Sample, actor_loss, consistency_loss, flow_loss
 from gac.gtp.sampling import sample
 from gac.gtp.times import Drawn
 from gac.gtp.update import advance, init_state
@@ -38,11 +37,8 @@ def best_factor(loss, low=0.2, high=1.4):
 def test_the_flow_loss_of_the_exact_denoiser_is_the_variance_that_noise_leaves(t):
     of = drawn(t, 0.05, 0.0)
     left = STD**2 * t**2 / (STD**2 + t**2)
-    np.testing.assert_allclose(flow_loss(Exact(), of, CONFIG), left, rtol=0.02)
-    assert abs(best_factor(lambda actor: flow_loss(actor, of, CONFIG)) - 1.0) < 0.02
-    edm = dataclasses.replace(CONFIG, flow_weight="edm")
-    weight = (t**2 + 0.25) / (0.5 * t) ** 2
-    np.testing.assert_allclose(flow_loss(Exact(), of, edm), weight * left, rtol=0.02)
+    np.testing.assert_allclose(flow_loss(Exact(), of), left, rtol=0.02)
+    assert abs(best_factor(lambda actor: flow_loss(actor, of)) - 1.0) < 0.02
 
 
 @pytest.mark.parametrize(("intermediate", "most"), [("composition", 1e-8), ("solver", 1e-4)])
@@ -54,11 +50,11 @@ def test_the_exact_map_has_no_consistency_loss_where_the_point_at_u_is_on_its_pa
 
 
 def test_the_score_approximation_is_exact_for_times_that_are_close_and_shrinks_for_others():
-    tau, t = 0.1, 1.0
+    tau, t, config = 0.1, 1.0, dataclasses.replace(CONFIG, intermediate="score")
 
     def minimiser(u):
         of = drawn(t, u, tau)
-        return best_factor(lambda actor: consistency_loss(actor, Exact(), of, CONFIG))
+        return best_factor(lambda actor: consistency_loss(actor, Exact(), of, config))
 
     def known(u):
         # E[x_u | x_t] of the same clean action and the same z, carried on by the exact map.
@@ -75,7 +71,7 @@ def test_weights_multiply_and_nothing_flows_through_the_target():
     weight = jnp.where(jnp.arange(MANY) < MANY // 2, 2.0, 0.0)
     plain, weighed = drawn(0.5, 0.3, 0.1), drawn(0.5, 0.3, 0.1, weight=weight)
     for loss in (
-        lambda of: flow_loss(Exact(), of, CONFIG),
+        lambda of: flow_loss(Exact(), of),
         lambda of: consistency_loss(Exact(), Exact(0.8), of, CONFIG),
     ):
         np.testing.assert_allclose(loss(plain), loss(weighed), rtol=0.03)
@@ -94,19 +90,6 @@ def test_terms_that_are_off_are_left_out():
         np.testing.assert_allclose(loss, both[1][left], rtol=1e-6)
 
 
-def test_balance_gives_both_losses_gradients_of_one_norm_in_the_last_layer():
-    config = dataclasses.replace(CONFIG, balance=True)
-    actor, other = (FlowMap(config, 1, 1, jax.random.key(i)) for i in (0, 1))
-    of = drawn(0.5, 0.3, 0.1, 200)
-
-    def norm(loss):
-        return jnp.linalg.norm(jax.grad(loss)(actor).network.out.weight)
-
-    wanted = norm(lambda a: consistency_loss(a, other, of, config)) / norm(lambda a: flow_loss(a, of, config))
-    np.testing.assert_allclose(balance(actor, other, of, config), wanted, rtol=1e-4)
-    np.testing.assert_allclose(actor_loss(actor, other, of, config)[1]["lambda_flow"], wanted, rtol=1e-4)
-
-
 def learned(actions, updates, **fields):
     """A small map of these actions, and its configuration."""
     small = {"width": 32, "layers": 2, "eta": 0.0, "batch_size": 256, "learning_rate": 2e-3, "ema": 0.01}
@@ -120,7 +103,7 @@ def learned(actions, updates, **fields):
 
 def test_a_map_learned_from_gaussian_actions_is_their_exact_map_at_any_number_of_steps():
     actions = MEAN + STD * np.random.default_rng(0).standard_normal((5000, 1))
-    actor, config = learned(actions, 4000, intermediate="composition", gap="any")
+    actor, config = learned(actions, 4000)
     x, rows = jax.random.normal(jax.random.key(3), (400, 1)), jnp.zeros((400, 1))
     for t, s in ((1.0, 0.0), (1.0, 0.3), (0.3, 0.0)):
         begun = MEAN + (STD**2 + t**2) ** 0.5 * x

@@ -38,11 +38,10 @@ def test_every_time_of_the_grid_finds_its_index():
     np.testing.assert_array_equal(index_of(grid * 1.001, jnp.int32(40), CONFIG), index)
 
 
-@pytest.mark.parametrize("gap", ["adjacent", "any"])
-@pytest.mark.parametrize("times", ["lognormal", "uniform"])
+@pytest.mark.parametrize("intermediate", ["composition", "score", "solver"])
 @pytest.mark.parametrize("update", [0, 6000])
-def test_draws_lie_on_the_grid_in_order(gap, times, update):
-    config = dataclasses.replace(CONFIG, gap=gap, times=times)
+def test_draws_lie_on_the_grid_in_order(intermediate, update):
+    config = dataclasses.replace(CONFIG, intermediate=intermediate)
     count = levels(jnp.int32(update), config)
     grid = np.asarray(karras(jnp.arange(int(count) + 1), count, config))
     drawn = draw_times(jax.random.key(0), 4000, jnp.int32(update), config)
@@ -52,7 +51,7 @@ def test_draws_lie_on_the_grid_in_order(gap, times, update):
     assert (t > u).all()
     assert (u > tau).all()
     assert tau.min() == 0
-    assert (u == t - 1).all() == (gap == "adjacent")
+    assert (u == t - 1).all() == (intermediate == "score")
 
 
 def test_t_has_the_share_of_a_lognormal_that_its_bin_holds():
