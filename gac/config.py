@@ -125,7 +125,7 @@ class CriticsConfig:
 
 @dataclass(frozen=True)
 class CreditConfig:
-    """The reward of each step: the data's own, or learned from returns alone (`gac.credit`)."""
+    """The reward of each step: the data's own, or learned from returns alone (docs/credit.md)."""
 
     rewards: str = "given"
     """Reward of each step: given (the data's own), learned (credit from returns alone) or none."""

@@ -1,5 +1,8 @@
 """Learned credit along an episode, beside the true reward: a figure."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure, FigureBase
 
@@ -15,17 +18,19 @@ def credit_along(record: CreditRecord, theme: Theme = LIGHT) -> Figure:
         record: What a run learned.
         theme: Colours of the figure.
     """
-    lines = {"learned credit": (record.credit, theme.runs[1]), "true reward": (record.rewards, colour(DATA))}
+    # The truth is wide and below: where the two agree, both are seen.
+    lines: dict[str, tuple[Sequence[float], dict[str, Any], tuple[float, float]]] = {
+        "true reward": (record.rewards, {"color": colour(DATA), "alpha": 0.6}, (1.8, 4.0)),
+        "learned credit": (record.credit, {"color": theme.runs[1]}, (0.7, 1.3)),
+    }
 
     def draw(figure: FigureBase) -> None:
         step, total = figure.subplots(2, 1, sharex=True)
-        for name, (values, ink) in lines.items():
+        for name, (values, style, (thin, wide)) in lines.items():
             if values:
                 at = np.arange(1, len(values) + 1)
-                # The truth is dashed and on top: where the two agree, both are seen.
-                style = {"color": ink, "linestyle": "-" if name == "learned credit" else (0, (3, 2))}
-                step.plot(at, values, linewidth=0.9, **style)
-                total.plot(at, np.cumsum(values), linewidth=1.6, label=name, **style)
+                step.plot(at, values, linewidth=thin, **style)
+                total.plot(at, np.cumsum(values), linewidth=wide, label=name, **style)
         step.set_ylabel("of a step")
         total.set_ylabel("sum so far")
         total.set_xlabel("step")
