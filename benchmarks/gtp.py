@@ -24,6 +24,8 @@ import numpy as np
 import tyro
 from jobs import commit, on_every_core, stem
 
+from gac.config import CreditConfig
+
 ENVIRONMENT_SEED = 60_000
 """Environment seeds from here on; no other script or default uses them."""
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -43,6 +45,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "score": {"intermediate": "score"},
     "solver": {"intermediate": "solver"},
     "exponential": {"weighting": "exponential"},
+    # Returns alone: rewards learned from them.
+    "credit-learned": {"credit": CreditConfig(rewards="learned")},
     # Other policies as special cases of the map: no value anywhere.
     "bc-mean": {"eta": 0.0, "consistency": 0.0, "sampler": "euler", "steps": 1},
     "diffusion-bc": {"eta": 0.0, "consistency": 0.0, "sampler": "euler", "steps": 20},

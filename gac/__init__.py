@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gac.acting.replanning import ReplanningPolicy
     from gac.acting.scores import normalized_score
     from gac.acting.sweep import consistency
-    from gac.config import Config, ModelConfig, OnlineConfig, PosteriorConfig, TrainingConfig
+    from gac.config import Config, CreditConfig, ModelConfig, OnlineConfig, PosteriorConfig, TrainingConfig
     from gac.data import Episodes, load_data, read_table
     from gac.envs.disturb import Disturbance
     from gac.errors import UserError
@@ -40,7 +40,14 @@ _HOMES = {
     "gac.acting.replanning": ("ReplanningPolicy",),
     "gac.acting.scores": ("normalized_score",),
     "gac.acting.sweep": ("consistency",),
-    "gac.config": ("Config", "ModelConfig", "OnlineConfig", "PosteriorConfig", "TrainingConfig"),
+    "gac.config": (
+        "Config",
+        "CreditConfig",
+        "ModelConfig",
+        "OnlineConfig",
+        "PosteriorConfig",
+        "TrainingConfig",
+    ),
     "gac.data": ("Episodes", "load_data", "read_table"),
     "gac.envs.disturb": ("Disturbance",),
     "gac.errors": ("UserError",),
@@ -59,6 +66,7 @@ __all__ = [
     "Calibration",
     "Config",
     "Consistency",
+    "CreditConfig",
     "Disturbance",
     "Episodes",
     "Evaluation",

@@ -66,6 +66,7 @@ def train(
     coordinator: Address = None,
     processes: Count = None,
     process: Count = None,
+    rewards: Literal["none", "given", "learned"] = "none",
 ) -> None:
     """Train on a data set. Every field of the configuration is a flag; unset ones keep the preset's value.
 
@@ -90,7 +91,12 @@ def train(
             listens; or auto, where SLURM, Open MPI or Kubernetes started them and says the rest.
         processes: Number of processes.
         process: Number of this one, from 0. The first writes the run's folder.
+        rewards: gac learns from one return per episode and takes none; --method gtp takes given or learned.
     """
+    if rewards != "none":
+        raise UserError(
+            f"--rewards is {rewards}, and gac learns from one return per episode; give none, or --method gtp"
+        )
     train_and_tell(
         data,
         out=out,
@@ -133,6 +139,8 @@ def train_and_tell(
     import gac
     from gac.compilation import keep_compiled
     from gac.console import activity, training_progress
+    from gac.credit.record import FILE as CREDIT_FILE
+    from gac.credit.record import read_credit
     from gac.training.devices import one_device_per_core
     from gac.training.processes import all_or_none, connect, is_first
 
@@ -174,6 +182,8 @@ def train_and_tell(
             progress=progress,
         )
     if is_first():
+        if (first / CREDIT_FILE).exists():
+            print(read_credit(first / CREDIT_FILE).words())
         print(f"run: {out}")
 
 

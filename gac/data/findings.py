@@ -147,7 +147,7 @@ def _about_structure(facts: Facts) -> Iterator[Finding]:
             f"{linearity.r2:.1%} of held-out returns.",
             "A reward for each step can then be learned from the returns alone; only this method's own "
             "promise, to need no rewards, is hardly tested.",
-            "Nothing; methods that need a reward per step can be compared on this data too.",
+            "Nothing; methods that need a reward per step can be used too: --method gtp --rewards learned.",
         )
 
 

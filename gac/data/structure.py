@@ -1,34 +1,30 @@
-"""Facts about returns as wholes: how far chance decides them, and whether they are linear in what was logged.
+"""Facts about returns as wholes: how far chance decides them, and whether they are sums over the steps.
 
 Both compare episodes with episodes, in standardised units, so that no scale of states, actions or returns
 matters. Neither uses rewards.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
 
-from gac.data.blocks import evenly_spaced, moments, sums_of_runs
+from gac.config import CreditConfig
+from gac.data.blocks import evenly_spaced, sums_of_runs
 from gac.data.episode_facts import Spread
 from gac.data.episodes import Episodes
+from gac.data.regression import CONSTANT, Units, ridge
 
-FEWEST = 20
+FEWEST = CreditConfig().credit_fewest
 """Episodes below which neither fact is told."""
 COMPARED = 2000
 """Most episodes that are compared with each other, evenly chosen: all pairs of them fit in memory."""
-FITTED = 10_000
-"""Most episodes of the regression, evenly chosen."""
 WINDOWS = 20
 """Stretches of the longest episode, over each of which actions are averaged."""
-FOLDS = 5
 PENALTIES = 10.0 ** np.arange(-8, 5)
 """Of the ridge, in units of the features' variance; leave-one-out errors choose among them."""
 
-_CONSTANT = 1e-6
-"""Standard deviation over mean: what varies less is rounding."""
 _TIE = 1e-9
 """Of the usual distance: nearer than that to the nearest is as near."""
 
@@ -51,7 +47,7 @@ class Linearity:
     """How well a sum over the steps, the same function of each step, gives the return."""
 
     r2: float
-    """Share of the variance of held-out returns that the regression explains; 1 at best."""
+    """Share of the variance of held-out returns that learned credit explains; 1 at best."""
     episodes: int
     """Episodes that were fitted and held out, in turn."""
 
@@ -80,7 +76,7 @@ def chance_of(episodes: Episodes) -> Chance | None:
     second = np.random.default_rng(0).permutation(len(y)) < len(y) // 2
     halves = []
     for half in (second, ~second):
-        weights, _ = _ridge(features[~half], y[~half])
+        weights = ridge(features[~half], y[~half], np.ones((~half).sum()), PENALTIES).weights
         halves.append(_apart(_distances(features[half], known[half], np.abs(weights)), y[half]))
     return Chance(
         share=min(1.0, _apart(distance, y), (halves[0] + halves[1]) / 2),
@@ -90,25 +86,11 @@ def chance_of(episodes: Episodes) -> Chance | None:
 
 
 def linearity_of(episodes: Episodes) -> Linearity | None:
-    """Whether returns are linear in what was logged; None as in `chance_of`.
+    """Whether returns are sums over the steps: held-out R² of `gac.credit.ridge`; None as in `chance_of`."""
+    from gac.credit.ridge import learn  # Not before gac.data is whole, which it imports.
 
-    A ridge regression of the return on the sums of `[1, s, s², a, a²]` over the steps of each episode, in
-    closed form, on returns only. Each fifth of the episodes is predicted from the others.
-    """
-    chosen, y = _sample(episodes, FITTED)
-    if y is None:
-        return None
-    sums = [episodes.lengths[chosen, None].astype(np.float64)]
-    for values in (episodes.observations, episodes.actions):
-        sums.append(sums_of_runs(values, episodes.lengths, _with_squares(values))[chosen])
-    features = np.concatenate(sums, axis=1)
-    features = _scaled(features, np.ones(features.shape, bool))
-    fold, predicted = np.arange(len(y)) % FOLDS, np.empty(len(y))
-    for held in range(FOLDS):
-        out = fold == held
-        weights, constant = _ridge(features[~out], y[~out])
-        predicted[out] = features[out] @ weights + constant
-    return Linearity(r2=float(1 - np.mean((y - predicted) ** 2)), episodes=len(y))
+    credit = learn(episodes, CreditConfig())
+    return None if credit is None else Linearity(credit.r2, credit.episodes)
 
 
 def _sample(
@@ -133,7 +115,7 @@ def _done(
     runs = [lengths[i : i + 1] for i in range(len(lengths))]
     for row, i in enumerate(chosen):
         runs[i] = steps[row]
-    sums = sums_of_runs(episodes.actions, np.concatenate(runs), _with_squares(episodes.actions))
+    sums = sums_of_runs(episodes.actions, np.concatenate(runs), Units.of(episodes.actions).with_squares)
     firsts = np.cumsum([0, *map(len, runs[:-1])])[chosen]
     sums = sums[firsts[:, None] + np.arange(steps.shape[1])]
     means = (sums / np.maximum(steps, 1)[:, :, None]).reshape(len(chosen), -1)
@@ -144,18 +126,6 @@ def _done(
     return features, known & (features != 0).any(axis=0)
 
 
-def _with_squares(values: Float[ndarray, "rows dim"]) -> Callable[[ndarray], ndarray]:
-    """What turns rows into standardised units, and puts the squares beside them; 0 where nothing varies."""
-    mean, std = moments(values)
-    scale = np.where(std <= _CONSTANT * np.abs(mean), np.inf, std)
-
-    def standardised(rows: ndarray) -> ndarray:
-        z = (rows - mean) / scale
-        return np.concatenate([z, np.square(z)], axis=1)
-
-    return standardised
-
-
 def _scaled(
     features: Float64[ndarray, "episodes features"], known: Bool[ndarray, "episodes features"]
 ) -> Float64[ndarray, "episodes features"]:
@@ -164,7 +134,7 @@ def _scaled(
     mean = np.where(known, features, 0.0).sum(axis=0) / count
     centred: ndarray = np.where(known, features - mean, 0.0)
     std = np.sqrt(np.square(centred).sum(axis=0) / count)
-    scaled: ndarray = centred / np.where(std <= _CONSTANT * np.abs(mean), np.inf, std)
+    scaled: ndarray = centred / np.where(std <= CONSTANT * np.abs(mean), np.inf, std)
     return scaled
 
 
@@ -191,21 +161,3 @@ def _apart(distance: Float64[ndarray, "episodes episodes"], y: Float64[ndarray, 
     own, other = y - y.mean(), other - other.mean()
     squares = np.square(own).sum() + np.square(other).sum()
     return float(np.square(own - other).sum() / squares) if squares > 0 else 1.0
-
-
-def _ridge(
-    x: Float64[ndarray, "n features"], y: Float64[ndarray, "n"]
-) -> tuple[Float64[ndarray, "features"], float]:
-    """Weights and constant of the ridge regression whose penalty has the least leave-one-out error."""
-    mean, constant = x.mean(axis=0), float(y.mean())
-    left, size, right = np.linalg.svd(x - mean, full_matrices=False)
-    inside = left.T @ (y - constant)
-    best, chosen = np.inf, PENALTIES[-1] * len(y)
-    for penalty in PENALTIES * len(y):
-        kept = size**2 / (size**2 + penalty)
-        residual = y - constant - left @ (kept * inside)
-        error = float(np.mean(np.square(residual / (1 - 1 / len(y) - np.square(left) @ kept))))
-        if error < best:
-            best, chosen = error, penalty
-    weights = right.T @ (size / (size**2 + chosen) * inside)
-    return weights, constant - float(mean @ weights)

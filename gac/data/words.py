@@ -10,8 +10,9 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from gac.config import CreditConfig
 from gac.data.episode_facts import Histogram, Spread
-from gac.data.findings import LINEAR_R2, MOSTLY
+from gac.data.findings import MOSTLY
 from gac.data.inspect import Facts
 from gac.data.problems import Finding
 from gac.data.scale import number_format
@@ -53,7 +54,7 @@ def facts_in_words(facts: Facts) -> dict[str, str]:
         "saturated": f"{facts.saturation.share:.1%} of action entries, at the bounds {whose}",
         "missing": ", ".join(missing) or "nothing",
         "chance": _chance(facts),
-        "linear": _linear(facts),
+        "credit": _credit(facts),
     }
 
 
@@ -156,12 +157,12 @@ def _chance(facts: Facts) -> str:
     return f"{share:.0%} of the returns' variance at most: what was done decides {decides}"
 
 
-def _linear(facts: Facts) -> str:
+def _credit(facts: Facts) -> str:
     if facts.linearity is None:
         return _untold(facts)
-    r2 = facts.linearity.r2
-    how = "a sum over the steps" if r2 > LINEAR_R2 else "no sum over the steps"
-    return f"held-out R² {r2:.3f}: the return is {how} of what was logged"
+    r2, least = facts.linearity.r2, CreditConfig().credit_least_r2
+    use = "can take the place of rewards" if r2 > least else "is refused: returns are hardly sums over steps"
+    return f"held-out R² {r2:.3f}: credit per step, learned from returns, {use}"
 
 
 def _untold(facts: Facts) -> str:

@@ -24,7 +24,7 @@ def train(
     overwrite: Switch = False,
     drop_reset_rows: Switch = False,
 ) -> None:
-    """Train Generative Trajectory Policies on a data set with a reward at each step.
+    """Train Generative Trajectory Policies on a reward at each step, given or learned (--rewards learned).
 
     Every field of the configuration is a flag; unset ones keep the preset's value.
 

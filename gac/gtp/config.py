@@ -3,14 +3,14 @@
 import dataclasses
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
-from gac.config import check_method, strict
+from gac.config import CreditConfig, check_method, strict
 from gac.errors import UserError
 from gac.json_fields import Fields
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 CHOICES = {
     "intermediate": ("composition", "score", "solver"),
     "weighting": ("positive", "exponential"),
@@ -126,6 +126,8 @@ class GTPConfig:
     steps: int = 5
     """Sampling steps K of acting, unless another number is asked for."""
 
+    credit: CreditConfig = field(default_factory=CreditConfig)
+
     def to_json(self) -> str:
         """The configuration as JSON text, with its method and schema version."""
         head = {"schema_version": SCHEMA_VERSION, "method": self.method}
@@ -159,7 +161,7 @@ def check_config(config: GTPConfig) -> None:
     for name, value in dataclasses.asdict(config).items():
         if name in CHOICES and value not in CHOICES[name]:
             raise UserError(f"{name} is {value!r}, expected one of {', '.join(CHOICES[name])}")
-        if isinstance(value, str):
+        if isinstance(value, str | dict):
             continue
         good = value > 0 or (value == 0 and name in MAY_BE_ZERO) or name in MAY_BE_NEGATIVE
         if not (math.isfinite(value) and good):

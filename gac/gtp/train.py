@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gac.credit.record import CreditRecord, write_credit
+from gac.credit.rewards import rewarded
 from gac.data.environment import warn_beyond_bounds
 from gac.data.episodes import Episodes
 from gac.data.reset_rows import reset_rows_of
@@ -199,9 +201,13 @@ def trained(
     updates: int | None,
     resume: bool,
     report: Report | None,
+    credit: CreditRecord | None,
 ) -> list[GTPAgent]:
     """The agents of runs whose folders are claimed already."""
     warn(episodes)
+    if credit is not None:
+        for out in folders.values():
+            write_credit(out, credit)
     trainer = Trainer(episodes, config, folders)
     if resume:
         trainer.resume()
@@ -230,7 +236,7 @@ def train(
     """Learn the map of noise to actions, weighted by the critics' advantages: Algorithm 1.
 
     Args:
-        data: episodes with a reward at each step, in memory.
+        data: episodes in memory, with a reward at each step unless `config.credit` says to learn these.
         config: `gac.presets.gtp()`, perhaps with fields replaced.
         out: folder of the run.
         minutes: wall-clock minutes of this call, compilation included; 15 when neither is given.
@@ -244,15 +250,17 @@ def train(
 
     Raises:
         UserError: a folder in use, a state of another configuration or data set, data without rewards or
-            with fewer than two transitions, settings that cannot work, a value that is not finite.
+            with fewer than two transitions, credit that does not explain the returns, settings that cannot
+            work, a value that is not finite.
         KeyboardInterrupt: after everything is saved.
     """
     out = Path(out)
     check_extent(minutes, updates)
     check_config(config)
+    data, credit = rewarded(data, config.credit)
     transitions(data, Standardiser.fit(data), config)
     claim_folder(out, resume=resume, overwrite=overwrite)
-    return trained(data, config, {config.seed: out}, minutes, updates, resume, progress)[0]
+    return trained(data, config, {config.seed: out}, minutes, updates, resume, progress, credit)[0]
 
 
 def train_seeds(
@@ -280,8 +288,9 @@ def train_seeds(
         raise UserError(f"seeds is {seeds}, expected 1 or more")
     check_extent(minutes, updates)
     check_config(config)
+    data, credit = rewarded(data, config.credit)
     transitions(data, Standardiser.fit(data), config)
     numbers = range(config.seed, config.seed + seeds)
     claim_seeds(out, numbers, resume=resume, overwrite=overwrite)
     folders = {seed: folder(out, seed) for seed in numbers}
-    return trained(data, config, folders, minutes, updates, resume, progress)
+    return trained(data, config, folders, minutes, updates, resume, progress, credit)

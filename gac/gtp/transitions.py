@@ -24,8 +24,8 @@ def transitions(episodes: Episodes, standardiser: Standardiser, config: GTPConfi
     """
     if episodes.rewards is None and config.eta:
         raise UserError(
-            f"{episodes.name} has returns alone, and gtp learns from a reward at each step; give data with "
-            "rewards, train with --method gac, or with --eta 0 (GTP-BC, which needs none)"
+            f"{episodes.name} is without rewards here, and gtp learns from one at each step; learn them from "
+            "the returns (--rewards learned), train with --method gac, or with --eta 0 (GTP-BC, needs none)"
         )
     if episodes.on_disk:
         raise UserError(

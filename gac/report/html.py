@@ -19,6 +19,7 @@ from gac.report.consistency import (
     critic_table_html,
     estimated_limits,
 )
+from gac.report.credit import credit_along
 from gac.report.figures import (
     achieved_span,
     dynamics_span,
@@ -72,6 +73,11 @@ CAPTIONS = {
         "Returns that each stage aimed at, what its plans achieved, and exploit after it: a point per "
         "episode, bars from the 10th to the 90th percentile, a marker at the mean.",
     ),
+    "credit": (
+        "Learned credit",
+        "Reward of each step, learned from returns alone, along the logged episode of the highest return; "
+        "beside it the true reward, where the data has one, which training never saw. Below, their sums.",
+    ),
     "objective": (
         "The objective",
         "Means over the batch, against updates. Where early values are extreme the axis leaves them out.",
@@ -121,7 +127,7 @@ def render(runs: Sequence[Run]) -> str:
         _variants(runs, names),
         _consistency(runs, names),
         _stages(runs, names),
-        f"<section><h2>Training</h2>{_training(runs)}</section>",
+        f"<section><h2>Training</h2>{_training(runs)}{_credit(runs, names)}</section>",
         f"<section><h2>Notes</h2>{_columns(runs, names, 'notes', _notes)}</section>",
         f"<section><h2>Provenance</h2>{_columns(runs, names, 'provenance', _provenance)}"
         f"{_settings(runs, names)}</section>",
@@ -156,6 +162,8 @@ def _facts(run: Run) -> str:
         "updates": NOTHING if updates is None else f"{updates:.0f}",
         "training": NOTHING if seconds is None else f"{seconds / 60:.1f} min",
     }
+    if run.credit is not None:
+        facts["rewards"] = run.credit.words().removeprefix("rewards: ")
     if run.config.method == "gac":
         facts["held-out ELBO"] = NOTHING if heldout is None else f"{heldout:.1f}"
     return definitions(facts)
@@ -252,6 +260,21 @@ def _training(runs: Sequence[Run]) -> str:
             picture("health", health, functools.partial(training_health, alike)),
         ]
     return f'<div class="figures">{"".join(pictures)}</div>'
+
+
+def _credit(runs: Sequence[Run], labelled: Sequence[str]) -> str:
+    """A figure for each run whose rewards were learned."""
+    pictures = "".join(
+        picture(
+            "credit",
+            CAPTIONS["credit"],
+            functools.partial(credit_along, run.credit),
+            name if len(runs) > 1 else None,
+        )
+        for run, name in zip(runs, labelled, strict=True)
+        if run.credit is not None
+    )
+    return f'<div class="figures">{pictures}</div>' if pictures else ""
 
 
 def _notes(run: Run) -> str:

@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Float
 
 from gac.config import OnlineConfig, Settings
+from gac.credit.record import FILE as CREDIT_FILE
+from gac.credit.record import CreditRecord, read_credit
 from gac.envs.specification import Environment
 from gac.errors import UserError
 from gac.json_fields import is_number, read_text
@@ -69,6 +71,8 @@ class Run:
     variants: tuple[Evaluation, ...] = ()
     """Evaluations with replanning or disturbances, by the names of their files."""
     consistency: Consistency | None = None
+    credit: CreditRecord | None = None
+    """Of a run whose rewards were learned from returns."""
     finetuning: tuple[Mapping[str, Any], OnlineConfig] | None = None
     """online.json, of a run that was fine-tuned in stages: what it began with, and its settings."""
     stages: tuple[StageRecord, ...] = ()
@@ -138,7 +142,7 @@ def read_run(path: Path) -> Run:
         read_evaluation(read_text(file), str(file), file.stem) for file in sorted(path.glob("eval-*.json"))
     ]
     plain = [record for record in records if record.plain]
-    swept = path / "consistency.json"
+    swept, credit = path / "consistency.json", path / CREDIT_FILE
     rank = {name: place for place, name in enumerate(QUERIES)}
     return Run(
         path=path,
@@ -148,6 +152,7 @@ def read_run(path: Path) -> Run:
         queries=tuple(sorted(plain, key=lambda record: (rank.get(record.query, len(rank)), record.query))),
         variants=tuple(record for record in records if not record.plain),
         consistency=read_consistency(swept) if swept.exists() else None,
+        credit=read_credit(credit) if credit.exists() else None,
         finetuning=read_online(path) if (path / "online.json").exists() else None,
         stages=tuple(map(read_record, existing(path, record_path))),
     )

@@ -92,7 +92,7 @@ def claim_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
             )
         # online.json first: what a kill leaves of fine-tuning is then nobody's.
         names = ("online.json", "state.safetensors", "model.safetensors", "metrics.jsonl", "config.json")
-        for name in (*names, "data.json", "calibration.json", "consistency.json"):
+        for name in (*names, "data.json", "credit.json", "calibration.json", "consistency.json"):
             (out / name).unlink(missing_ok=True)
         # By their whole names: what else lies there is the user's.
         collected = ("collected/stage-*-batch-*.safetensors", "collected/stage-*-begun.json")

@@ -65,9 +65,9 @@ def test_it_is_said_how_far_chance_decides_and_whether_returns_are_sums():
     facts = describe(make(count=50))
     words = facts_in_words(facts)
     assert words["chance"].startswith(f"{facts.chance.share:.0%} of the returns' variance at most")
-    assert words["linear"].startswith(f"held-out R² {facts.linearity.r2:.3f}")
+    assert words["credit"].startswith(f"held-out R² {facts.linearity.r2:.3f}")
     few = facts_in_words(describe(make(count=19)))
-    assert few["chance"] == few["linear"] == "too few episodes to tell, expected 20 or more"
+    assert few["chance"] == few["credit"] == "too few episodes to tell, expected 20 or more"
     same = dataclasses.replace(make(count=50), returns=np.ones(50, np.float32))
     assert facts_in_words(describe(same))["chance"] == "all returns are equal"
 
