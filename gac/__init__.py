@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from gac.online.finetune import finetune
     from gac.online.stages import Online
     from gac.records import Consistency, Evaluation
+    from gac.rivals.lpt.agent import LPTAgent
+    from gac.rivals.lpt.config import LPTConfig
 
 _HOMES = {
     "gac.acting.agent": ("Agent", "Plan"),
@@ -51,6 +53,8 @@ _HOMES = {
     "gac.online.finetune": ("finetune",),
     "gac.online.stages": ("Online",),
     "gac.records": ("Consistency", "Evaluation"),
+    "gac.rivals.lpt.agent": ("LPTAgent",),
+    "gac.rivals.lpt.config": ("LPTConfig",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -67,6 +71,8 @@ __all__ = [
     "Explore",
     "GTPAgent",
     "GTPConfig",
+    "LPTAgent",
+    "LPTConfig",
     "ModelConfig",
     "Never",
     "Online",

@@ -39,6 +39,12 @@ OBJECTIVES = {
         "loss_flow": "flow, Eq. (18)",
         "loss_critic": "critics, Eq. (16)",
     },
+    "lpt": {
+        "loss": "loss of theta",
+        "loss_action": "action error",
+        "loss_return": "return error, with dropout",
+        "return_error": "return error, without",
+    },
 }
 """Metrics and their titles, by method."""
 HEALTH = {
@@ -53,6 +59,12 @@ HEALTH = {
         "advantage_std": "std of the advantages",
         "w": "mean weight, Eq. (14)",
         "theta_norm": "norm of all weights",
+    },
+    "lpt": {
+        "z0_second_moment": "mean square of z0 (1 under the prior)",
+        "drift_over_noise": "drift over noise of a Langevin step",
+        "prior_return_mean": "prior predictive of y: mean",
+        "prior_return_std": "prior predictive of y: std",
     },
 }
 
