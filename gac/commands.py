@@ -74,9 +74,9 @@ def train(
             :cut=... in its name is cut by hold where most of its windows never meet the target.
         out: Folder of the run.
         config: The run's configuration.
-        method: Generative Actor Critic (gac); Generative Trajectory Policies (gtp), which learns from a reward
-            at each step; or a rival, Latent Plan Transformer (lpt) or Online Decision Transformer (odt). Each
-            has flags of its own: gac train --method gtp --help.
+        method: Generative Actor Critic (gac); Generative Trajectory Policies (gtp), which learns from a
+            reward at each step; Latent Plan Transformer (lpt), or Online Decision Transformer (odt). Each has
+            flags of its own: gac train --method gtp --help.
         minutes: Wall-clock minutes of training in this call; 15 unless --updates is given.
         updates: Number of updates of the whole run, instead of minutes.
         seeds: Train so many models at once, of --seed and the seeds after it; the folders seed-0, seed-1 and

@@ -92,6 +92,7 @@ def lpt_paper() -> LPTConfig:
         heads=1,
         layers=3,
         context=64,
+        unet_patch=1,
         unet_width=16,
         unet_levels=4,
         batch_size=500,

@@ -61,7 +61,8 @@ def evaluated_by(
     if seed < 0:
         raise UserError(f"seed is {seed}, expected 0 or more")
     limit = check_fits(environment, agent, disturb, longest)
-    rows, groups, predicted = Rows(environment, agent.observation_dim, disturb), [], ()
+    rows, groups = Rows(environment, agent.observation_dim, disturb), []
+    predicted: tuple[float, ...] = ()
     plan_seconds, act_seconds = 0.0, 0.0
     try:
         for start in range(0, episodes, MOST_ENVIRONMENTS):

@@ -68,10 +68,11 @@ class LPTAgent(Asked):
         self, query: str, target: float | None, seeds: list[int]
     ) -> tuple[Acts, Float[ndarray, "rows"] | None]:
         """Plans of the rows, and the returns that they predict."""
+        theta, best = self.model
         weight = self.config.exploit_weight if query == "exploit" else 1.0
         y = None if query == "prior" else jnp.full(len(seeds), (target or 0.0) / self.unit, jnp.float32)
-        memory, predicted = _planned(*self.model, y, keys_of(seeds), weight, self.config)
-        return LPTActing(self.model[0].generator, self.standardiser, memory), np.asarray(predicted)
+        memory, predicted = _planned(theta, best, y, keys_of(seeds), weight, self.config)
+        return LPTActing(theta.generator, self.standardiser, memory), np.asarray(predicted)
 
 
 @eqx.filter_jit

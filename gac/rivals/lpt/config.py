@@ -30,9 +30,11 @@ class LPTConfig(Flat):
     """Layers of the generator."""
     context: int = 4
     """Steps of history that the generator sees."""
-    unet_width: int = 8
+    unet_patch: int = 16
+    """Numbers of z0 that are one place of U; 1 in the paper."""
+    unet_width: int = 32
     """Channels of U at its first level; they double from level to level."""
-    unet_levels: int = 3
+    unet_levels: int = 2
     """Levels of U, each half as long as the one before."""
     head_width: int = 100
     """Width of the two hidden layers of the return head."""
@@ -85,9 +87,9 @@ def check_config(config: LPTConfig) -> None:
     check_heads(config)
     if config.dropout >= 1.0:
         raise UserError(f"dropout is {config.dropout:g}, expected less than 1")
-    size, factor = config.latent_tokens * config.embed_dim, 2 ** (config.unet_levels - 1)
+    size, factor = config.latent_tokens * config.embed_dim, config.unet_patch * 2 ** (config.unet_levels - 1)
     if size % factor:
         raise UserError(
-            f"unet_levels is {config.unet_levels}: z0 has {size} numbers, expected a multiple of {factor}; "
-            "use fewer levels, or another embed_dim"
+            f"unet_levels is {config.unet_levels} and unet_patch {config.unet_patch}: z0 has {size} numbers, "
+            f"expected a multiple of {factor}; use fewer levels, a smaller patch, or another embed_dim"
         )

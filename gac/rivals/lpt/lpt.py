@@ -65,7 +65,7 @@ class LPT(eqx.Module):
 
     def __init__(self, config: LPTConfig, observation_dim: int, action_dim: int, key: PRNGKeyArray) -> None:
         k1, k2, k3 = jax.random.split(key, 3)
-        self.prior = UNet(config.unet_width, config.unet_levels, k1)
+        self.prior = UNet(config.unet_patch, config.unet_width, config.unet_levels, k1)
         sizes = ModelConfig(
             embed_dim=config.embed_dim,
             latent_tokens=config.latent_tokens,
@@ -317,7 +317,7 @@ def make_plans(
 
 
 def prior_plans(
-    theta: LPT, shape: tuple[int, int], keys: PRNGKeyArray
+    theta: LPT, shape: tuple[int, ...], keys: PRNGKeyArray
 ) -> tuple[Latent, Float[Array, "batch"]]:
     """Plans of z0 ~ N(0, I), one for each key, and the returns that they predict."""
     z = theta.prior(jax.vmap(lambda key: jax.random.normal(key, shape))(keys))
