@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from gac.records import Consistency, Evaluation
     from gac.rivals.lpt.agent import LPTAgent
     from gac.rivals.lpt.config import LPTConfig
+    from gac.rivals.odt.agent import ODTAgent
+    from gac.rivals.odt.config import ODTConfig
 
 _HOMES = {
     "gac.acting.agent": ("Agent", "Plan"),
@@ -55,6 +57,8 @@ _HOMES = {
     "gac.records": ("Consistency", "Evaluation"),
     "gac.rivals.lpt.agent": ("LPTAgent",),
     "gac.rivals.lpt.config": ("LPTConfig",),
+    "gac.rivals.odt.agent": ("ODTAgent",),
+    "gac.rivals.odt.config": ("ODTConfig",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -75,6 +79,8 @@ __all__ = [
     "LPTConfig",
     "ModelConfig",
     "Never",
+    "ODTAgent",
+    "ODTConfig",
     "Online",
     "OnlineConfig",
     "Plan",

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from gac.gtp.config import GTPConfig
     from gac.rivals.lpt.agent import LPTAgent
     from gac.rivals.lpt.config import LPTConfig
+    from gac.rivals.odt.agent import ODTAgent
+    from gac.rivals.odt.config import ODTConfig
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,18 @@ METHODS = {
         queries=(),
         asked=("--query", "--target"),
     ),
+    "odt": Method(
+        words="Online Decision Transformer",
+        config="gac.rivals.odt.config:ODTConfig",
+        train="gac.rivals.odt.train:train",
+        train_seeds="gac.rivals.odt.train:train_seeds",
+        load="gac.rivals.odt.agent:load",
+        evaluate="gac.rivals.evaluate:evaluate",
+        command="gac.rivals.commands:train_odt",
+        presets={"fast": "odt", "paper": "odt_paper"},
+        queries=(),
+        asked=("--query", "--target"),
+    ),
 }
 
 
@@ -162,6 +176,8 @@ def train(data: Any, config: "Config", **options: Any) -> "Agent": ...
 def train(data: Any, config: "GTPConfig", **options: Any) -> "GTPAgent": ...
 @overload
 def train(data: Any, config: "LPTConfig", **options: Any) -> "LPTAgent": ...
+@overload
+def train(data: Any, config: "ODTConfig", **options: Any) -> "ODTAgent": ...
 def train(data: Any, config: Settings, **options: Any) -> Any:
     """Train by the method of the configuration, with the options of `gac.training.offline.train`."""
     return METHODS[config.method].part("train")(data, config, **options)

@@ -3,6 +3,7 @@
 from gac.config import AddedConfig, Config, ModelConfig, PosteriorConfig, QueryConfig, TrainingConfig
 from gac.gtp.config import GTPConfig
 from gac.rivals.lpt.config import LPTConfig
+from gac.rivals.odt.config import ODTConfig
 
 NOTHING_ADDED = AddedConfig(
     actor_width=0,
@@ -76,7 +77,7 @@ def gtp_paper() -> GTPConfig:
 
 
 def lpt() -> LPTConfig:
-    """Latent Plan Transformer for two CPU cores; the defaults of its configuration, see docs/rivals.md."""
+    """Latent Plan Transformer for two CPU cores: its configuration's defaults, see docs/rivals.md."""
     return LPTConfig(preset="fast")
 
 
@@ -99,5 +100,28 @@ def lpt_paper() -> LPTConfig:
         windows=16,
         learning_rate=1e-4,
         warmup_updates=900,
+        decay_updates=0,
+    )
+
+
+def odt() -> ODTConfig:
+    """Online Decision Transformer for two CPU cores: its configuration's defaults, see docs/rivals.md."""
+    return ODTConfig(preset="fast")
+
+
+def odt_paper() -> ODTConfig:
+    """`odt` at the sizes and rates of its paper's robots; a GPU is the place for it."""
+    return ODTConfig(
+        preset="paper",
+        embed_dim=512,
+        heads=4,
+        layers=4,
+        context=20,
+        batch_size=256,
+        windows=1,
+        optimiser="lamb",
+        learning_rate=1e-4,
+        temperature_rate=1e-4,
+        warmup_updates=10_000,
         decay_updates=0,
     )

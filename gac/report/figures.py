@@ -45,6 +45,10 @@ OBJECTIVES = {
         "loss_return": "return error, with dropout",
         "return_error": "return error, without",
     },
+    "odt": {
+        "loss": "loss of theta",
+        "loss_nll": "negative log-likelihood of actions",
+    },
 }
 """Metrics and their titles, by method."""
 HEALTH = {
@@ -65,6 +69,11 @@ HEALTH = {
         "drift_over_noise": "drift over noise of a Langevin step",
         "prior_return_mean": "prior predictive of y: mean",
         "prior_return_std": "prior predictive of y: std",
+    },
+    "odt": {
+        "entropy": "entropy of the policy, nats",
+        "temperature": "weight of the entropy",
+        "theta_norm": "norm of all weights",
     },
 }
 
