@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -57,6 +57,7 @@ def empty_context(batch: int, context: int, observation_dim: int, action_dim: in
     )
 
 
+@runtime_checkable
 class Acts(Protocol):
     """What decides for each row of a batch, a NamedTuple of arrays: `Acting`, or another method's."""
 

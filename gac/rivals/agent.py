@@ -3,7 +3,7 @@
 import json
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -121,7 +121,7 @@ class Asked(Trained, ABC):
         write_tree(folder / "model.safetensors", arrays, metadata)
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
+    def load(cls, folder: str | Path) -> Any:
         """Read what `save` or a training run wrote.
 
         Raises:

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 from abc import ABC
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from gac.config import check_method, strict
 from gac.errors import UserError
@@ -25,7 +25,7 @@ class Flat(ABC):
         return json.dumps(head | dataclasses.asdict(self), indent=2)
 
     @classmethod
-    def from_json(cls, text: str, where: str = "config.json") -> Self:
+    def from_json(cls, text: str, where: str = "config.json") -> Any:
         """Read `to_json`'s text strictly.
 
         Raises:
@@ -39,8 +39,7 @@ class Flat(ABC):
                 f"{where} has schema_version {version!r}, this gac reads {SCHEMA_VERSION} of method "
                 f"{cls.method}; use the gac release that wrote the run"
             )
-        config: Self = strict(cls, raw, where)
-        return config
+        return strict(cls, raw, where)
 
 
 def check_numbers(config: Flat, may_be_zero: tuple[str, ...], may_be_negative: tuple[str, ...] = ()) -> None:

@@ -22,7 +22,7 @@ Z = jax.random.normal(jax.random.key(1), (DATA.num_episodes, 2, 8))
 
 
 def test_langevin_samples_a_gaussian_posterior():
-    # z ~ N(0, 1) and y | z ~ N(z, 0.5²): the posterior has precision 5 and mean 0.8 y. At step s the chain has
+    # z ~ N(0, 1) and y | z ~ N(z, 0.5²): the posterior has precision 5, mean 0.8 y. At step s the chain has
     # a variance of 1 / (P (1 - s P / 2)), P the precision.
     y, step, chains = 1.5, 0.05, (4000, 2, 2)
 

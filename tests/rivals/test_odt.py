@@ -35,13 +35,10 @@ def test_the_density_integrates_to_one_and_the_entropy_is_that_of_it(mean):
 def test_the_dual_temperature_brings_the_entropy_to_its_bound(per_dim):
     # The actions are alike: likelihood alone would take the entropy to its least, far below the bound.
     data = dataclasses.replace(DATA, actions=0.2 + 0.01 * DATA.actions)
-    wide = dataclasses.replace(
-        data, actions=np.concatenate([data.actions[:-2], [[-1.0, -1.0], [1.0, 1.0]]]).astype(np.float32)
-    )
     config = dataclasses.replace(
         CONFIG, entropy_per_dim=per_dim, temperature_rate=0.02, learning_rate=1e-2, decay_updates=0
     )
-    units = Standardiser.fit(wide)
+    units = Standardiser.fit(DATA)
     state = init_state(config, tiny.OBSERVATION_DIM, tiny.ACTION_DIM)
     program = jax.jit(functools.partial(advance, config=config))
     on_device = module._prepare(data, units, config)

@@ -95,4 +95,5 @@ def _planned(
 
 def load(folder: str | Path) -> LPTAgent:
     """Read a run of lpt; see `Asked.load`."""
-    return LPTAgent.load(folder)
+    agent: LPTAgent = LPTAgent.load(folder)
+    return agent

@@ -16,7 +16,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from gac.config import AddedConfig, ModelConfig
 from gac.data.windows import DeviceEpisodes, Windows, sample_windows
@@ -50,7 +50,8 @@ class ReturnHead(eqx.Module):
             if dropped is not None:
                 share, key = dropped[0], jax.random.fold_in(dropped[1], x.shape[-1])
                 dropped = share, key
-                x = x * jax.random.bernoulli(key, 1.0 - share, x.shape) / (1.0 - share)
+                kept = jax.random.bernoulli(key, 1.0 - share, x.shape)
+                x = jnp.where(kept, x / (1.0 - share), 0.0)
         return self.out(x)[:, 0]
 
 
@@ -139,7 +140,7 @@ def log_p_y(theta: LPT, z: Latent, y: Float[Array, "batch"], config: LPTConfig) 
 def langevin(
     log_density: Callable[[Latent, PRNGKeyArray], Float[Array, "batch"]],
     z0: Latent,
-    keys: PRNGKeyArray,
+    keys: Key[Array, "steps"],
     step: float,
     noise: Callable[[PRNGKeyArray], Latent],
 ) -> tuple[Latent, Float[Array, ""]]:
@@ -285,7 +286,7 @@ def make_plans(
     theta: LPT,
     best: Float[Array, "n_z dim"],
     y: Float[Array, "batch"],
-    keys: PRNGKeyArray,
+    keys: Key[Array, "batch"],
     weight: float,
     config: LPTConfig,
 ) -> tuple[Latent, Float[Array, "batch"]]:
@@ -317,7 +318,7 @@ def make_plans(
 
 
 def prior_plans(
-    theta: LPT, shape: tuple[int, ...], keys: PRNGKeyArray
+    theta: LPT, shape: tuple[int, ...], keys: Key[Array, "batch"]
 ) -> tuple[Latent, Float[Array, "batch"]]:
     """Plans of z0 ~ N(0, I), one for each key, and the returns that they predict."""
     z = theta.prior(jax.vmap(lambda key: jax.random.normal(key, shape))(keys))

@@ -37,7 +37,7 @@ class ResidualBlock(eqx.Module):
         self.one, self.two = Linear(3 * channels_in, channels, k1), Linear(3 * channels, channels, k2)
         self.straight = Linear(channels_in, channels, k3)
 
-    def __call__(self, x: Signal) -> Signal:
+    def __call__(self, x: Signal) -> Float[Array, "batch length out"]:
         h = jax.nn.silu(normalise(self.one(neighbours(x))))
         return self.straight(x) + jax.nn.silu(normalise(self.two(neighbours(h))))
 

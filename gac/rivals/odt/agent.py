@@ -68,4 +68,5 @@ class ODTAgent(Asked):
 
 def load(folder: str | Path) -> ODTAgent:
     """Read a run of odt; see `Asked.load`."""
-    return ODTAgent.load(folder)
+    agent: ODTAgent = ODTAgent.load(folder)
+    return agent
