@@ -24,7 +24,7 @@ from gac.gtp.losses import Sample, actor_loss
 from gac.gtp.map import FlowMap
 from gac.gtp.sampling import sample_many
 from gac.gtp.times import draw_times
-from gac.training.blocks import repeated
+from gac.training.blocks import norm_of, repeated
 
 
 class Judge(NamedTuple):
@@ -164,8 +164,5 @@ def advance(
     state: TrainState, data: Transitions, count: Int[Array, ""], config: GTPConfig
 ) -> tuple[TrainState, dict[str, Array]]:
     """So many updates, and the means of their metrics."""
-
     state, metrics = repeated(functools.partial(update, config=config), state, data, count)
-    # Not finite where any weight is not.
-    squares = [jnp.sum(leaf**2) for leaf in jax.tree.leaves((state.actor, state.judge))]
-    return state, metrics | {"theta_norm": jnp.sqrt(jnp.sum(jnp.stack(squares)))}
+    return state, metrics | {"theta_norm": norm_of((state.actor, state.judge))}

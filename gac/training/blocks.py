@@ -201,6 +201,11 @@ def repeated(
     return state, metrics
 
 
+def norm_of(weights: Any) -> Array:
+    """The norm of all weights, which is not finite where any of them is not."""
+    return jnp.sqrt(jnp.sum(jnp.stack([jnp.sum(leaf**2) for leaf in jax.tree.leaves(weights)])))
+
+
 @jax.jit
 def _stack(states: Sequence[Any]) -> Any:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)

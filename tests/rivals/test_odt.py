@@ -22,7 +22,7 @@ THETA = ODT(CONFIG, tiny.OBSERVATION_DIM, tiny.ACTION_DIM, jax.random.key(0))
 @pytest.mark.parametrize("mean", [0.0, 1.2])
 def test_the_density_integrates_to_one_and_the_entropy_is_that_of_it(mean):
     action = jnp.linspace(-0.99999, 0.99999, 200_001)[:, None]
-    policy = Squashed(jnp.full((1, 1), mean), jnp.full((1, 1), -0.7))
+    policy = Squashed(jnp.full_like(action, mean), jnp.full_like(action, -0.7))
     log_p = policy.log_prob(action)
     width = float(action[1, 0] - action[0, 0])
     np.testing.assert_allclose(jnp.sum(jnp.exp(log_p)) * width, 1.0, atol=1e-3)

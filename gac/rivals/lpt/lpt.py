@@ -24,7 +24,7 @@ from gac.model.generator import Generator
 from gac.model.transformer import Linear
 from gac.rivals.lpt.config import LPTConfig
 from gac.rivals.lpt.unet import UNet
-from gac.training.blocks import repeated
+from gac.training.blocks import norm_of, repeated
 from gac.training.visits import Visits, visited
 
 Latent = Float[Array, "batch n_z dim"]
@@ -254,7 +254,7 @@ def update(state: LPTState, data: Data, config: LPTConfig) -> tuple[LPTState, di
         "drift_over_noise": drift,
         "prior_return_mean": jnp.mean(prior_y),
         "prior_return_std": jnp.std(prior_y),
-        "theta_norm": optax.global_norm(theta),
+        "theta_norm": norm_of(theta),
     }
     chain = state.chain.at[visit.index].set(z0)
     return LPTState(theta, optimiser, chain, state.update + 1, state.key), metrics

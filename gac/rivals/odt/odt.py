@@ -23,7 +23,7 @@ from gac.model.gaussian import gaussian_log_prob
 from gac.model.prior import EncoderBlock
 from gac.model.transformer import Linear, normalise
 from gac.rivals.odt.config import ODTConfig
-from gac.training.blocks import repeated
+from gac.training.blocks import norm_of, repeated
 from gac.training.visits import Visits, visited
 
 TOKENS = 3
@@ -193,7 +193,7 @@ def update(state: ODTState, data: Data, config: ODTConfig) -> tuple[ODTState, di
     theta = optax.apply_updates(state.theta, moved)
     log_temperature = state.log_temperature + change
 
-    metrics = terms | {"loss": loss, "temperature": temperature, "theta_norm": optax.global_norm(theta)}
+    metrics = terms | {"loss": loss, "temperature": temperature, "theta_norm": norm_of(theta)}
     return ODTState(theta, optimiser, log_temperature, memory, state.update + 1, state.key), metrics
 
 
