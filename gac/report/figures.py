@@ -48,6 +48,8 @@ OBJECTIVES = {
     "odt": {
         "loss": "loss of theta",
         "loss_nll": "negative log-likelihood of actions",
+        "entropy": "entropy of the policy, nats",
+        "temperature": "weight of the entropy",
     },
 }
 """Metrics and their titles, by method."""
@@ -71,9 +73,10 @@ HEALTH = {
         "prior_return_std": "prior predictive of y: std",
     },
     "odt": {
-        "entropy": "entropy of the policy, nats",
-        "temperature": "weight of the entropy",
+        "loss_action": "action error of the mean",
+        "std": "standard deviation before tanh",
         "theta_norm": "norm of all weights",
+        "updates_per_second": "updates per second",
     },
 }
 

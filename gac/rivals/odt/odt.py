@@ -134,7 +134,7 @@ def policy_loss(
     key: PRNGKeyArray,
     config: ODTConfig,
 ) -> tuple[Float[Array, ""], dict[str, Array]]:
-    r"""$J(\theta) - \lambda H(\theta)$, means over the steps of the windows; and both of them."""
+    r"""$J(\theta) - \lambda H(\theta)$, means over the steps of the windows; and what tells of both."""
     count = windows.valid.shape[1]
     states, actions, valid = (
         part.reshape(-1, *part.shape[2:]) for part in (windows.states, windows.actions, windows.valid)
@@ -142,11 +142,11 @@ def policy_loss(
     policy = theta(jnp.repeat(g, count), states, actions, valid)
     inner = 1.0 - config.action_edge
     nll = -policy.log_prob(jnp.clip(actions, -inner, inner))
-    j, h = (
-        jnp.sum(jnp.where(valid, each, 0.0)) / jnp.sum(valid.astype(jnp.float32))
-        for each in (nll, policy.entropy(key))
-    )
-    return j - temperature * h, {"loss_nll": j, "entropy": h}
+    missed = jnp.mean((actions - jnp.tanh(policy.mean)) ** 2, axis=-1)
+    each = nll, policy.entropy(key), missed, jnp.mean(jnp.exp(policy.log_std), axis=-1)
+    steps = jnp.sum(valid.astype(jnp.float32))
+    j, h, error, std = (jnp.sum(jnp.where(valid, values, 0.0)) / steps for values in each)
+    return j - temperature * h, {"loss_nll": j, "entropy": h, "loss_action": error, "std": std}
 
 
 def temperature_loss(
