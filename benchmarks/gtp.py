@@ -246,8 +246,9 @@ def speed(*, json_file: Path | None = None, updates: int = 50, repeats: int = 8)
     import gac
     from gac.bench.limits import machine
     from gac.gtp.critic import Transitions
-    from gac.gtp.train import program
+    from gac.gtp.train import GTP
     from gac.gtp.update import init_state
+    from gac.training.blocks import program
 
     peak = _peak(repeats)
     print(f"matrix products: {peak / 1e9:.1f} G multiply-adds/s at best")
@@ -259,7 +260,9 @@ def speed(*, json_file: Path | None = None, updates: int = 50, repeats: int = 8)
     for name in ("gtp", "gtp-bc", "v-expectile"):
         config = dataclasses.replace(gac.presets.gtp(), **SETTINGS[name])
         count = multiply_adds(config, obs, act)
-        run_all = functools.partial(program(config), init_state(config, obs, act), data, jnp.int32(updates))
+        run_all = functools.partial(
+            program(GTP, config), init_state(config, obs, act), data, jnp.int32(updates)
+        )
         seconds = _best(lambda call=run_all: jax.block_until_ready(call()), repeats)
         rate = updates / seconds
         share = rate * count / peak

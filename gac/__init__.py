@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from gac.online.finetune import finetune
     from gac.online.stages import Online
     from gac.records import Consistency, Evaluation
+    from gac.rivals.lpt.agent import LPTAgent
+    from gac.rivals.lpt.config import LPTConfig
+    from gac.rivals.odt.agent import ODTAgent
+    from gac.rivals.odt.config import ODTConfig
 
 _HOMES = {
     "gac.acting.agent": ("Agent", "Plan"),
@@ -58,6 +62,10 @@ _HOMES = {
     "gac.online.finetune": ("finetune",),
     "gac.online.stages": ("Online",),
     "gac.records": ("Consistency", "Evaluation"),
+    "gac.rivals.lpt.agent": ("LPTAgent",),
+    "gac.rivals.lpt.config": ("LPTConfig",),
+    "gac.rivals.odt.agent": ("ODTAgent",),
+    "gac.rivals.odt.config": ("ODTConfig",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -75,8 +83,12 @@ __all__ = [
     "Explore",
     "GTPAgent",
     "GTPConfig",
+    "LPTAgent",
+    "LPTConfig",
     "ModelConfig",
     "Never",
+    "ODTAgent",
+    "ODTConfig",
     "Online",
     "OnlineConfig",
     "Plan",

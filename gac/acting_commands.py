@@ -33,12 +33,12 @@ def _check_query(
 
 
 def _refuse(run: Path, method: str, given: dict[str, Any]) -> None:
-    """Refuse flags of `gac evaluate` that go with queries, for a run of a method that has none."""
+    """Refuse flags of `gac evaluate` that a method other than gac does not have."""
     for flag, value in given.items():
-        if value not in (None, "never"):
-            raise UserError(
-                f"{flag} {value} goes with runs of gac, and {run} is one of {method}; leave it out"
-            )
+        if value not in (None, "never") and flag not in METHODS[method].asked:
+            others = " and ".join(name for name, each in METHODS.items() if flag in each.asked)
+            owner = f"a run of method {others}" if flag == "--steps" else "runs of gac"
+            raise UserError(f"{flag} {value} goes with {owner}, and {run} is one of {method}; leave it out")
 
 
 def evaluate(
@@ -59,18 +59,20 @@ def evaluate(
 ) -> None:
     """Play episodes with plans from a query; writes RUN/eval-<query>.json and prints the table.
 
-    A run of method gtp has no queries: its file is RUN/eval-steps-<K>.json.
+    A run of method gtp has no queries: its file is RUN/eval-steps-<K>.json. Runs of lpt take target (their
+    default), exploit (LPT-EI) and prior; runs of odt take target alone.
 
     With --replan or --disturb the file's name says so: RUN/eval-exploit-every_50-push_1.json.
 
     Args:
         run: Folder of a run.
-        query: The inference query, or all four; exploit unless given.
+        query: The inference query, or all four; exploit unless given, or target for runs of lpt and odt.
         episodes: Number of episodes per query.
         env_id: Gymnasium id of the environment; unless given the data set's, with the wrappers, arguments and
             time limit that it was recorded with.
         target: The return y* of the target query, raw and undiscounted; the paper's where it has one, else
-            the best return of the data for --query all.
+            the best return of the data for --query all. Of lpt and odt the return to ask for; the papers'
+            where they have one.
         steps: Sampling steps K of a run of method gtp; what its configuration says unless given.
         seed: Seed of the environments, of the queries and of what disturbs.
         replan: When to plan anew within an episode: never, every N steps, or at the trigger, with RATE false
@@ -88,7 +90,8 @@ def evaluate(
     if method == "gac":
         _check_query(run, query or "exploit", target, steps, replan, data)
     else:
-        _refuse(run, method, {"--query": query, "--target": target, "--data": data, "--replan": replan})
+        words: dict[str, Any] = {"--query": query, "--target": target, "--steps": steps}
+        _refuse(run, method, words | {"--data": data, "--replan": replan})
     import gac
     from gac.compilation import keep_compiled
     from gac.console import activity, playing
@@ -105,8 +108,10 @@ def evaluate(
     environment = environment_of(run, agent, env_id)
     if method == "gac":
         asked = _asked(run, agent, query or "exploit", target, replan, data, environment.id)
-    else:
+    elif method == "gtp":
         asked = {f"K = {agent.checked(steps)}": {"steps": steps}}
+    else:
+        asked = {agent.checked(query): {"query": query, "target": target}}
     records = []
     for name, how in asked.items():
         with playing(f"{name}: {episodes} episodes of {environment}", episodes) as progress:

@@ -55,7 +55,7 @@ def train(
     *,
     out: Path,
     config: OmitArgPrefixes[Config],
-    method: Literal["gac", "gtp"] = "gac",
+    method: Literal["gac", "gtp", "lpt", "odt"] = "gac",
     minutes: Number = None,
     updates: Count = None,
     seeds: Count = None,
@@ -75,8 +75,9 @@ def train(
             :cut=... in its name is cut by hold where most of its windows never meet the target.
         out: Folder of the run.
         config: The run's configuration.
-        method: Generative Actor Critic (gac), or Generative Trajectory Policies (gtp), which learns from a
-            reward at each step and has flags of its own: gac train --method gtp --help.
+        method: Generative Actor Critic (gac); Generative Trajectory Policies (gtp), which learns from a
+            reward at each step; Latent Plan Transformer (lpt), or Online Decision Transformer (odt). Each has
+            flags of its own: gac train --method gtp --help.
         minutes: Wall-clock minutes of training in this call; 15 unless --updates is given.
         updates: Number of updates of the whole run, instead of minutes.
         seeds: Train so many models at once, of --seed and the seeds after it; the folders seed-0, seed-1 and

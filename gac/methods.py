@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from gac.config import Config
     from gac.gtp.agent import GTPAgent
     from gac.gtp.config import GTPConfig
+    from gac.rivals.lpt.agent import LPTAgent
+    from gac.rivals.lpt.config import LPTConfig
+    from gac.rivals.odt.agent import ODTAgent
+    from gac.rivals.odt.config import ODTConfig
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class Method:
     """Functions of `gac.presets` by the names that --preset takes, the default first."""
     queries: tuple[str, ...]
     """Evaluations that a report expects of a run; none where a method has no queries."""
+    asked: tuple[str, ...] = ()
+    """Flags of `gac evaluate` that say what is asked of a run, but for gac's own."""
 
     def part(self, name: str) -> Any:
         """One of the parts that are named as `module:name`."""
@@ -85,6 +91,31 @@ METHODS = {
         command="gac.gtp.commands:train",
         presets={"fast": "gtp", "paper": "gtp_paper"},
         queries=(),
+        asked=("--steps",),
+    ),
+    "lpt": Method(
+        words="Latent Plan Transformer",
+        config="gac.rivals.lpt.config:LPTConfig",
+        train="gac.rivals.lpt.train:train",
+        train_seeds="gac.rivals.lpt.train:train_seeds",
+        load="gac.rivals.lpt.agent:load",
+        evaluate="gac.rivals.evaluate:evaluate",
+        command="gac.rivals.commands:train_lpt",
+        presets={"fast": "lpt", "paper": "lpt_paper"},
+        queries=(),
+        asked=("--query", "--target"),
+    ),
+    "odt": Method(
+        words="Online Decision Transformer",
+        config="gac.rivals.odt.config:ODTConfig",
+        train="gac.rivals.odt.train:train",
+        train_seeds="gac.rivals.odt.train:train_seeds",
+        load="gac.rivals.odt.agent:load",
+        evaluate="gac.rivals.evaluate:evaluate",
+        command="gac.rivals.commands:train_odt",
+        presets={"fast": "odt", "paper": "odt_paper"},
+        queries=(),
+        asked=("--query", "--target"),
     ),
 }
 
@@ -143,8 +174,12 @@ def only_gac(run: Path, command: str) -> None:
 def train(data: Any, config: "Config", **options: Any) -> "Agent": ...
 @overload
 def train(data: Any, config: "GTPConfig", **options: Any) -> "GTPAgent": ...
+@overload
+def train(data: Any, config: "LPTConfig", **options: Any) -> "LPTAgent": ...
+@overload
+def train(data: Any, config: "ODTConfig", **options: Any) -> "ODTAgent": ...
 def train(data: Any, config: Settings, **options: Any) -> Any:
-    """Train by the method of the configuration: `gac.training.offline.train` or `gac.gtp.train.train`."""
+    """Train by the method of the configuration, with the options of `gac.training.offline.train`."""
     return METHODS[config.method].part("train")(data, config, **options)
 
 
@@ -164,7 +199,7 @@ def load(folder: str | Path) -> Any:
 
 
 def evaluate(agent: Any, env_id: str | None = None, **options: Any) -> Any:
-    """Play episodes; see `gac.acting.evaluate.evaluate` and `gac.gtp.evaluate.evaluate`.
+    """Play episodes; see `gac.acting.evaluate`, `gac.gtp.evaluate` and `gac.rivals.evaluate`.
 
     Returns:
         The record, a `gac.records.Evaluation`.

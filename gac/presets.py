@@ -2,6 +2,8 @@
 
 from gac.config import AddedConfig, Config, ModelConfig, PosteriorConfig, QueryConfig, TrainingConfig
 from gac.gtp.config import GTPConfig
+from gac.rivals.lpt.config import LPTConfig
+from gac.rivals.odt.config import ODTConfig
 
 NOTHING_ADDED = AddedConfig(
     actor_width=0,
@@ -72,3 +74,54 @@ def gtp_paper() -> GTPConfig:
     updates, as in improved consistency training.
     """
     return GTPConfig(preset="paper", intermediate="score", refine_every=250_000)
+
+
+def lpt() -> LPTConfig:
+    """Latent Plan Transformer for two CPU cores: its configuration's defaults, see docs/rivals.md."""
+    return LPTConfig(preset="fast")
+
+
+def lpt_paper() -> LPTConfig:
+    """`lpt` at the sizes and rates of its paper's robots (hopper, walker2d); a GPU is the place for it.
+
+    Its 2,000 epochs are some 9,000 updates: the first tenth warms up. 16 windows of 64 steps
+    are about a whole episode.
+    """
+    return LPTConfig(
+        preset="paper",
+        embed_dim=128,
+        heads=1,
+        layers=3,
+        context=64,
+        unet_patch=1,
+        unet_width=16,
+        unet_levels=4,
+        batch_size=500,
+        windows=16,
+        learning_rate=1e-4,
+        warmup_updates=900,
+        decay_updates=0,
+    )
+
+
+def odt() -> ODTConfig:
+    """Online Decision Transformer for two CPU cores: its configuration's defaults, see docs/rivals.md."""
+    return ODTConfig(preset="fast")
+
+
+def odt_paper() -> ODTConfig:
+    """`odt` at the sizes and rates of its paper's robots; a GPU is the place for it."""
+    return ODTConfig(
+        preset="paper",
+        embed_dim=512,
+        heads=4,
+        layers=4,
+        context=20,
+        batch_size=256,
+        windows=1,
+        optimiser="lamb",
+        learning_rate=1e-4,
+        temperature_rate=1e-4,
+        warmup_updates=10_000,
+        decay_updates=0,
+    )

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -57,6 +57,28 @@ def empty_context(batch: int, context: int, observation_dim: int, action_dim: in
     )
 
 
+@runtime_checkable
+class Acts(Protocol):
+    """What decides for each row of a batch, a NamedTuple of arrays: `Acting`, or another method's."""
+
+    @property
+    def standardiser(self) -> Standardiser:
+        """The units of the training data."""
+
+    @property
+    def size(self) -> int:
+        """Number of rows."""
+
+    def start(self, context: int) -> Any:
+        """What a row holds before its first state; its arrays have the rows as their first axis."""
+
+    def rows(self, some: slice) -> "Acts":
+        """The same for some of the rows."""
+
+    def choose(self, context: Any, state: Float[Array, "batch obs"]) -> tuple[Any, Float[Array, "batch act"]]:
+        """Take in a state (standardised) and decide: what is held after it, and the actions, scaled."""
+
+
 class Acting(NamedTuple):
     """Plans and what they are acted out with, as arrays."""
 
@@ -88,7 +110,7 @@ class Acting(NamedTuple):
 
 
 def act_traced(
-    acting: Acting, context: Any, observation: Float[Array, "batch obs"]
+    acting: Acts, context: Any, observation: Float[Array, "batch obs"]
 ) -> tuple[Any, Float[Array, "batch act"]]:
     """One decision in raw units.
 
@@ -113,7 +135,7 @@ def flat_act(tree: Any) -> Flat:
     To take the model apart at every step would be a seventh of the time of a single decision.
 
     Args:
-        tree: structure of the `Acting`.
+        tree: structure of what acts.
     """
 
     def acting(
@@ -189,7 +211,7 @@ class Policy:
         single: whether one observation is given rather than a batch.
     """
 
-    def __init__(self, acting: Acting, context: int, single: bool) -> None:
+    def __init__(self, acting: Acts, context: int, single: bool) -> None:
         self._single, self._context_steps, self._given = single, context, acting
         self._offset = offset_of(acting.standardiser)
         self._leaves, self._tree = jax.tree.flatten(jax.tree.map(jnp.asarray, acting))

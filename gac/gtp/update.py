@@ -24,6 +24,7 @@ from gac.gtp.losses import Sample, actor_loss
 from gac.gtp.map import FlowMap
 from gac.gtp.sampling import sample_many
 from gac.gtp.times import draw_times
+from gac.training.blocks import norm_of, repeated
 
 
 class Judge(NamedTuple):
@@ -157,15 +158,5 @@ def advance(
     state: TrainState, data: Transitions, count: Int[Array, ""], config: GTPConfig
 ) -> tuple[TrainState, dict[str, Array]]:
     """So many updates, and the means of their metrics."""
-
-    def one(_: Array, carry: tuple[TrainState, dict[str, Array]]) -> tuple[TrainState, dict[str, Array]]:
-        state, metrics = update(carry[0], data, config)
-        return state, jax.tree.map(jnp.add, carry[1], metrics)
-
-    shapes = jax.eval_shape(lambda state: update(state, data, config)[1], state)
-    sums = jax.tree.map(lambda each: jnp.zeros(each.shape, each.dtype), shapes)
-    state, sums = jax.lax.fori_loop(0, count, one, (state, sums))
-    metrics: dict[str, Array] = jax.tree.map(lambda each: each / count.astype(each.dtype), sums)
-    # Not finite where any weight is not.
-    squares = [jnp.sum(leaf**2) for leaf in jax.tree.leaves((state.actor, state.judge))]
-    return state, metrics | {"theta_norm": jnp.sqrt(jnp.sum(jnp.stack(squares)))}
+    state, metrics = repeated(functools.partial(update, config=config), state, data, count)
+    return state, metrics | {"theta_norm": norm_of((state.actor, state.judge))}

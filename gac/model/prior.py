@@ -3,14 +3,14 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from gac.config import ModelConfig
 from gac.model.transformer import FeedForward, Linear, normalise, self_attention
 
 
 class EncoderBlock(eqx.Module):
-    """Pre-norm block with full (bidirectional) self-attention."""
+    """Pre-norm block with self-attention: full (bidirectional) here, causal where valid tokens are named."""
 
     qkv: Linear
     out: Linear
@@ -23,8 +23,10 @@ class EncoderBlock(eqx.Module):
         self.feed_forward = FeedForward(dim, depth, k3)
         self.heads = heads
 
-    def __call__(self, x: Float[Array, "batch tokens dim"]) -> Float[Array, "batch tokens dim"]:
-        x = x + self.out(self_attention(self.qkv(normalise(x)), self.heads))
+    def __call__(
+        self, x: Float[Array, "batch tokens dim"], valid: Bool[Array, "batch tokens"] | None = None
+    ) -> Float[Array, "batch tokens dim"]:
+        x = x + self.out(self_attention(self.qkv(normalise(x)), self.heads, valid))
         return x + self.feed_forward(normalise(x))
 
 

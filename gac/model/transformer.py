@@ -6,6 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 MASKED = -1e9
+FEW_TOKENS = 12
+"""Up to which attention is written as sums over all pairs."""
 
 
 class Linear(eqx.Module):
@@ -52,10 +54,10 @@ def self_attention(
     heads: int,
     valid: Bool[Array, "*batch tokens"] | None = None,
 ) -> Float[Array, "*batch tokens dim"]:
-    """Scaled dot-product attention of a handful of tokens to each other.
+    """Scaled dot-product attention of tokens to each other.
 
-    Written as products and sums over all pairs: at these sizes (at most some ten tokens) a batched product of
-    tiny matrices costs several times its arithmetic.
+    For few tokens written as products and sums over all pairs: there a batched product of tiny matrices costs
+    several times its arithmetic. For many, all pairs would take too much memory.
 
     Args:
         qkv: queries, keys and values, side by side.
@@ -63,7 +65,12 @@ def self_attention(
         valid: None for full attention. Else causal: a token sees itself and the valid ones before it.
     """
     q, k, v = (split_heads(x, heads) for x in jnp.split(qkv, 3, axis=-1))
-    scores = jnp.sum(q[..., :, None, :, :] * k[..., None, :, :, :], axis=-1) * q.shape[-1] ** -0.5
+    few = qkv.shape[-2] <= FEW_TOKENS
+    scores = (
+        jnp.sum(q[..., :, None, :, :] * k[..., None, :, :, :], axis=-1)
+        if few
+        else jnp.einsum("...ihw,...jhw->...ijh", q, k)
+    ) * q.shape[-1] ** -0.5
     if valid is not None:
         token = jnp.arange(valid.shape[-1])
         before, itself = token[:, None] > token[None], token[:, None] == token[None]
@@ -71,5 +78,9 @@ def self_attention(
         seen = (valid[..., None, :] & before) | itself
         scores = jnp.where(seen[..., None], scores, MASKED)
     weights = jax.nn.softmax(scores, axis=-2)
-    mixed = jnp.sum(weights[..., None] * v[..., None, :, :, :], axis=-3)
+    mixed = (
+        jnp.sum(weights[..., None] * v[..., None, :, :, :], axis=-3)
+        if few
+        else jnp.einsum("...ijh,...jhw->...ihw", weights, v)
+    )
     return mixed.reshape(*mixed.shape[:-2], -1)

@@ -39,6 +39,18 @@ OBJECTIVES = {
         "loss_flow": "flow, Eq. (18)",
         "loss_critic": "critics, Eq. (16)",
     },
+    "lpt": {
+        "loss": "loss of theta",
+        "loss_action": "action error",
+        "loss_return": "return error, with dropout",
+        "return_error": "return error, without",
+    },
+    "odt": {
+        "loss": "loss of theta",
+        "loss_nll": "negative log-likelihood of actions",
+        "entropy": "entropy of the policy, nats",
+        "temperature": "weight of the entropy",
+    },
 }
 """Metrics and their titles, by method."""
 HEALTH = {
@@ -53,6 +65,18 @@ HEALTH = {
         "advantage_std": "std of the advantages",
         "w": "mean weight, Eq. (14)",
         "theta_norm": "norm of all weights",
+    },
+    "lpt": {
+        "z0_second_moment": "mean square of z0 (1 under the prior)",
+        "drift_over_noise": "drift over noise of a Langevin step",
+        "prior_return_mean": "prior predictive of y: mean",
+        "prior_return_std": "prior predictive of y: std",
+    },
+    "odt": {
+        "loss_action": "action error of the mean",
+        "std": "standard deviation before tanh",
+        "theta_norm": "norm of all weights",
+        "updates_per_second": "updates per second",
     },
 }
 

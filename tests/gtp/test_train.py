@@ -143,7 +143,7 @@ def test_settings_that_cannot_work_are_refused(fields, said, tmp_path):
 
 
 def test_a_minute_ends_training(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "BLOCK", 5)
+    monkeypatch.setattr(module, "GTP", dataclasses.replace(module.GTP, block=5))
     agent = gac.train(with_rewards(), CONFIG, out=tmp_path / "run", minutes=1e-6)
     assert [line["update"] for line in lines(tmp_path / "run")] == [5]
     assert agent.run == tmp_path / "run"
