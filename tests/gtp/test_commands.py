@@ -110,7 +110,7 @@ def test_mistakes_are_one_line(run, data, capsys, tmp_path):
     plain = tmp_path / "plain.hdf5"
     write_d4rl(tiny.make_episodes(), plain)
     line = refused(capsys, "train", plain, "--method", "gtp", "--out", out)
-    assert "reward at each step" in line
+    assert "--rewards learned" in line
     assert not out.exists()
 
 
