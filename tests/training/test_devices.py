@@ -58,10 +58,12 @@ def assert_alike(one, two):
         np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_two_devices_train_what_one_does(runs):
     assert_alike(*runs)
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_does(runs, tmp_path):
     write_d4rl(tiny.make_episodes(60), tmp_path / "tiny.hdf5", contiguous=True)
     run = train_together(tmp_path / "run", 3)
@@ -74,6 +76,7 @@ def test_two_processes_train_what_one_does(runs, tmp_path):
     assert [key for key in one if one[key].shape != two[key].shape] == []
 
 
+@pytest.mark.slow
 def test_a_run_on_two_devices_goes_on_bit_for_bit(runs, tmp_path):
     train(tmp_path / "run", 2, 2)
     train(tmp_path / "run", 2, UPDATES, "--resume")
@@ -83,6 +86,7 @@ def test_a_run_on_two_devices_goes_on_bit_for_bit(runs, tmp_path):
         assert [key for key in whole if not np.array_equal(again[key], whole[key])] == []
 
 
+@pytest.mark.slow
 def test_episodes_on_disk_are_shared_out_too(runs, tmp_path):
     write_d4rl(tiny.make_episodes(60), tmp_path / "tiny.hdf5", contiguous=True)
     on_disk, in_memory = (

@@ -83,6 +83,7 @@ def test_an_exchange_that_needs_nothing_of_another_is_found():
     assert independent_exchanges(PROGRAM.replace("%INPUT", "%first")) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_disk", [False, True])
 def test_every_exchange_of_training_needs_the_one_before(tmp_path, on_disk):
     write_d4rl(tiny.make_episodes(60), tmp_path / "tiny.hdf5", contiguous=True)
