@@ -109,6 +109,8 @@ class QueryConfig:
 class CriticsConfig:
     """The fit of the critics that judge plans, once training ends (`added.members`)."""
 
+    critic_episodes: int = 10_000
+    """Training episodes that they learn from, at most; evenly spaced."""
     critic_hidden: int = 16
     """Width of each critic's hidden layer."""
     critic_steps: int = 1500

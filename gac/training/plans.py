@@ -47,7 +47,7 @@ def kept_plans(
     config: Config,
     key: PRNGKeyArray,
 ) -> Kept:
-    """The plans of at most `searched` training episodes, evenly spaced, and critics that all of them taught.
+    """The plans of at most `searched` training episodes, evenly spaced, and critics that more of them taught.
 
     Args:
         model: the weights that act.
@@ -60,12 +60,15 @@ def kept_plans(
     """
     if not has_critics(config.added):
         return Kept.unknown(config)
-    first = standardiser.less(episodes.raw(episodes.observations[episodes.starts[train_index]]))
+    searched = config.added.searched
+    index = train_index[evenly_spaced(len(train_index), max(config.critics.critic_episodes, searched))]
+    first = standardiser.less(episodes.raw(episodes.observations[episodes.starts[index]]))
     s0 = jnp.asarray(standardiser.standardise_observation(first))
-    y = jnp.asarray(standardiser.standardise_return(episodes.returns[train_index]), jnp.float32)
-    epsilon = jnp.asarray(np.asarray(bank.mu)[train_index])
-    searched = evenly_spaced(len(train_index), config.added.searched)
-    return Kept(epsilon[searched], fit_critics(_read(model, s0, epsilon), y, config, key))
+    y = jnp.asarray(standardiser.standardise_return(episodes.returns[index]), jnp.float32)
+    epsilon = jnp.asarray(np.asarray(bank.mu[index]))
+    return Kept(
+        epsilon[evenly_spaced(len(index), searched)], fit_critics(_read(model, s0, epsilon), y, config, key)
+    )
 
 
 @jax.jit

@@ -40,7 +40,7 @@ def test_a_run_leaves_what_the_documentation_names(finished):
     names = ["config.json", "data.json", "metrics.jsonl", "model.safetensors", "state.safetensors"]
     assert sorted(path.name for path in folder.iterdir()) == names
     raw = json.loads((folder / "config.json").read_text())
-    assert (raw["method"], raw["schema_version"]) == ("gtp", 1)
+    assert (raw["method"], raw["schema_version"]) == ("gtp", 2)
     assert [line["update"] for line in lines(folder)] == [100, 200, 230]
     for key in (
         "loss_actor",

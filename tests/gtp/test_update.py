@@ -108,7 +108,7 @@ def test_rewards_are_shifted_then_scaled():
 
 def test_data_that_cannot_be_learned_from_are_refused():
     plain = tiny.make_episodes()
-    with pytest.raises(UserError, match="returns alone"):
+    with pytest.raises(UserError, match="--rewards learned"):
         transitions(plain, Standardiser.fit(plain), CONFIG)
     transitions(plain, Standardiser.fit(plain), dataclasses.replace(CONFIG, eta=0.0))
     one = Episodes.from_arrays([np.eye(2)], [np.eye(2)[:, :1]], rewards=[[1.0, 2.0]], truncated=[True])

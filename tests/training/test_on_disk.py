@@ -114,7 +114,8 @@ def test_a_file_that_changes_or_vanishes_stops_the_run_which_is_saved(path, trai
     with pytest.raises(UserError, match=r"own.hdf5 has vanished .*--resume") as error:
         train(episodes, trained.config, out=out, updates=tiny.UPDATES, progress=vanish)
     assert "\n" not in str(error.value)
-    assert np.frombuffer(arrays(out)[".update"], np.int32).item() == 4
+    # The batch of update 5 may have been read before the file vanished.
+    assert np.frombuffer(arrays(out)[".update"], np.int32).item() in (4, 5)
     # What acts stays as it was saved last: weights and posteriors of one moment, or they do not fit.
     assert (out / "model.safetensors").read_bytes() == model[0]
     (tmp_path / "away.hdf5").rename(own)
@@ -199,6 +200,7 @@ TRAIN = """
 
     def run(path):
         config = tiny.replace(tiny.CONFIG, heldout_fraction=0.0, searched=int(sys.argv[3]))
+        config = tiny.replace(config, critic_episodes=int(sys.argv[3]))
         with tempfile.TemporaryDirectory() as out:
             gac.train(gac.data.read_d4rl(path, on_disk=True), config, out=out, updates=6)
 
