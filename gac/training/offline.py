@@ -37,7 +37,7 @@ from gac.training.devices import on_first
 from gac.training.identity import check_same
 from gac.training.in_memory import in_memory
 from gac.training.interrupt import interrupt_later
-from gac.training.on_disk import on_disk
+from gac.training.on_disk import DiskEpisodes, on_disk
 from gac.training.plans import Kept, kept_plans
 from gac.training.processes import Together, all_or_none, check_alike, is_first, of_first
 from gac.training.update import TrainState, all_finite
@@ -184,6 +184,8 @@ class Trainer:
 
     def _plans(self) -> Kept:
         """Plans and critics of the state as it is now."""
+        if isinstance(self.data, DiskEpisodes):
+            self.data.check_unchanged()
         state, own = self.portable_state(), (self.episodes, self.standardiser, self.train_index, self.config)
         return kept_plans(on_first(state.averaged), state.bank, *own, on_first(state.key))
 

@@ -93,17 +93,22 @@ class DiskEpisodes:
 
     def read(self, index: Int[ndarray, "batch"], rows: int | None = None) -> DeviceEpisodes:
         """The episodes at `index` alone, with room for so many rows."""
-        self._check_unchanged()
+        self.check_unchanged()
         try:
             batch = to_device(self._episodes.select(index), self._standardiser, rows)
         finally:
-            self._check_unchanged()
+            self.check_unchanged()
         for array in (self._episodes.observations, self._episodes.actions, self._episodes.rewards):
             if array is not None:
                 release(array)
         return batch
 
-    def _check_unchanged(self) -> None:
+    def check_unchanged(self) -> None:
+        """Refuse a file that is no longer what it was.
+
+        Raises:
+            UserError: it has changed or vanished.
+        """
         if _stamp(self._file) != self._as_opened:
             state = "changed" if self._file.exists() else "vanished"
             raise UserError(

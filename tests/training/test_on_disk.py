@@ -114,8 +114,7 @@ def test_a_file_that_changes_or_vanishes_stops_the_run_which_is_saved(path, trai
     with pytest.raises(UserError, match=r"own.hdf5 has vanished .*--resume") as error:
         train(episodes, trained.config, out=out, updates=tiny.UPDATES, progress=vanish)
     assert "\n" not in str(error.value)
-    # The batch of update 5 may have been read before the file vanished.
-    assert np.frombuffer(arrays(out)[".update"], np.int32).item() in (4, 5)
+    assert np.frombuffer(arrays(out)[".update"], np.int32).item() == 4
     # What acts stays as it was saved last: weights and posteriors of one moment, or they do not fit.
     assert (out / "model.safetensors").read_bytes() == model[0]
     (tmp_path / "away.hdf5").rename(own)
