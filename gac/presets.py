@@ -93,6 +93,7 @@ def lpt_paper() -> LPTConfig:
         heads=1,
         layers=3,
         context=64,
+        act_steps=20,
         unet_patch=1,
         unet_width=16,
         unet_levels=4,

@@ -113,9 +113,11 @@ def test_plans_do_not_depend_on_the_rows_beside_them_and_aim_where_they_are_told
 @pytest.mark.parametrize(("patch", "levels"), [(1, 3), (4, 2), (4, 1)])
 def test_the_unet_keeps_the_shape_and_mixes_all_places(patch, levels):
     unet = UNet(patch, 4, levels, jax.random.key(0))
-    slope = jax.jacrev(lambda z0: unet(z0[None])[0])(Z[0])
-    assert unet(Z).shape == Z.shape
-    assert (jnp.abs(slope) > 0.0).mean() > 0.9
+    z0 = jax.random.normal(jax.random.key(1), (1, 2, 256))
+    first, last = (jnp.zeros_like(z0).at[0, i, j].set(1.0) for i, j in ((0, 0), (1, 255)))
+    assert unet(z0).shape == z0.shape
+    # The ends are farther apart than convolutions reach.
+    assert jnp.abs(jnp.sum(last * jax.jvp(unet, (z0,), (first,))[1])) > 0.0
 
 
 def test_neighbours_are_what_a_convolution_of_three_reads():

@@ -52,8 +52,9 @@ class LPTConfig(Flat):
     """Steps of a trajectory's chain per visit."""
     langevin_step: float = 0.045
     """Step s of Langevin dynamics; the noise of a step is sqrt(2 s)."""
-    act_steps: int = 20
-    """Steps of the chain that makes a plan, which begins at the best training trajectory's z0."""
+    act_steps: int = 200
+    """Steps of the chain that makes a plan, which begins at the best training trajectory's z0; 20 in the
+    paper, too few to leave that trajectory's luck (docs/rivals.md)."""
     exploit_weight: float = 4.0
     """w of p(z0) p(y* | z)^w under the query exploit (LPT-EI); target has 1."""
 
