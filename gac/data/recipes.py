@@ -75,12 +75,6 @@ def bundle_of(robot: str) -> Path:
     return _SNAPSHOTS / f"{robot}.safetensors"
 
 
-def read_note(bundle: Path) -> str:
-    """What a user should know of a bundle's policies; empty where there is nothing."""
-    with safe_open(bundle, framework="np") as file:
-        return str(file.metadata().get("note", ""))
-
-
 def read_sets(bundle: Path) -> tuple[str, dict[str, dict[int, float]]]:
     """A bundle's environment, and for each set that can be made of it the snapshots' shares of the steps."""
     with safe_open(bundle, framework="np") as file:
@@ -103,10 +97,10 @@ def robot_recipes() -> dict[str, Recipe]:
     found = {}
     for robot in _ROBOTS:
         if bundle_of(robot).is_file():
-            (env_id, sets), note = read_sets(bundle_of(robot)), read_note(bundle_of(robot))
+            env_id, sets = read_sets(bundle_of(robot))
             for name, (steps, whose) in _SETS.items():
                 if name in sets:
-                    about = f"{env_id}, {steps // 1000}k steps {whose}" + (f"; {note}" if note else "")
+                    about = f"{env_id}, {steps // 1000}k steps {whose}"
                     found[f"{robot}-{name}"] = Recipe(about, robot, name, steps)
     if "hopper-medium-replay" in found:
         about = "gac/NoisyHopper-v4, 150k steps of hopper-medium-replay's policies under random forces"

@@ -13,7 +13,7 @@ from gac.data import Episodes, read_d4rl, read_table, write_d4rl
 from gac.data.precision import hold_actions, hold_numbers, hold_states
 from gac.data.standardise import Standardiser
 from gac.errors import UserError
-from gac.inference.added.logged import Logged
+from gac.inference.added.logged import unknown
 from gac.model.joint import GAC
 from gac.online.buffer import joined
 from gac.online.collected import Aims, Collected
@@ -153,7 +153,7 @@ def test_an_agent_plans_and_acts_on_raw_states_wherever_they_lie(tmp_path):
 
     def agent_of(off):
         data = Episodes.from_arrays([x + off for x in near], actions, returns=np.arange(8.0))
-        logged = Logged.unknown(4, 0, config.model)
+        logged = unknown(4, config.model)
         return Agent(model, logged, Standardiser.fit(data), config, DataFacts.of(data))
 
     one = agent_of(np.zeros(2))

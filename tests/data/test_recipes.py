@@ -106,12 +106,11 @@ def test_medium_expert_is_half_of_each_by_steps(robot):
     assert max(shares_of(f"{robot}-medium")) < min(shares_of(f"{robot}-expert"))
 
 
-def test_weaker_policies_are_said_to_be_weaker():
-    for name in ("walker2d-medium", "walker2d-medium-replay"):
-        assert recipes.RECIPES[name].about.endswith("weaker than D4RL's")
-        assert recipes.rollouts(name)[0] == "Walker2d-v5"
-    assert "walker2d-expert" not in recipes.RECIPES
-    assert "weaker" not in recipes.RECIPES["hopper-medium"].about
+def test_robots_are_those_of_d4rl_and_no_set_is_made_of_policies_that_are_not_there():
+    for name in ("hopper-medium", "walker2d-medium", "halfcheetah-medium"):
+        assert recipes.rollouts(name)[0].endswith("-v4")
+    # Its training was no expert's.
+    assert not {"walker2d-expert", "walker2d-medium-expert"} & set(recipes.RECIPES)
 
 
 def test_only_the_sets_of_the_bundles_are_listed(tmp_path, monkeypatch):
