@@ -98,7 +98,7 @@ def test_every_exchange_of_training_needs_the_one_before(tmp_path, on_disk):
         text = path.read_text()
         if "num_partitions=2" in text:
             shared[path.name] = independent_exchanges(text), len(re.findall(r"channel_id=", text))
-    # An update has several exchanges, the held-out ELBO and what is logged at least one each.
+    # An update has several exchanges, the held-out ELBO at least one.
     assert any(count >= 2 for _, count in shared.values())
-    assert sum(count >= 1 for _, count in shared.values()) >= 3
+    assert sum(count >= 1 for _, count in shared.values()) >= 2
     assert {name: pairs for name, (pairs, _) in shared.items() if pairs} == {}
