@@ -110,7 +110,7 @@ class CriticsConfig:
     """The fit of the critics that judge plans, once training ends (`added.members`)."""
 
     critic_episodes: int = 10_000
-    """Training episodes that they learn from, at most; evenly spaced."""
+    """Training episodes that they learn from, at most; evenly spaced. Never fewer than `added.searched`."""
     critic_hidden: int = 16
     """Width of each critic's hidden layer."""
     critic_steps: int = 1500

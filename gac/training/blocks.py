@@ -73,11 +73,16 @@ class Trainer:
     """Runs that differ in their seed alone, over the same data on the device."""
 
     def __init__(
-        self, algorithm: Algorithm, episodes: Episodes, config: Any, folders: dict[int, Path]
+        self,
+        algorithm: Algorithm,
+        episodes: Episodes,
+        units: Standardiser,
+        data: Any,
+        config: Any,
+        folders: dict[int, Path],
     ) -> None:
         self.algorithm, self.config = algorithm, config
-        self.standardiser = Standardiser.fit(episodes)
-        self.data = algorithm.prepare(episodes, self.standardiser, config)
+        self.standardiser, self.data = units, data
         self.facts = DataFacts.of(episodes)
         progress = Progress(0.0, _fingerprint(episodes, algorithm.rewards))
         self.runs = []
@@ -260,7 +265,9 @@ def train_runs(
         raise UserError(f"seeds is {seeds}, expected 1 or more")
     check_extent(minutes, updates)
     algorithm.check(config)
-    algorithm.prepare(data, Standardiser.fit(data), config)
+    # Before a folder is made: data that cannot be learned from is refused here.
+    units = Standardiser.fit(data)
+    prepared = algorithm.prepare(data, units, config)
     folders = {config.seed: out}
     if seeds is None:
         claim_folder(out, resume=resume, overwrite=overwrite)
@@ -271,7 +278,7 @@ def train_runs(
     for each in folders.values():
         begun(each)
     _warn(data)
-    trainer = Trainer(algorithm, data, config, folders)
+    trainer = Trainer(algorithm, data, units, prepared, config, folders)
     if resume:
         trainer.resume()
     else:

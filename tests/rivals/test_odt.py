@@ -12,7 +12,7 @@ from tiny_rivals import ODT as CONFIG
 
 from gac.data.standardise import Standardiser
 from gac.model.transformer import FEW_TOKENS, self_attention
-from gac.rivals.odt import train as module
+from gac.rivals.episodes import prepare
 from gac.rivals.odt.odt import ODT, Squashed, advance, init_state
 
 DATA = tiny.make_episodes()
@@ -42,7 +42,7 @@ def test_the_dual_temperature_brings_the_entropy_to_its_bound(per_dim, std):
     units = Standardiser.fit(DATA)
     state = init_state(config, tiny.OBSERVATION_DIM, tiny.ACTION_DIM)
     program = jax.jit(functools.partial(advance, config=config))
-    on_device = module._prepare(data, units, config)
+    on_device = prepare(data, units, config)
     state, _ = program(state, on_device, jnp.int32(1200))
     state, metrics = program(state, on_device, jnp.int32(400))
     np.testing.assert_allclose(metrics["entropy"], tiny.ACTION_DIM * per_dim, atol=0.15)
@@ -78,7 +78,7 @@ def test_attention_of_many_tokens_is_that_of_few(monkeypatch):
 def test_both_optimisers_learn(optimiser):
     config = dataclasses.replace(CONFIG, optimiser=optimiser, learning_rate=1e-2)
     state = init_state(config, tiny.OBSERVATION_DIM, tiny.ACTION_DIM)
-    on_device = module._prepare(DATA, Standardiser.fit(DATA), config)
+    on_device = prepare(DATA, Standardiser.fit(DATA), config)
     program = jax.jit(functools.partial(advance, config=config))
     state, before = program(state, on_device, jnp.int32(20))
     state, _ = program(state, on_device, jnp.int32(200))

@@ -19,13 +19,14 @@ import optax
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from gac.config import AddedConfig, ModelConfig
-from gac.data.windows import DeviceEpisodes, Windows, sample_windows
+from gac.data.windows import Windows, sample_windows
 from gac.model.generator import Generator
 from gac.model.transformer import Linear
+from gac.rivals.episodes import Data
 from gac.rivals.lpt.config import LPTConfig
 from gac.rivals.lpt.unet import UNet
 from gac.training.blocks import norm_of, repeated
-from gac.training.visits import Visits, visited
+from gac.training.visits import visited
 
 Latent = Float[Array, "batch n_z dim"]
 
@@ -86,15 +87,6 @@ class LPT(eqx.Module):
         mean, _ = self.generator(self.generator.remember(z), windows.states, windows.actions, windows.valid)
         missed = jnp.sum((windows.actions - jnp.tanh(mean)) ** 2, axis=-1)
         return jnp.sum(windows.weight * jnp.sum(jnp.where(windows.valid, missed, 0.0), axis=2), axis=1)
-
-
-class Data(NamedTuple):
-    """Episodes on the device."""
-
-    episodes: DeviceEpisodes
-    y: Float[Array, "episodes"]
-    """Returns, in units of return_scale."""
-    visits: Visits
 
 
 class LPTState(NamedTuple):

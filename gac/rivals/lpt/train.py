@@ -3,26 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from gac.data.episodes import Episodes
 from gac.data.standardise import Standardiser
-from gac.data.windows import to_device
 from gac.records import DataFacts
-from gac.rivals.episodes import check_episodes, visits_by_length
+from gac.rivals.episodes import prepare
 from gac.rivals.lpt.agent import LPTAgent
 from gac.rivals.lpt.config import LPTConfig, check_config
-from gac.rivals.lpt.lpt import Data, LPTState, advance, init_state
-from gac.rivals.returns import unit_of
+from gac.rivals.lpt.lpt import LPTState, advance, init_state
 from gac.training.blocks import Algorithm, train_runs
-
-
-def _prepare(episodes: Episodes, units: Standardiser, config: LPTConfig) -> Data:
-    check_episodes(episodes, config.method)
-    y = episodes.returns / unit_of(episodes.returns, config.return_scale)
-    visits = visits_by_length(episodes, config.batch_size)
-    return Data(to_device(episodes, units), jnp.asarray(y, jnp.float32), visits)
 
 
 def _begin(config: LPTConfig, episodes: Episodes) -> LPTState:
@@ -37,7 +27,7 @@ def _agent(state: LPTState, units: Standardiser, config: LPTConfig, facts: DataF
 
 ALGORITHM = Algorithm(
     check=check_config,
-    prepare=_prepare,
+    prepare=prepare,
     begin=_begin,
     advance=advance,
     agent=_agent,

@@ -18,13 +18,14 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from gac.data.windows import DeviceEpisodes, Windows, sample_windows
+from gac.data.windows import Windows, sample_windows
 from gac.model.gaussian import gaussian_log_prob
 from gac.model.prior import EncoderBlock
 from gac.model.transformer import Linear, normalise
+from gac.rivals.episodes import Data
 from gac.rivals.odt.config import ODTConfig
 from gac.training.blocks import norm_of, repeated
-from gac.training.visits import Visits, visited
+from gac.training.visits import visited
 
 TOKENS = 3
 """Of a step: return-to-go, state, action."""
@@ -106,15 +107,6 @@ class ODT(eqx.Module):
         return Squashed(self.mean(x), low + 0.5 * (high - low) * (jnp.tanh(self.log_std(x)) + 1.0))
 
 
-class Data(NamedTuple):
-    """Episodes on the device."""
-
-    episodes: DeviceEpisodes
-    g: Float[Array, "episodes"]
-    """Returns, in units of return_scale."""
-    visits: Visits
-
-
 class ODTState(NamedTuple):
     """Everything that training needs to go on."""
 
@@ -173,7 +165,7 @@ def make_optimiser(config: ODTConfig) -> optax.GradientTransformation:
 def update(state: ODTState, data: Data, config: ODTConfig) -> tuple[ODTState, dict[str, Array]]:
     """One iteration: a step of theta, then one of the temperature."""
     order_key, key = jax.random.split(state.key)
-    visit = visited(data.visits, min(config.batch_size, data.g.shape[0]), state.update, order_key)
+    visit = visited(data.visits, min(config.batch_size, data.y.shape[0]), state.update, order_key)
     keys = jax.random.split(jax.random.fold_in(key, state.update), 2)
     sizes = config.windows, config.context, state.theta.state_token.weight.shape[0]
     windows = sample_windows(data.episodes, visit.index, keys[0], *sizes)
@@ -181,7 +173,7 @@ def update(state: ODTState, data: Data, config: ODTConfig) -> tuple[ODTState, di
     # Step of theta.
     temperature = jnp.exp(state.log_temperature)
     (loss, terms), gradient = jax.value_and_grad(policy_loss, has_aux=True)(
-        state.theta, data.g[visit.index], windows, temperature, keys[1], config
+        state.theta, data.y[visit.index], windows, temperature, keys[1], config
     )
     # Step of the temperature.
     beta = config.entropy_per_dim * windows.actions.shape[-1]

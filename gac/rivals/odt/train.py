@@ -3,25 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
-
 from gac.data.episodes import Episodes
 from gac.data.standardise import Standardiser
-from gac.data.windows import to_device
 from gac.records import DataFacts
-from gac.rivals.episodes import check_episodes, visits_by_length
+from gac.rivals.episodes import prepare
 from gac.rivals.odt.agent import ODTAgent
 from gac.rivals.odt.config import ODTConfig, check_config
-from gac.rivals.odt.odt import Data, ODTState, advance, init_state
-from gac.rivals.returns import unit_of
+from gac.rivals.odt.odt import ODTState, advance, init_state
 from gac.training.blocks import Algorithm, train_runs
-
-
-def _prepare(episodes: Episodes, units: Standardiser, config: ODTConfig) -> Data:
-    check_episodes(episodes, config.method)
-    g = episodes.returns / unit_of(episodes.returns, config.return_scale)
-    visits = visits_by_length(episodes, config.batch_size)
-    return Data(to_device(episodes, units), jnp.asarray(g, jnp.float32), visits)
 
 
 def _begin(config: ODTConfig, episodes: Episodes) -> ODTState:
@@ -34,7 +23,7 @@ def _agent(state: ODTState, units: Standardiser, config: ODTConfig, facts: DataF
 
 ALGORITHM = Algorithm(
     check=check_config,
-    prepare=_prepare,
+    prepare=prepare,
     begin=_begin,
     advance=advance,
     agent=_agent,
