@@ -65,10 +65,27 @@ def test_a_critic_that_did_not_draw_an_episode_learns_nothing_of_its_return():
     config = dataclasses.replace(CONFIG, critics=CriticsConfig(critic_hidden=4, critic_steps=25))
     critics = fit_critics(z, y, config, jax.random.key(2))
     shares = []
-    for i in range(10):
-        other = fit_critics(z, y.at[i].add(5.0), config, jax.random.key(2))
+    for i in np.argsort(y)[10:20]:  # None of the extremes, which all critics count as the next ones.
+        other = fit_critics(z, y.at[i].add(0.5), config, jax.random.key(2))
         shares.append(np.asarray(critics.members.w1 == other.members.w1).all(axis=(1, 2)).mean())
     assert 0.2 < np.mean(shares) < 0.55
+
+
+@pytest.mark.parametrize("quantile", [0.05, 0.5, 0.95, 1.0])
+def test_one_return_ten_times_too_large_moves_no_expected_return_far(quantile):
+    rng = np.random.default_rng(6)
+    z = rng.normal(size=(EPISODES, 2, 2)).astype(np.float32)
+    y = (1.0 + np.tanh(z[:, 0, 0]) + 0.3 * rng.normal(size=EPISODES)).astype(np.float32)
+    wrong = y.copy()
+    wrong[np.argsort(y)[int(quantile * (EPISODES - 1))]] *= 10.0
+    before, after = (
+        np.asarray(
+            fit(fit_critics(jnp.asarray(z), jnp.asarray(each), CONFIG, jax.random.key(7)), jnp.asarray(z))
+        ).mean(axis=0)
+        for each in (y, wrong)
+    )
+    assert np.abs(after - before).max() < 0.25 * y.std()
+    assert np.quantile(np.abs(after - before), 0.95) < 0.1 * y.std()
 
 
 def test_critics_stop_before_they_learn_luck_by_heart():

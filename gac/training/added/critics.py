@@ -8,6 +8,9 @@ and stops where the error on the episodes with $n_{ib} = 0$, about a third, is l
 heart. The members' disagreement on $\mu$ is the standard error of the expected return: large where few
 episodes tell it, or where their returns are spread, as those of a lottery.
 
+The greatest return counts as the second greatest, and the least as the second least: one episode alone, which
+may be an error of the log, moves no other plan's expected return far.
+
 Source: L. Breiman, *Bagging Predictors*, 1996, and out-of-bag estimation by the same.
 """
 
@@ -54,12 +57,24 @@ def fit_critics(
     critics = Critics(config, first_key)
     offset, scale = jnp.mean(plan, axis=0), jnp.std(plan, axis=0) + SMALLEST
     critics = eqx.tree_at(lambda c: (c.offset, c.scale), critics, (offset, scale))
+    y = without_extremes(y)
     drawn = np.random.default_rng(np.asarray(jax.random.key_data(draw_key))).multinomial(
         len(y), np.full(len(y), 1.0 / len(y)), config.added.members
     )
     counts = jnp.asarray(drawn, jnp.float32)
     fitted = _fit(critics.members, (plan - offset[None]) / scale[None], y, counts, config.critics, step_key)
     return _judged(eqx.tree_at(lambda c: c.members, critics, fitted), z, y, counts == 0.0)
+
+
+def without_extremes(y: Float[Array, "episodes"]) -> Float[Array, "episodes"]:
+    """Returns with the greatest moved to the second greatest, and the least to the second least.
+
+    Fewer than four returns stay as they are: they have no two at each end.
+    """
+    if len(y) < 4:
+        return y
+    ordered = jnp.sort(y)
+    return jnp.clip(y, ordered[1], ordered[-2])
 
 
 def loss(
