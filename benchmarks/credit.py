@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import tyro
-from jobs import commit
+
+from gac.provenance import commit
 
 SPAN = 50
 """Steps whose sums are compared as well: credit may be late or early by a few steps."""

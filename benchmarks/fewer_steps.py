@@ -25,8 +25,8 @@ from tyro.conf import Positional
 import gac
 from gac.config import Config
 from gac.report.provenance import changed_flags
-from gac.training.devices import one_device_per_core
 from gac.training.offline import Trainer
+from gac.training.scale.devices import one_device_per_core
 
 Record = dict[str, Any]
 ROUNDS, UPDATES = 3, 8

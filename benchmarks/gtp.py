@@ -22,9 +22,10 @@ from typing import Any
 
 import numpy as np
 import tyro
-from jobs import commit, on_every_core, stem
+from jobs import on_every_core, stem
 
 from gac.config import CreditConfig
+from gac.provenance import commit
 
 ENVIRONMENT_SEED = 60_000
 """Environment seeds from here on; no other script or default uses them."""

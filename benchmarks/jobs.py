@@ -34,12 +34,6 @@ def on_every_core(script: str, jobs: Sequence[Any]) -> None:
         time.sleep(1.0)
 
 
-def commit() -> str:
-    """The commit of the code, marked where it was changed since; unknown outside a clone."""
-    line = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
-    return subprocess.run(line, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
-
-
 def stem(data: str) -> str:
     """A name for a data set's files."""
     return Path(data).stem.replace(":", "-").replace("=", "").replace(",", "-")

@@ -19,7 +19,9 @@ from typing import Any
 
 import numpy as np
 import tyro
-from jobs import commit, on_every_core
+from jobs import on_every_core
+
+from gac.provenance import commit
 
 KINDS = ("seen", "hidden", "spread")
 POOR, RICH = 0.5, 2.0

@@ -24,7 +24,7 @@ from tyro.conf import Positional, arg
 import gac
 from gac.acting.evaluate import MOST_ENVIRONMENTS
 from gac.acting.replan import Every, Replan, parse_replan
-from gac.acting_commands import calibrated, environment_of
+from gac.cli.acting import calibrated, environment_of
 from gac.envs.disturb import parse_disturbance
 from gac.files import write_text
 

@@ -11,16 +11,16 @@ from gac.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from gac import presets
-    from gac.acting.agent import Agent, Plan
     from gac.acting.calibrate import calibrate
     from gac.acting.calibration import Calibration
     from gac.acting.policy import Policy
     from gac.acting.replan import Every, Never, Trigger
     from gac.acting.replanning import ReplanningPolicy
-    from gac.acting.scores import normalized_score
     from gac.acting.sweep import consistency
+    from gac.agent import Agent, Plan
     from gac.config import Config, CreditConfig, ModelConfig, OnlineConfig, PosteriorConfig, TrainingConfig
     from gac.data import Episodes, load_data, read_table
+    from gac.data.scores import normalized_score
     from gac.envs.disturb import Disturbance
     from gac.errors import UserError
     from gac.gtp.agent import GTPAgent
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     from gac.rivals.odt.config import ODTConfig
 
 _HOMES = {
-    "gac.acting.agent": ("Agent", "Plan"),
+    "gac.agent": ("Agent", "Plan"),
     "gac.acting.calibrate": ("calibrate",),
     "gac.acting.calibration": ("Calibration",),
     "gac.acting.policy": ("Policy",),
     "gac.acting.replan": ("Every", "Never", "Trigger"),
     "gac.acting.replanning": ("ReplanningPolicy",),
-    "gac.acting.scores": ("normalized_score",),
+    "gac.data.scores": ("normalized_score",),
     "gac.acting.sweep": ("consistency",),
     "gac.config": (
         "Config",

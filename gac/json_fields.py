@@ -91,6 +91,12 @@ class Fields:
             raise self._refuse(key, "lists of finite numbers in a list")
         return tuple(tuple(None if item is None else float(item) for item in row) for row in rows)
 
+    def maybe_object(self, key: str) -> Mapping[str, Any] | None:
+        value = self.raw.get(key)
+        if value is not None and not isinstance(value, dict):
+            raise self._refuse(key, "an object")
+        return value
+
     def versions(self, key: str) -> Mapping[str, str]:
         value = self.raw.get(key)
         if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):

@@ -15,7 +15,7 @@ from gac.errors import UserError
 from gac.records import no_run
 
 if TYPE_CHECKING:
-    from gac.acting.agent import Agent
+    from gac.agent import Agent
     from gac.config import Config
     from gac.gtp.agent import GTPAgent
     from gac.gtp.config import GTPConfig
@@ -74,10 +74,10 @@ METHODS = {
         words="Generative Actor Critic",
         config="gac.config:Config",
         train="gac.training.offline:train",
-        train_seeds="gac.training.seeds:train_seeds",
-        load="gac.acting.agent:load",
+        train_seeds="gac.training.scale.seeds:train_seeds",
+        load="gac.agent:load",
         evaluate="gac.acting.evaluate:evaluate",
-        command="gac.commands:train",
+        command="gac.cli.commands:train",
         presets={"fast": "fast", "plain": "plain", "paper": "paper"},
         queries=("exploit", "explore", "target", "prior"),
     ),
@@ -184,7 +184,7 @@ def train(data: Any, config: Settings, **options: Any) -> Any:
 
 
 def train_seeds(data: Any, config: Settings, **options: Any) -> list[Any]:
-    """`train` for several seeds at once; see `gac.training.seeds.train_seeds`."""
+    """`train` for several seeds at once; see `gac.training.scale.seeds.train_seeds`."""
     agents: list[Any] = METHODS[config.method].part("train_seeds")(data, config, **options)
     return agents
 

@@ -144,6 +144,12 @@ class Evaluation:
     """JSON of Gymnasium's specification of the environment, where it is more than `env_id`."""
     steps: int | None = None
     """Sampling steps K of a decision, for a run of gtp."""
+    commit: str | None = None
+    """Commit of the code that played; None outside a checkout."""
+    machine: str | None = None
+    """Processor, cores and operating system."""
+    config: Mapping[str, Any] | None = None
+    """The whole configuration of the run; None where another library trained."""
 
     def to_json(self) -> str:
         """The record as JSON text."""
@@ -320,6 +326,9 @@ def read_evaluation(text: str, where: str, stem: str | None = None) -> Evaluatio
         disturb=fields.maybe_words("disturb"),
         env_spec=_spec(fields),
         steps=None if fields.raw.get("steps") is None else fields.whole("steps"),
+        commit=fields.maybe_words("commit"),
+        machine=fields.maybe_words("machine"),
+        config=fields.maybe_object("config"),
         **{name: fields.maybe_number(name) for name in ("quantile", "delta_y")},
     )
     if record.replans and len(record.replans) != len(record.returns):

@@ -16,8 +16,8 @@ import jax
 import tiny
 import gac
 from gac.config import Config
-from gac.training.devices import mesh_for, share_out
-from gac.training.processes import connect
+from gac.training.scale.devices import mesh_for, share_out
+from gac.training.scale.processes import connect
 jax.config.update("jax_num_cpu_devices", int(sys.argv[3]))
 if "--join" in sys.argv:
     at, process = sys.argv[sys.argv.index("--join") + 1:]

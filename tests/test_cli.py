@@ -15,7 +15,8 @@ from one_line import refused
 from pretended import PretendedAgent
 
 import gac
-from gac import acting_commands, cli, commands
+from gac import cli
+from gac.cli import acting, commands
 from gac.config import LONGEST, AddedConfig, Config, ModelConfig, PosteriorConfig, QueryConfig, TrainingConfig
 from gac.errors import UserError
 from gac.records import read_consistency, read_evaluation
@@ -280,9 +281,9 @@ def test_all_asks_the_four_queries(run, tmp_path):
     copy = tmp_path / "copy.json"
     words = ["evaluate", str(run.folder), "--query", "all", "--target", "1200", "--episodes", "1"]
     assert cli.main([*words, "--json", str(copy)]) == 0
-    assert [record["query"] for record in json.loads(copy.read_text())] == list(acting_commands.QUERIES)
+    assert [record["query"] for record in json.loads(copy.read_text())] == list(acting.QUERIES)
     assert {path.name for path in run.folder.glob("eval-*")} == {
-        f"eval-{each}.json" for each in acting_commands.QUERIES
+        f"eval-{each}.json" for each in acting.QUERIES
     }
     assert run.asked[2] == gac.Target(1200.0)
 

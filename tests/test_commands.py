@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from gac.commands import go_on
+from gac.cli.commands import go_on
 
 
 def test_the_line_that_goes_on_has_the_flags_that_were_given():

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -12,14 +11,13 @@ from numpy import ndarray
 from steps import GIVEN
 
 from gac.acting.evaluate import MOST_ENVIRONMENTS, chosen_environment
+from gac.acting.record import recorded
 from gac.acting.rollout import begin, longest_of, play
-from gac.acting.scores import normalized_score
 from gac.config import LONGEST
 from gac.data.episodes import Episodes
 from gac.envs.rows import Rows, Steps
 from gac.envs.specification import Environment
 from gac.records import Evaluation
-from gac.version import __version__
 
 QUERY = "policy"
 """What a rival's evaluation is called: it has no queries."""
@@ -140,26 +138,4 @@ def evaluate(policy: Any, data: Episodes, episodes: int, seed: int, packages: tu
         groups.append(play(policy, rows, first, longest=limit))
     seconds = time.perf_counter() - began
     rows.close()
-    y, lengths = (np.concatenate([getattr(each, name) for each in groups]) for name in ("returns", "lengths"))
-    scores = None if environment.spec is not None else normalized_score(environment.id, y)
-    return Evaluation(
-        query=QUERY,
-        env_id=environment.id,
-        env_spec=environment.spec,
-        seed=seed,
-        returns=tuple(y.tolist()),
-        lengths=tuple(lengths.tolist()),
-        predicted_returns=(),
-        mean=float(y.mean()),
-        std=float(y.std()),
-        normalized_mean=None if scores is None else float(scores.mean()),
-        normalized_std=None if scores is None else float(scores.std()),
-        plan_seconds=0.0,
-        steps_per_second=float(lengths.sum() / seconds),
-        trace=(),
-        converged=None,
-        query_steps=None,
-        y_star=None,
-        versions={"gac": __version__} | {name: version(name) for name in packages},
-        ms_per_step=1e3 * sum(each.policy_seconds for each in groups) / float(lengths.sum()),
-    )
+    return recorded(QUERY, environment, seed, groups, None, act_seconds=seconds, packages=packages)

@@ -68,9 +68,9 @@ def parsed(words: list[str] | None) -> argparse.Namespace:
 def run(given: argparse.Namespace) -> None:
     """Read, train, play, record."""
     import numpy as np
-    from jobs import commit
 
     import gac
+    from gac.provenance import commit
 
     data = gac.load_data(given.data)
     given.out.mkdir(parents=True, exist_ok=True)

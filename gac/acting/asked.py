@@ -2,28 +2,23 @@
 
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any
-
-import numpy as np
 
 from gac.acting.evaluate import (
     MOST_ENVIRONMENTS,
-    PACKAGES,
     check_fits,
     chosen_environment,
     shifted,
     told_from,
 )
+from gac.acting.record import recorded
 from gac.acting.rollout import Decides, OnStep, Progress, begin, play
-from gac.acting.scores import normalized_score
-from gac.acting.trained import Trained
 from gac.config import LONGEST
 from gac.envs.disturb import Disturbance
 from gac.envs.rows import Rows
 from gac.errors import UserError
 from gac.records import Evaluation
-from gac.version import __version__
+from gac.trained import Trained
 
 MakePolicy = Callable[[int, int], tuple[Decides, tuple[float, ...]]]
 """`(number of episodes, seed of the first) -> (policy, its predicted raw returns or none)`."""
@@ -79,27 +74,15 @@ def evaluated_by(
             act_seconds += time.perf_counter() - made
     finally:
         rows.close()
-    y, lengths = (np.concatenate([getattr(each, name) for each in groups]) for name in ("returns", "lengths"))
-    scores = None if environment.spec is not None else normalized_score(environment.id, y)
-    return Evaluation(
-        query=query,
-        env_id=environment.id,
-        env_spec=environment.spec,
-        seed=seed,
-        returns=tuple(y.tolist()),
-        lengths=tuple(lengths.tolist()),
-        predicted_returns=predicted,
-        mean=float(y.mean()),
-        std=float(y.std()),
-        normalized_mean=None if scores is None else float(scores.mean()),
-        normalized_std=None if scores is None else float(scores.std()),
+    return recorded(
+        query,
+        environment,
+        seed,
+        groups,
+        agent.config,
+        act_seconds=act_seconds,
         plan_seconds=plan_seconds,
-        steps_per_second=float(lengths.sum() / act_seconds),
-        trace=(),
-        converged=None,
-        query_steps=None,
-        versions={"gac": __version__} | {package: version(package) for package in PACKAGES},
+        predicted_returns=predicted,
         disturb=None if disturb is None else str(disturb),
-        ms_per_step=1e3 * sum(each.policy_seconds for each in groups) / float(lengths.sum()),
-        **{"y_star": None} | asked,
+        **asked,
     )

@@ -9,19 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from gac.acting.agent import Agent
 from gac.acting.calibration import Calibration, fingerprint
 from gac.acting.policy import Context, advance, empty_context, see
 from gac.acting.replan import DEFAULT_RATE
 from gac.acting.watch import MEMORY_STEPS, START, expect, judged, smooth, surprise
+from gac.agent import Agent
 from gac.config import MOST_HELDOUT, Config
 from gac.data.episodes import Episodes
+from gac.data.split import split_episodes
 from gac.data.windows import DeviceEpisodes, to_device
 from gac.errors import UserError
+from gac.identity import Known, compare
 from gac.inference.posterior import fit_posterior, load_batch
 from gac.model.joint import GAC, Phi
-from gac.training.identity import Known, compare
-from gac.training.offline import split_episodes
 
 POSTERIOR_STEPS = 300
 """Steps of local inference from the prior: three visits of the held-out ELBO, which start warm."""

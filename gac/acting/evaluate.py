@@ -2,18 +2,16 @@
 
 import dataclasses
 import time
-from importlib.metadata import version
 
 import numpy as np
 from gymnasium.spaces import Box
 from jaxtyping import Float
 from numpy import ndarray
 
-from gac.acting.agent import Agent, Plan
+from gac.acting.record import recorded
 from gac.acting.replan import Never, Replan
 from gac.acting.rollout import OnStep, Played, Progress, Stepper, begin, longest_of, rollout
-from gac.acting.scores import normalized_score
-from gac.acting.trained import Trained
+from gac.agent import Agent, Plan
 from gac.config import LONGEST
 from gac.data.environment import Reach, beyond_bounds, bounds_of
 from gac.data.goals import join
@@ -23,9 +21,8 @@ from gac.envs.specification import Environment
 from gac.errors import UserError
 from gac.inference.queries import Exploit, Query
 from gac.records import Evaluation
-from gac.version import __version__
+from gac.trained import Trained
 
-PACKAGES = ("jax", "gymnasium", "mujoco")
 MOST_ENVIRONMENTS = 100
 TRACE_POINTS = 100
 
@@ -180,61 +177,28 @@ def evaluated(
         )
         plan_seconds += planned - began
         act_seconds += time.perf_counter() - planned - groups[-1].replan_seconds
-    return summarised(query, environment, seed, plans, groups, plan_seconds, act_seconds, replan, disturb)
-
-
-def summarised(
-    query: Query,
-    environment: Environment,
-    seed: int,
-    plans: list[Plan],
-    groups: list[Played],
-    plan_seconds: float,
-    act_seconds: float,
-    replan: Replan | None = None,
-    disturb: Disturbance | None = None,
-) -> Evaluation:
-    """The record of groups of episodes that were played under plans of a query.
-
-    Args:
-        plans: those of each group.
-        plan_seconds: wall-clock seconds of inferring them.
-        act_seconds: wall-clock seconds of all steps, replanning left out.
-    """
-    y, steps, replans = (
-        np.concatenate([getattr(played, name) for played in groups])
-        for name in ("returns", "lengths", "replans")
-    )
     asked = dataclasses.asdict(plans[0].query)
     y_star = asked.get("y_star")
     infos = [plan.info for plan in plans if plan.info is not None]
-    # References are of the bare environment: with another limit, or other rewards, they say nothing.
-    scores = None if environment.spec is not None else normalized_score(environment.id, y)
-    return Evaluation(
-        query=query.name,
-        env_id=environment.id,
-        env_spec=environment.spec,
-        seed=seed,
-        returns=tuple(y.tolist()),
-        lengths=tuple(steps.tolist()),
-        predicted_returns=tuple(np.concatenate([plan.predicted_returns for plan in plans]).tolist()),
-        mean=float(y.mean()),
-        std=float(y.std()),
-        normalized_mean=None if scores is None else float(scores.mean()),
-        normalized_std=None if scores is None else float(scores.std()),
+    return recorded(
+        query.name,
+        environment,
+        seed,
+        groups,
+        agent.config,
+        act_seconds=act_seconds,
         plan_seconds=plan_seconds,
-        steps_per_second=float(steps.sum() / act_seconds),
+        predicted_returns=tuple(np.concatenate([plan.predicted_returns for plan in plans]).tolist()),
         trace=_thinned(plans[0].trace),
         converged=float(np.mean(np.concatenate([info.converged for info in infos]))) if infos else None,
         query_steps=float(np.mean(np.concatenate([info.steps for info in infos]))) if infos else None,
         y_star=None if y_star is None or isinstance(y_star, tuple) else float(y_star),
-        versions={"gac": __version__} | {package: version(package) for package in PACKAGES},
         replan=str(replan or Never()),
         disturb=None if disturb is None else str(disturb),
-        replans=tuple(replans.tolist()),
+        replans=tuple(np.concatenate([played.replans for played in groups]).tolist()),
         replan_seconds=sum(played.replan_seconds for played in groups),
-        ms_per_step=1e3 * sum(played.policy_seconds for played in groups) / float(steps.sum()),
-        **{name: asked.get(name) for name in ("quantile", "delta_y")},
+        quantile=asked.get("quantile"),
+        delta_y=asked.get("delta_y"),
     )
 
 

@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from gac.acting.agent import Agent, Plan
 from gac.acting.policy import Policy, offset_of
 from gac.acting.replan import Replan
+from gac.agent import Agent, Plan
 from gac.config import LONGEST
 from gac.data.blocks import usable
 from gac.data.episodes import SHORTEST, Episodes

@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from gac.acting.agent import Agent
 from gac.acting.calibrate import POSTERIOR_STEPS, posterior
 from gac.acting.evaluate import evaluate
 from gac.acting.rollout import OnStep, Records
+from gac.agent import Agent
 from gac.config import LONGEST
 from gac.data.episode_facts import all_alike
 from gac.data.windows import to_device

@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from gac.acting.agent import Agent
 from gac.acting.evaluate import evaluate
+from gac.agent import Agent
 from gac.bench.arithmetic import query_step_flops
 from gac.bench.timing import Effort, Row, Spread, call_times, rates
 from gac.bench.workload import first_observations

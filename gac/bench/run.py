@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gac import presets
-from gac.acting.agent import Agent, load
 from gac.acting.evaluate import check_fits
+from gac.agent import Agent, load
 from gac.bench import acting, limits, processes, training
 from gac.bench.timing import LEAST_REPEATS, Effort, Row, Spread
 from gac.bench.workload import ENV_ID, Workload, like_replay, make_workload, shrunk

@@ -16,8 +16,8 @@ from gac.config import Config
 from gac.data.windows import DeviceEpisodes
 from gac.inference.posterior import Batch, fit_posterior
 from gac.model.joint import GAC, Phi
-from gac.training.bank import filled, room
-from gac.training.devices import CUT, WHOLE, copied, everywhere, mesh_for, share_out
+from gac.training.scale.bank import filled, room
+from gac.training.scale.devices import CUT, WHOLE, copied, everywhere, mesh_for, share_out
 from gac.training.update import LAYOUT, global_steps, update
 from gac.training.visits import Visit, make_visits
 

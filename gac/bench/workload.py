@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from gac.acting.agent import Agent
+from gac.agent import Agent
 from gac.config import Config
 from gac.data.episodes import Episodes
 from gac.data.standardise import Standardiser

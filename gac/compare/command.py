@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from gac.cli.flags import Switch
 from gac.errors import UserError
-from gac.flags import Switch
 
 if TYPE_CHECKING:
     from gac.compare.launching import Finished, Places

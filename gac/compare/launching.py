@@ -53,7 +53,7 @@ class Places:
 
     def record(self, job: Job) -> Path | None:
         """The record of a finished run's evaluation; None where it has not finished."""
-        last = self.run(job) / "online" if job.online and job.method in METHODS else self.run(job)
+        last = self.run(job) / "online" if job.online and job.of in METHODS else self.run(job)
         found = sorted(last.glob("eval-*.json")) if self.finished(job).exists() else []
         return found[0] if found else None
 
@@ -69,15 +69,20 @@ def check_methods(specification: Specification) -> None:
         UserError: rivals without their environment, an unknown method, what a method cannot learn from.
     """
     runs = specification.runs
-    rivals = list(dict.fromkeys(job.method for job in runs if job.method not in METHODS))
+    rivals = list(dict.fromkeys(job.method for job in runs if job.of not in METHODS))
     known = _names_of(specification.rivals, rivals) if rivals else ()
     if odd := [name for name in rivals if name not in known]:
         raise UserError(
             f"method {some_of(odd)} is unknown, expected one of {', '.join((*METHODS, *known))}; mend it"
         )
     for job in runs:
-        if job.method in METHODS:
-            if job.rewards == "given" and job.method not in STEPWISE:
+        if job.of in METHODS:
+            presets = METHODS[job.of].presets
+            if job.preset is not None and job.preset not in presets:
+                raise UserError(
+                    f"method {job.method} has preset {job.preset}, expected one of {', '.join(presets)}"
+                )
+            if job.rewards == "given" and job.of not in STEPWISE:
                 raise UserError(
                     f"method {job.method} learns from returns, and rewards is 'given'; move it to runs with "
                     "rewards = 'return'"
@@ -109,9 +114,18 @@ def commands(job: Job, places: Places, rivals: Sequence[str]) -> list[list[str]]
         budget = ["--minutes", f"{job.minutes:g}"]
     elif job.updates is not None:
         budget = ["--updates", str(job.updates)]
-    shared = ["--method", job.method, "--seed", str(job.seed), *budget, "--out", str(run)]
+    shared = [
+        "--method",
+        job.of,
+        *(["--preset", job.preset] if job.preset else []),
+        "--seed",
+        str(job.seed),
+        *budget,
+        "--out",
+        str(run),
+    ]
     episodes = ["--episodes", str(job.episodes)]
-    if job.method not in METHODS:
+    if job.of not in METHODS:
         online = ["--online", str(job.online)] if job.online else []
         return [[*rivals, job.data, *shared, "--rewards", job.rewards, *online, *episodes]]
     gac = [sys.executable, "-m", "gac"]
@@ -145,7 +159,7 @@ def prepare(jobs: Sequence[Job], places: Places, tell: Callable[[str], Any]) -> 
 
 
 def _delays(job: Job) -> bool:
-    return job.method in STEPWISE and job.rewards == "return"
+    return job.of in STEPWISE and job.rewards == "return"
 
 
 @dataclass

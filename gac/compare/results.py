@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from gac.acting.scores import normalized_score
 from gac.compare import statistics
 from gac.compare.launching import Places
 from gac.compare.specification import Job
+from gac.data.scores import normalized_score
 from gac.json_fields import Fields, read_text
 from gac.records import Evaluation, read_evaluation
 

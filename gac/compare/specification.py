@@ -49,6 +49,16 @@ class Job:
     """Of the evaluation."""
 
     @property
+    def of(self) -> str:
+        """The method without its preset: gac of gac:plain."""
+        return self.method.partition(":")[0]
+
+    @property
+    def preset(self) -> str | None:
+        """The preset that the method names; None for the method's own default."""
+        return self.method.partition(":")[2] or None
+
+    @property
     def budget(self) -> str:
         """The budget in words."""
         parts = [f"{self.minutes:g} min"] if self.minutes is not None else []

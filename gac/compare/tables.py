@@ -70,19 +70,22 @@ def improvement_cells(table: Table) -> list[list[str]]:
     ]
 
 
+def sections(table: Table) -> list[str]:
+    """The paragraphs of a table: the table, what to know of it, and the chances of improvement."""
+    parts = [f"## {table.title}", _markdown(headings(table), cells(table)), *notes(table)]
+    if table.improvements:
+        first = table.summaries[0].row.label
+        parts += [CHANCE_TEXT, _markdown(["against", f"P({first} improves)"], improvement_cells(table))]
+    return parts
+
+
 def to_markdown(tables: Sequence[Table], failures: Mapping[str, str], command: str) -> str:
     """table.md."""
-    parts = [f"# Comparison\n\nMade by `{command}`.\n\n{SCORES_TEXT}"]
+    parts = ["# Comparison", f"Made by `{command}`.", SCORES_TEXT]
     for table in tables:
-        parts.append(f"## {table.title}\n\n{_markdown(headings(table), cells(table))}")
-        parts += notes(table)
-        if table.improvements:
-            first = table.summaries[0].row.label
-            lines = _markdown(["against", f"P({first} improves)"], improvement_cells(table))
-            parts.append(f"{CHANCE_TEXT}\n\n{lines}")
+        parts += sections(table)
     if failures:
-        lines = "\n".join(f"- {name}: {why}" for name, why in failures.items())
-        parts.append(f"## Failed runs\n\n{lines}")
+        parts += ["## Failed runs", "\n".join(f"- {name}: {why}" for name, why in failures.items())]
     return "\n\n".join(parts) + "\n"
 
 

@@ -141,7 +141,7 @@ def lengths_of(episodes: Episodes) -> Lengths:
 def returns_of(episodes: Episodes) -> Returns:
     """Facts about the returns."""
     # Here, not above: acting builds on data, and this is the one thing needed from there.
-    from gac.acting.scores import normalized_score
+    from gac.data.scores import normalized_score
 
     y = episodes.returns
     scores = None if episodes.env_spec is not None else normalized_score(episodes.env_id, y)

@@ -9,7 +9,6 @@ import jax
 from jaxtyping import Float
 from numpy import ndarray
 
-from gac.acting.trained import Trained
 from gac.data.standardise import Standardiser
 from gac.errors import UserError
 from gac.files import read_metadata, read_tree, write_text, write_tree
@@ -18,6 +17,7 @@ from gac.gtp.config import GTPConfig
 from gac.gtp.map import FlowMap
 from gac.json_fields import read_text
 from gac.records import DataFacts, no_run, read_facts
+from gac.trained import Trained
 
 MODEL_SCHEMA = "1"
 MOST_STEPS = 1000

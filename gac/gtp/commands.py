@@ -1,12 +1,12 @@
-"""`gac train --method gtp`: its flags; the work is that of `gac.commands.train`."""
+"""`gac train --method gtp`: its flags; the work is that of `gac.cli.commands.train`."""
 
 from pathlib import Path
 from typing import Literal
 
 from tyro.conf import OmitArgPrefixes
 
-from gac import commands
-from gac.flags import Count, DataName, Number, Switch
+from gac.cli import commands
+from gac.cli.flags import Count, DataName, Number, Switch
 from gac.gtp.config import GTPConfig
 
 

@@ -12,9 +12,10 @@ from numpy import ndarray
 
 from gac.config import Config, OnlineConfig
 from gac.data.episodes import Episodes
+from gac.data.split import split_episodes
 from gac.data.standardise import Standardiser, held_less
 from gac.errors import UserError
-from gac.training.offline import Lesson, split_episodes
+from gac.training.offline import Lesson
 
 
 def shares(

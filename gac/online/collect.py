@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from gac.acting.agent import Agent, Plan
 from gac.acting.rollout import Progress, Records, Stepper, begin, rollout
+from gac.agent import Agent, Plan
 from gac.data.episodes import SHORTEST, Episodes
 from gac.envs.specification import Environment
 from gac.errors import UserError

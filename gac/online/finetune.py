@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gac.acting.agent import Agent
 from gac.acting.evaluate import check_fits, chosen_environment, evaluated
+from gac.agent import Agent
 from gac.config import OnlineConfig
 from gac.data.episodes import Episodes
 from gac.envs.specification import Environment

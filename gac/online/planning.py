@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from gac.acting.agent import Agent, Plan
+from gac.agent import Agent, Plan
 from gac.inference.queries import Target
 from gac.inference.spread import predictive
 from gac.online import targets as aiming

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from gac.acting.scores import normalized_score
 from gac.data.episodes import Episodes
+from gac.data.scores import normalized_score
 from gac.errors import UserError
 from gac.json_fields import read_text
 from gac.online.collected import Collected, aims_together

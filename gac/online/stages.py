@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from gac.acting.agent import Agent, Plan, load
+from gac.agent import Agent, Plan, load
 from gac.config import OnlineConfig, resolved
 from gac.data.episodes import Episodes
 from gac.errors import UserError
 from gac.files import write_text
+from gac.identity import Found
 from gac.model.joint import Phi
 from gac.online import record as records
 from gac.online import targets as aiming
@@ -41,7 +42,6 @@ from gac.training.checkpoint import (
     read_progress,
     write_state,
 )
-from gac.training.identity import Found
 from gac.training.offline import Trainer
 from gac.training.update import TrainState, init_state
 

@@ -10,15 +10,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gac.acting.agent import Agent, load
+from gac.agent import Agent, load
 from gac.config import Config, OnlineConfig
 from gac.data.episodes import Episodes
 from gac.errors import UserError
+from gac.identity import Found, Known, compare, refusal
 from gac.model.added.critics import Critics
 from gac.model.joint import GAC, Phi
 from gac.records import read_online
 from gac.training.checkpoint import Progress, fingerprint, read_arrays, read_progress
-from gac.training.identity import Found, Known, compare, refusal
 from gac.training.plans import Kept
 from gac.training.update import TrainState, init_state, make_optimiser
 

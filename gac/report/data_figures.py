@@ -12,12 +12,12 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy import ndarray
 
-from gac.acting.scores import reference
 from gac.data.blocks import evenly_spaced
 from gac.data.environment import Maze
 from gac.data.episode_facts import Histogram, Spread
 from gac.data.episodes import Episodes
 from gac.data.inspect import Facts
+from gac.data.scores import reference
 from gac.data.step_facts import moments, principal_axes
 from gac.report.drawing import HALF, WIDE, make_figure, nothing
 from gac.report.style import Theme

@@ -13,13 +13,13 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from gac.acting.policy import Acts, Policy
-from gac.acting.trained import Trained
 from gac.data.standardise import Standardiser
 from gac.errors import UserError
 from gac.files import read_metadata, read_tree, write_text, write_tree
 from gac.json_fields import read_text
 from gac.records import DataFacts, no_run, read_facts
 from gac.rivals.returns import asked_target, unit_of
+from gac.trained import Trained
 
 MODEL_SCHEMA = "1"
 

@@ -1,12 +1,12 @@
-"""`gac train` with the rivals: their flags; the work is that of `gac.commands.train`."""
+"""`gac train` with the rivals: their flags; the work is that of `gac.cli.commands.train`."""
 
 from pathlib import Path
 from typing import Literal
 
 from tyro.conf import OmitArgPrefixes
 
-from gac import commands
-from gac.flags import Count, DataName, Number, Switch
+from gac.cli import commands
+from gac.cli.flags import Count, DataName, Number, Switch
 from gac.rivals.lpt.config import LPTConfig
 from gac.rivals.odt.config import ODTConfig
 

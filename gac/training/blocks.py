@@ -29,7 +29,7 @@ from gac.records import DataFacts
 from gac.training.checkpoint import Progress, claim_folder, fingerprint, read_state, write_state
 from gac.training.interrupt import interrupt_later
 from gac.training.offline import DEFAULT_MINUTES, check_extent
-from gac.training.seeds import claim_seeds, folder, mean_line
+from gac.training.scale.seeds import claim_seeds, folder, mean_line
 
 RATE = "updates_per_second"
 

@@ -14,15 +14,17 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from gac.acting.agent import Agent
-from gac.config import MOST_HELDOUT, Config
+from gac.agent import Agent
+from gac.config import Config
 from gac.data.environment import warn_beyond_bounds
 from gac.data.episodes import Episodes
 from gac.data.problems import warn_of_problems
 from gac.data.sentinels import warn_of_far_values
+from gac.data.split import split_episodes
 from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes
 from gac.errors import UserError
+from gac.identity import check_same
 from gac.records import DataFacts
 from gac.training.checkpoint import (
     Progress,
@@ -33,13 +35,12 @@ from gac.training.checkpoint import (
     saved_arrays,
     write_state,
 )
-from gac.training.devices import on_first
-from gac.training.identity import check_same
-from gac.training.in_memory import in_memory
 from gac.training.interrupt import interrupt_later
-from gac.training.on_disk import DiskEpisodes, on_disk
 from gac.training.plans import Kept, kept_plans
-from gac.training.processes import Together, all_or_none, check_alike, is_first, of_first
+from gac.training.scale.devices import on_first
+from gac.training.scale.in_memory import in_memory
+from gac.training.scale.on_disk import DiskEpisodes, on_disk
+from gac.training.scale.processes import Together, all_or_none, check_alike, is_first, of_first
 from gac.training.update import TrainState, all_finite
 
 LOG_EVERY = 10
@@ -47,15 +48,6 @@ DEFAULT_MINUTES = 15.0
 AGENT_EVERY = 3
 """Checkpoints of the state for one of the agent, beginning with the first."""
 NOT_LOGGED = ("finite", "finite_theta", "index")
-
-
-def split_episodes(
-    num_episodes: int, config: Config
-) -> tuple[Int[ndarray, "train"], Int[ndarray, "heldout"]]:
-    """Episodes to train on and episodes held out (at most MOST_HELDOUT), a function of the seed."""
-    heldout = min(MOST_HELDOUT, int(num_episodes * config.training.heldout_fraction))
-    order = np.random.default_rng(config.seed).permutation(num_episodes).astype(np.int32)
-    return np.sort(order[heldout:]), np.sort(order[:heldout])
 
 
 class Lesson(NamedTuple):

@@ -16,9 +16,9 @@ from gac.inference.posterior import Batch, fit_posterior, load_batch
 from gac.model.gaussian import kl_to_standard_normal
 from gac.model.joint import GAC, ElboTerms, Phi, elbo
 from gac.model.prior import BaseNoise
-from gac.training import bank as banks
-from gac.training.devices import CUT, WHOLE, gather, keep_whole, share_out
-from gac.training.refit import refit_base
+from gac.training.added.refit import refit_base
+from gac.training.scale import bank as banks
+from gac.training.scale.devices import CUT, WHOLE, gather, keep_whole, share_out
 from gac.training.visits import Visit, Visits, visited
 
 ACTIVE_NATS = 0.02
@@ -37,7 +37,7 @@ class TrainState(NamedTuple):
     """Exponential average of theta: the model that acts."""
     optimiser_state: optax.OptState
     bank: Phi
-    """Stored posterior phi* of every episode, held-out ones included; see `gac.training.bank`."""
+    """Stored posterior phi* of every episode, held-out ones included; see `gac.training.scale.bank`."""
     update: Int[Array, ""]
     key: PRNGKeyArray
 

@@ -15,9 +15,9 @@ import gac
 from gac.acting.calibrate import _none_held_out, largest, replay
 from gac.acting.calibration import FILE, Calibration, fingerprint
 from gac.acting.watch import MEMORY_STEPS
+from gac.data.split import split_episodes
 from gac.data.windows import to_device
 from gac.errors import UserError
-from gac.training.offline import split_episodes
 
 EPISODES, STEPS, RATE = 400, 40, 0.2
 NOISE = tiny.MODEL.latent_tokens * tiny.MODEL.embed_dim

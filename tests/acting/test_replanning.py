@@ -10,7 +10,7 @@ import pytest
 import tiny
 
 import gac
-from gac.acting import agent as agents
+from gac import agent as agents
 from gac.acting import replanning as module
 from gac.acting.calibration import LIKE, Calibration
 from gac.acting.policy import Acting, Context, act, empty_context

@@ -123,6 +123,7 @@ def test_a_folder_in_use_is_not_written_to(tmp_path, data, capsys):
         ({"methods": ["steady"], "rivals": "no-such-python run.py"}, "run make rivals-setup"),
         ({"methods": ["gac"], "rewards": "given"}, "method gac learns from returns"),
         ({"methods": ["gac"], "online": 10}, "expected a multiple of 3"),
+        ({"methods": ["gac:plan"]}, "has preset plan, expected one of fast, plain, paper"),
     ],
 )
 def test_what_cannot_run_is_refused_before_anything_does(tmp_path, data, capsys, changes, said):
@@ -148,6 +149,13 @@ def test_methods_of_gac_are_run_by_its_own_commands(tmp_path, data):
         ["finetune", run, "--out", f"{run}/online", "--stages", "3", "--episodes", "100"],
         ["evaluate", f"{run}/online", "--episodes", "4"],
     ]
+
+
+def test_a_method_may_name_its_preset(tmp_path, data):
+    (job,) = read_specification(specification(tmp_path, data, ["gac:plain"], seeds=[0])).runs
+    places = Places(tmp_path / "out")
+    assert commands(job, places, ())[0][5:9] == ["--method", "gac", "--preset", "plain"]
+    assert places.run(job).relative_to(places.folder).parts[:2] == ("runs", "gac-plain")
 
 
 def test_a_method_of_rewards_gets_the_return_as_the_last_one(tmp_path, data):

@@ -3,9 +3,9 @@ import re
 import gymnasium
 import pytest
 
-from gac.acting.scores import reference
 from gac.data.d4rl_catalogue import CATALOGUE, MIRRORS_VARIABLE, by_file, find, gymnasium_id, summary, urls
 from gac.data.mazes import HORIZONS
+from gac.data.scores import reference
 from gac.errors import UserError
 
 HOPPER, MAZE = CATALOGUE["d4rl/hopper-medium-replay-v2"], CATALOGUE["d4rl/maze2d-umaze-v1"]

@@ -8,7 +8,7 @@ import pytest
 import tiny
 
 import gac
-from gac.acting.agent import Agent
+from gac.agent import Agent
 from gac.data import Episodes, read_d4rl, read_table, write_d4rl
 from gac.data.precision import hold_actions, hold_numbers, hold_states
 from gac.data.standardise import Standardiser

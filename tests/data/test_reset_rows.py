@@ -252,7 +252,7 @@ def test_training_warns_before_it_begins(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("gac.training.offline.Trainer", stop)
-    monkeypatch.setattr("gac.training.seeds.Seeds", stop)
+    monkeypatch.setattr("gac.training.scale.seeds.Seeds", stop)
     for train, more in ((gac.train, {}), (gac.train_seeds, {"seeds": 2})):
         with (
             pytest.warns(UserWarning, match="Every episode has the return 7"),

@@ -7,7 +7,7 @@ import pytest
 import tiny
 
 import gac
-from gac.acting.agent import Agent
+from gac.agent import Agent
 from gac.data import make, recipes
 from gac.data.standardise import Standardiser
 from gac.errors import UserError

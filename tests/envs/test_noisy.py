@@ -4,7 +4,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import gac.envs  # noqa: F401 - registers them
-from gac.acting.scores import normalized_score
+from gac.data.scores import normalized_score
 from gac.errors import UserError
 
 IDS = ["gac/NoisyHopper-v4", "gac/NoisyMaze2d-umaze-v1"]

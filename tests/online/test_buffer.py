@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gac.config import OnlineConfig
+from gac.data.split import split_episodes
 from gac.data.standardise import Standardiser
 from gac.errors import UserError
 from gac.model.joint import Phi
 from gac.model.prior import BaseNoise
 from gac.online.buffer import joined, lesson, ranks, shares
-from gac.training.offline import split_episodes
-from gac.training.refit import refit_base
+from gac.training.added.refit import refit_base
 from gac.training.visits import make_visits, visited
 
 

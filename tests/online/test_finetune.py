@@ -20,12 +20,12 @@ from staged import BATCH, ENV_ID, SETTINGS, STAGES
 import gac
 from gac import cli
 from gac.errors import UserError
+from gac.identity import Found
 from gac.online import stages
 from gac.online.collected import Collected
 from gac.online.record import read_record
 from gac.online.start import starting_state
 from gac.training.checkpoint import read_arrays, read_progress
-from gac.training.identity import Found
 from gac.training.update import init_state
 
 SCRIPT = """

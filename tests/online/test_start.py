@@ -8,12 +8,12 @@ import pytest
 import tiny
 
 import gac
+from gac.data.split import split_episodes
 from gac.errors import UserError
 from gac.online.buffer import joined, lesson
 from gac.online.start import own_data, starting_state
 from gac.records import read_facts
 from gac.training.checkpoint import fingerprint
-from gac.training.offline import split_episodes
 
 OLD, NEW = 10, 4
 

@@ -6,7 +6,7 @@ from fake_run import evaluation, write_run
 from rich.console import Console
 
 import gac
-from gac.commands import claim
+from gac.cli.commands import claim
 from gac.config import Config
 from gac.errors import UserError
 from gac.report import query_table, query_table_html, read_run, write_report

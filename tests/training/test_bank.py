@@ -8,8 +8,8 @@ import jax
 jax.config.update("jax_num_cpu_devices", 3)
 import numpy as np
 from gac.model.joint import Phi
-from gac.training.bank import filled, gathered, put, room, take
-from gac.training.devices import BATCH, CUT, WHOLE, copied, everywhere
+from gac.training.scale.bank import filled, gathered, put, room, take
+from gac.training.scale.devices import BATCH, CUT, WHOLE, copied, everywhere
 from jax.sharding import Mesh
 
 rng = np.random.default_rng(0)

@@ -13,8 +13,8 @@ from safetensors.numpy import load_file
 
 import gac
 from gac.data import write_d4rl
-from gac.training import devices
-from gac.training.devices import MOST_ON_CPU, mesh_for, one_device_per_core, usable
+from gac.training.scale import devices
+from gac.training.scale.devices import MOST_ON_CPU, mesh_for, one_device_per_core, usable
 
 UPDATES = 4
 

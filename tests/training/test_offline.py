@@ -14,9 +14,10 @@ import tiny
 import gac
 from gac import presets, writing
 from gac.bench.workload import shrunk
+from gac.data.split import split_episodes
 from gac.errors import UserError
 from gac.training import offline
-from gac.training.offline import split_episodes, train
+from gac.training.offline import train
 from gac.training.visits import make_visits, visited
 
 FILES = ["config.json", "data.json", "metrics.jsonl", "model.safetensors", "state.safetensors"]

@@ -21,11 +21,11 @@ from gac.data.windows import to_device
 from gac.errors import UserError
 from gac.model.joint import Phi
 from gac.model.prior import BaseNoise
-from gac.training import refit
+from gac.training.added import refit
+from gac.training.added.refit import refit_base, refit_on_host
 from gac.training.interrupt import interrupt_later
 from gac.training.offline import Trainer, train
-from gac.training.on_disk import DiskEpisodes
-from gac.training.refit import refit_base, refit_on_host
+from gac.training.scale.on_disk import DiskEpisodes
 from gac.training.visits import make_visits, visited
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from gac.errors import UserError
-from gac.training import devices, processes
-from gac.training.devices import usable
-from gac.training.processes import Together, all_or_none, check_alike, connect, is_first
+from gac.training.scale import devices, processes
+from gac.training.scale.devices import usable
+from gac.training.scale.processes import Together, all_or_none, check_alike, connect, is_first
 
 
 class Exchange:

@@ -9,7 +9,7 @@ import tiny
 
 from gac.model.joint import Phi
 from gac.model.prior import BaseNoise, Prior
-from gac.training.refit import LARGEST_BASE, refit_base
+from gac.training.added.refit import LARGEST_BASE, refit_base
 
 EPISODES, SHAPE, LATENT = 60, (2, 4), 8
 TRAIN = jnp.arange(0, EPISODES, 2, dtype=jnp.int32)

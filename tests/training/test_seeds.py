@@ -17,8 +17,8 @@ import tiny
 import gac
 from gac import cli
 from gac.errors import UserError
-from gac.training import seeds
-from gac.training.seeds import Seeds, mean_line, train_seeds, usable_devices
+from gac.training.scale import seeds
+from gac.training.scale.seeds import Seeds, mean_line, train_seeds, usable_devices
 
 COUNT, UPDATES = 2, 4
 TOLERANCE = {"rtol": 2e-3, "atol": 2e-4}

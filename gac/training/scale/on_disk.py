@@ -22,9 +22,9 @@ from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes, to_device
 from gac.errors import UserError
 from gac.model.joint import Phi
-from gac.training.devices import copied, everywhere, mesh_for
-from gac.training.place import Place
-from gac.training.refit import refit_on_host
+from gac.training.added.refit import refit_on_host
+from gac.training.scale.devices import copied, everywhere, mesh_for
+from gac.training.scale.place import Place
 from gac.training.update import (
     TrainState,
     all_finite,

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
+from gac.cli.flags import Count, DataSet, EnvId, FileName, Number, RunFolder
 from gac.config import LONGEST
 from gac.errors import UserError
-from gac.flags import Count, DataSet, EnvId, FileName, Number, RunFolder
 from gac.methods import METHODS, method_of, only_gac
 
 QUERIES = METHODS["gac"].queries

@@ -13,10 +13,10 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from gac.acting_commands import environment_of, evaluate, usual_target
+from gac.cli.acting import environment_of, evaluate, usual_target
+from gac.cli.flags import Address, Count, DataName, DataSet, EnvId, FileName, Number, RunFolder, Switch
 from gac.config import Config, OnlineConfig, Settings
 from gac.errors import UserError
-from gac.flags import Address, Count, DataName, DataSet, EnvId, FileName, Number, RunFolder, Switch
 from gac.methods import METHODS, only_gac
 from gac.writing import check_target
 
@@ -142,8 +142,8 @@ def train_and_tell(
     from gac.console import activity, training_progress
     from gac.credit.record import FILE as CREDIT_FILE
     from gac.credit.record import read_credit
-    from gac.training.devices import one_device_per_core
-    from gac.training.processes import all_or_none, connect, is_first
+    from gac.training.scale.devices import one_device_per_core
+    from gac.training.scale.processes import all_or_none, connect, is_first
 
     one_device_per_core()
     connect(coordinator, processes, process)
@@ -225,7 +225,7 @@ def finetune(
     from gac.console import activity, print_table, stage_progress
     from gac.online.folder import environment_begun_in
     from gac.online.show import stages_table
-    from gac.training.devices import one_device_per_core
+    from gac.training.scale.devices import one_device_per_core
 
     one_device_per_core()
     keep_compiled()
@@ -300,7 +300,7 @@ def bench(
     from gac.bench import limits, show
     from gac.bench import run as measuring
     from gac.console import activity
-    from gac.training.devices import one_device_per_core
+    from gac.training.scale.devices import one_device_per_core
     from gac.writing import write_or_print
 
     if json is not None:

@@ -17,7 +17,6 @@ from gac.acting.plans import Plans, read
 from gac.acting.policy import Acting, Policy
 from gac.acting.replan import Never, Replan
 from gac.acting.replanning import ReplanningPolicy
-from gac.acting.trained import Trained
 from gac.compilation import float32_products
 from gac.config import Config
 from gac.data.blocks import LARGEST, usable
@@ -33,6 +32,7 @@ from gac.masks import unmasked
 from gac.model.added.critics import Critics, has_critics
 from gac.model.joint import GAC, Phi
 from gac.records import DataFacts, no_run, read_facts
+from gac.trained import Trained
 
 MODEL_SCHEMA = "9"
 

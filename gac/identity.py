@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 from numpy import ndarray
 
-from gac.acting.agent import Agent, load
+from gac.agent import Agent, load
 from gac.data.blocks import extremes, moments
 from gac.data.episodes import Episodes
 from gac.data.reset_rows import without_reset_rows

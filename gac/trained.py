@@ -1,5 +1,7 @@
 """What an agent of any method tells of what it was trained on."""
 
+from typing import Any
+
 from gac.data.standardise import Standardiser
 from gac.envs.specification import Environment
 from gac.records import DataFacts
@@ -10,6 +12,8 @@ class Trained:
 
     standardiser: Standardiser
     facts: DataFacts
+    config: Any
+    """Configuration of the run, that of its method."""
 
     @property
     def env_id(self) -> str | None:

@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Int
 
 from gac.model.joint import Phi
-from gac.training.devices import BATCH, CUT, WHOLE, copied
+from gac.training.scale.devices import BATCH, CUT, WHOLE, copied
 
 
 def room(num_episodes: int, mesh: Mesh | None) -> int:
@@ -58,7 +58,7 @@ def take(bank: Phi, index: Int[Array, "batch"], mesh: Mesh | None) -> Phi:
     def looked_up(part: Phi, index: Int[Array, "batch"]) -> Phi:
         place, own = _own(part, index)
         found = jnp.stack([leaf[jnp.where(own, place, 0)] for leaf in part], axis=1)
-        # In one piece, as in `gac.training.devices.gather`.
+        # In one piece, as in `gac.training.scale.devices.gather`.
         summed = add_up(jnp.where(own[:, None, None, None], found, 0.0), BATCH)  # type: ignore[no-untyped-call]
         return Phi(*jnp.moveaxis(summed, 1, 0))
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import tyro
 
-from gac import acting_commands, commands, data_commands
+from gac.cli import acting, commands, data
 from gac.compare.command import compare
 from gac.config import OnlineConfig
 from gac.errors import UserError
@@ -23,21 +23,21 @@ from gac.version import __version__
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": commands.demo,
-    "data": data_commands.data,
+    "data": data.data,
     "train": commands.train,
-    "evaluate": acting_commands.evaluate,
+    "evaluate": acting.evaluate,
     "compare": compare,
     "finetune": commands.finetune,
-    "consistency": acting_commands.consistency,
+    "consistency": acting.consistency,
     "report": commands.report,
     "bench": commands.bench,
 }
 DATA_COMMANDS: dict[str, Callable[..., None]] = {
-    "list": data_commands.data_list,
-    "make": data_commands.data_make,
-    "fetch": data_commands.data_fetch,
-    "inspect": data_commands.data_inspect,
-    "convert": data_commands.data_convert,
+    "list": data.data_list,
+    "make": data.data_make,
+    "fetch": data.data_fetch,
+    "inspect": data.data_inspect,
+    "convert": data.data_convert,
 }
 
 

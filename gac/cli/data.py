@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
+from gac.cli.flags import DataName, FileName, Switch
 from gac.errors import UserError
-from gac.flags import DataName, FileName, Switch
 from gac.writing import check_target, write_or_print
 
 Name = Annotated[str | None, arg(metavar="NAME")]

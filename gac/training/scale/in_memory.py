@@ -11,9 +11,9 @@ from gac.config import Config
 from gac.data.episodes import Episodes
 from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes, to_device
-from gac.training.bank import filled, gathered, room
-from gac.training.devices import WHOLE, copied, everywhere, mesh_for
-from gac.training.place import Place
+from gac.training.scale.bank import filled, gathered, room
+from gac.training.scale.devices import WHOLE, copied, everywhere, mesh_for
+from gac.training.scale.place import Place
 from gac.training.update import LAYOUT, TrainState, heldout_elbo, init_state, update
 from gac.training.visits import Visits, make_visits
 

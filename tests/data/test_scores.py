@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gac.acting.scores import REFERENCES, normalized_score, reference
+from gac.data.scores import REFERENCES, normalized_score, reference
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array
 
-from gac.acting.agent import Agent
+from gac.agent import Agent
 from gac.compilation import large_products
 from gac.config import Config
 from gac.data.episodes import Episodes

@@ -10,8 +10,8 @@ import gac
 from gac.data.episodes import Episodes
 from gac.data.standardise import Standardiser
 from gac.errors import UserError
+from gac.identity import Known, check_same, compare
 from gac.training.checkpoint import fingerprint
-from gac.training.identity import Known, check_same, compare
 
 COUNT = 10
 

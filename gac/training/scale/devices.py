@@ -1,10 +1,9 @@
 """Batches shared out to several devices: each infers and learns from trajectories of its own.
 
-Data and weights are whole on every device, stored posteriors are cut by trajectory (`gac.training.bank`),
-and the compiler derives the rest from where the indices of a batch lie: local inference needs nothing from
-another device but the word that all have converged, a global step sums the gradients. The devices may belong
-to several processes (`gac.training.processes`).
-"""
+Data and weights are whole on every device, stored posteriors are cut by trajectory (`bank.py`), and the
+compiler derives the rest from where the indices of a batch lie: local inference needs nothing from another
+device but the word that all have converged, a global step sums the gradients. The devices may belong to
+several processes (`gac.training.scale.processes`)."""
 
 import contextlib
 import operator
@@ -20,7 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from gac.compilation import cores, large_products
 from gac.data.memory import memory_in_all
 from gac.errors import UserError
-from gac.training.processes import least
+from gac.training.scale.processes import least
 
 BATCH = "batch"
 """Name of the axis, in the mesh of devices."""

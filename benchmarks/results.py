@@ -1,0 +1,111 @@
+"""docs/results.md, made from the records of comparisons.
+
+    gac compare SPEC --out FOLDER
+    python benchmarks/results.py collect FOLDER --name NAME
+    python benchmarks/results.py write
+    python benchmarks/results.py check
+
+`collect` copies what the tables need of a comparison's folder to benchmarks/records/compare/NAME. `write`
+makes docs/results.md of all that lies there, and `check` fails if the page says anything else.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+import tyro
+
+from gac.compare.launching import Places
+from gac.compare.results import Table, read_table
+from gac.compare.specification import read_specification
+from gac.compare.tables import SCORES_TEXT, sections
+from gac.writing import write_text
+
+RECORDS = Path(__file__).parent / "records" / "compare"
+PAGE = Path(__file__).parents[1] / "docs" / "results.md"
+SPECIFICATION = "specification.toml"
+HEAD = """# Results
+
+Made by `python benchmarks/results.py write` from the records in `benchmarks/records/compare`; do not edit.
+How a comparison is made fair, and what the figures are: [compare.md](compare.md). To make a table anew, give `gac
+compare SPEC --out FOLDER` the specification that lies with its records.
+"""
+
+
+def collect(folder: Path, /, *, name: str) -> None:
+    """Copy the records of a comparison.
+
+    Args:
+        folder: What `gac compare --out` was given.
+        name: Its name among the records.
+    """
+    source, target = Places(folder), Places(RECORDS / name)
+    shutil.rmtree(target.folder, ignore_errors=True)
+    for job in read_specification(folder / SPECIFICATION).runs:
+        record = source.record(job)
+        if record is None:
+            sys.exit(f"{job.name} has not finished; go on with gac compare --resume")
+        to = target.folder / record.relative_to(folder)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(record, to)
+        shutil.copy(source.finished(job), target.finished(job))
+        metrics = source.run(job) / "metrics.jsonl"
+        last = metrics.read_text(encoding="utf-8").strip().splitlines()[-1]
+        write_text(target.run(job) / "metrics.jsonl", last + "\n")
+    shutil.copy(folder / SPECIFICATION, target.folder / SPECIFICATION)
+
+
+def page() -> str:
+    """The text of docs/results.md."""
+    parts = [HEAD.strip(), SCORES_TEXT]
+    folders = sorted(path.parent for path in RECORDS.glob(f"*/{SPECIFICATION}"))
+    if not folders:
+        parts.append("No comparison has been recorded.")
+    for folder in folders:
+        tables = read_specification(folder / SPECIFICATION).tables
+        for title, jobs in tables.items():
+            table = read_table(title, jobs, Places(folder))
+            parts += [*sections(table), made(table, folder.name)]
+    return "\n\n".join(parts) + "\n"
+
+
+def made(table: Table, name: str) -> str:
+    """Who wins where, and what the table was made by."""
+    results = [result for row in table.rows for result in row.results]
+    records = [result.record for result in results]
+    budgets, seeds = ({getattr(r.job, key) for r in results} for key in ("budget", "seed"))
+    commits = sorted({record.commit or "unknown" for record in records})
+    machines = sorted({record.machine or "unknown" for record in records})
+    lines = [f"- Best on {data}: {best(table, data)}." for data in table.sets]
+    lines += [
+        f"- {', '.join(sorted(budgets))} a run, training seeds {', '.join(map(str, sorted(seeds)))}, "
+        f"{min(len(r.returns) for r in records)} episodes each.",
+        f"- Code at {', '.join(commits)}; {'; '.join(machines)}.",
+        f"- Records and specification: `benchmarks/records/compare/{name}`.",
+    ]
+    return "\n".join(lines)
+
+
+def best(table: Table, data: str) -> str:
+    """The method of the highest mean return on a data set."""
+    means = {
+        row.label: sum(r.record.mean for r in found) / len(found)
+        for row in table.rows
+        if (found := row.of(data))
+    }
+    return max(means, key=lambda label: means[label])
+
+
+def write() -> None:
+    """Write docs/results.md."""
+    write_text(PAGE, page())
+
+
+def check() -> None:
+    """Fail if docs/results.md is not what `write` would write."""
+    if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page():
+        sys.exit("docs/results.md is stale; run python benchmarks/results.py write")
+
+
+if __name__ == "__main__":
+    tyro.extras.subcommand_cli_from_dict({"collect": collect, "write": write, "check": check})

@@ -1,0 +1,71 @@
+"""The record of episodes that were played: what every evaluation of any method writes."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gac.acting.rollout import Played
+from gac.config import Settings
+from gac.data.scores import normalized_score
+from gac.envs.specification import Environment
+from gac.provenance import PACKAGES, commit, machine, versions
+from gac.records import Evaluation
+
+
+def recorded(
+    query: str,
+    environment: Environment,
+    seed: int,
+    groups: Sequence[Played],
+    config: Settings | None,
+    *,
+    act_seconds: float,
+    plan_seconds: float = 0.0,
+    packages: Sequence[str] = PACKAGES,
+    **others: Any,
+) -> Evaluation:
+    """Sum up groups of episodes.
+
+    Args:
+        query: name of the record.
+        environment: what was played in.
+        seed: environment seed of the first episode.
+        groups: the episodes.
+        config: of the run that acted; None where gac trained none.
+        act_seconds: wall-clock seconds of all steps, replanning left out.
+        plan_seconds: wall-clock seconds before the first steps.
+        packages: whose versions matter.
+        others: further fields of the record.
+    """
+    returns, lengths = (
+        np.concatenate([getattr(each, name) for each in groups]) for name in ("returns", "lengths")
+    )
+    # References are of the bare environment: with another limit, or other rewards, they say nothing.
+    scores = None if environment.spec is not None else normalized_score(environment.id, returns)
+    steps = float(lengths.sum())
+    usual: dict[str, Any] = dict.fromkeys(("converged", "query_steps", "y_star")) | {
+        "predicted_returns": (),
+        "trace": (),
+    }
+    fields = usual | {
+        "query": query,
+        "env_id": environment.id,
+        "env_spec": environment.spec,
+        "seed": seed,
+        "returns": tuple(returns.tolist()),
+        "lengths": tuple(lengths.tolist()),
+        "mean": float(returns.mean()),
+        "std": float(returns.std()),
+        "normalized_mean": None if scores is None else float(scores.mean()),
+        "normalized_std": None if scores is None else float(scores.std()),
+        "plan_seconds": plan_seconds,
+        "steps_per_second": steps / act_seconds,
+        "ms_per_step": 1e3 * sum(each.policy_seconds for each in groups) / steps,
+        "versions": versions(packages),
+        "commit": commit(),
+        "machine": machine(),
+        "config": None if config is None else json.loads(config.to_json()),
+    }
+    return Evaluation(**(fields | others))
