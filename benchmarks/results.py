@@ -27,8 +27,8 @@ SPECIFICATION = "specification.toml"
 HEAD = """# Results
 
 Made by `python benchmarks/results.py write` from the records in `benchmarks/records/compare`; do not edit.
-How a comparison is made fair, and what the figures are: [compare.md](compare.md). To make a table anew, give `gac
-compare SPEC --out FOLDER` the specification that lies with its records.
+How a comparison is made fair, and what the figures are: [compare.md](compare.md). To make a table anew, give
+`gac compare SPEC --out FOLDER` the specification that lies with its records.
 """
 
 
