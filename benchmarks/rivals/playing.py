@@ -1,6 +1,5 @@
 """What plays: a policy of a rival, for a batch of episodes side by side, and the record of its episodes."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +9,9 @@ from jaxtyping import Float
 from numpy import ndarray
 from steps import GIVEN
 
-from gac.acting.evaluate import MOST_ENVIRONMENTS, chosen_environment
+from gac.acting.evaluate import chosen_environment, play_all
 from gac.acting.record import recorded
-from gac.acting.rollout import begin, longest_of, play
+from gac.acting.rollout import longest_of
 from gac.config import LONGEST
 from gac.data.episodes import Episodes
 from gac.envs.rows import Rows, Steps
@@ -130,12 +129,12 @@ def evaluate(policy: Any, data: Episodes, episodes: int, seed: int, packages: tu
     made = environment.make()
     limit = longest_of(None if made.spec is None else made.spec.max_episode_steps, LONGEST)
     made.close()
-    rows, groups, began = Rewarded(environment, data.observation_dim), [], time.perf_counter()
-    for start in range(0, episodes, MOST_ENVIRONMENTS):
-        count = min(MOST_ENVIRONMENTS, episodes - start)
-        first = begin(rows, [seed + start + i for i in range(count)])
-        policy.begin(rows, count)
-        groups.append(play(policy, rows, first, longest=limit))
-    seconds = time.perf_counter() - began
+    rows = Rewarded(environment, data.observation_dim)
+
+    def make_policy(first: Any, seed: int) -> tuple[Any, tuple[float, ...]]:
+        policy.begin(rows, len(first))
+        return policy, ()
+
+    played = play_all(make_policy, rows, episodes, seed, longest=limit)
     rows.close()
-    return recorded(QUERY, environment, seed, groups, None, act_seconds=seconds, packages=packages)
+    return recorded(QUERY, environment, seed, played, None, packages=packages)

@@ -2,15 +2,17 @@
 
 import dataclasses
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from gymnasium.spaces import Box
 from jaxtyping import Float
 from numpy import ndarray
 
-from gac.acting.record import recorded
+from gac.acting.record import Episodes, recorded
 from gac.acting.replan import Never, Replan
-from gac.acting.rollout import OnStep, Played, Progress, Stepper, begin, longest_of, rollout
+from gac.acting.rollout import Decides, OnStep, Played, Progress, Stepper, begin, longest_of, play
 from gac.agent import Agent, Plan
 from gac.config import LONGEST
 from gac.data.environment import Reach, beyond_bounds, bounds_of
@@ -112,14 +114,7 @@ def evaluate(
             with a module to import; one that fails, gives what is no data, or does not end; a trigger of an
             agent that is not calibrated, an environment that cannot be disturbed so.
     """
-    environment = chosen_environment(env_id, agent.environment)
-    if episodes < 1:
-        raise UserError(f"episodes is {episodes}, expected 1 or more")
-    if seed < 0:
-        raise UserError(f"seed is {seed}, expected 0 or more")
-    limit = check_fits(environment, agent, disturb, longest)
-    rows = Rows(environment, agent.observation_dim, disturb)
-    try:
+    with places(agent, env_id, episodes, seed, disturb, longest) as (environment, rows, limit):
         return evaluated(
             agent,
             rows,
@@ -133,6 +128,22 @@ def evaluate(
             on_step=on_step,
             progress=progress,
         )
+
+
+@contextmanager
+def places(
+    agent: Trained, env_id: str | None, episodes: int, seed: int, disturb: Disturbance | None, longest: int
+) -> Iterator[tuple[Environment, Rows, int | None]]:
+    """The environment, its rows, and the steps after which an episode counts as endless; checks all first."""
+    environment = chosen_environment(env_id, agent.environment)
+    if episodes < 1:
+        raise UserError(f"episodes is {episodes}, expected 1 or more")
+    if seed < 0:
+        raise UserError(f"seed is {seed}, expected 0 or more")
+    limit = check_fits(environment, agent, disturb, longest)
+    rows = Rows(environment, agent.observation_dim, disturb)
+    try:
+        yield environment, rows, limit
     finally:
         rows.close()
 
@@ -153,30 +164,14 @@ def evaluated(
 ) -> Evaluation:
     """`evaluate` in the environments of a stepper, which are those of `environment`, so disturbed."""
     plans: list[Plan] = []
-    groups: list[Played] = []
-    plan_seconds, act_seconds = 0.0, 0.0
-    for start in range(0, episodes, MOST_ENVIRONMENTS):
-        count = min(MOST_ENVIRONMENTS, episodes - start)
-        first = begin(stepper, [seed + start + i for i in range(count)])
-        began = time.perf_counter()
-        plans.append(agent.plan(first, query, seed=seed + start))
-        planned = time.perf_counter()
-        told = None if on_step is None else shifted(on_step, start)
-        tell = None if progress is None else told_from(progress, start)
-        groups.append(
-            rollout(
-                agent,
-                plans[-1],
-                stepper,
-                first,
-                replan=replan,
-                longest=longest,
-                on_step=told,
-                progress=tell,
-            )
-        )
-        plan_seconds += planned - began
-        act_seconds += time.perf_counter() - planned - groups[-1].replan_seconds
+
+    def make_policy(first: Float[ndarray, "batch obs"], seed: int) -> tuple[Decides, tuple[float, ...]]:
+        plans.append(agent.plan(first, query, seed=seed))
+        return agent.policy(plans[-1], replan), tuple(plans[-1].predicted_returns.tolist())
+
+    played = play_all(
+        make_policy, stepper, episodes, seed, longest=longest, on_step=on_step, progress=progress
+    )
     asked = dataclasses.asdict(plans[0].query)
     y_star = asked.get("y_star")
     infos = [plan.info for plan in plans if plan.info is not None]
@@ -184,30 +179,58 @@ def evaluated(
         query.name,
         environment,
         seed,
-        groups,
+        played,
         agent.config,
-        act_seconds=act_seconds,
-        plan_seconds=plan_seconds,
-        predicted_returns=tuple(np.concatenate([plan.predicted_returns for plan in plans]).tolist()),
         trace=_thinned(plans[0].trace),
         converged=float(np.mean(np.concatenate([info.converged for info in infos]))) if infos else None,
         query_steps=float(np.mean(np.concatenate([info.steps for info in infos]))) if infos else None,
         y_star=None if y_star is None or isinstance(y_star, tuple) else float(y_star),
         replan=str(replan or Never()),
         disturb=None if disturb is None else str(disturb),
-        replans=tuple(np.concatenate([played.replans for played in groups]).tolist()),
-        replan_seconds=sum(played.replan_seconds for played in groups),
         quantile=asked.get("quantile"),
         delta_y=asked.get("delta_y"),
     )
 
 
-def shifted(on_step: OnStep, start: int) -> OnStep:
+MakePolicy = Callable[[Float[ndarray, "batch obs"], int], tuple[Decides, tuple[float, ...]]]
+"""`(first observations, seed of the first episode) -> (policy, its predicted raw returns or none)`."""
+
+
+def play_all(
+    make_policy: MakePolicy,
+    stepper: Stepper,
+    episodes: int,
+    seed: int,
+    *,
+    longest: int | None,
+    on_step: OnStep | None = None,
+    progress: Progress | None = None,
+) -> Episodes:
+    """Play episodes in groups of at most MOST_ENVIRONMENTS, each by a policy that is made for it."""
+    groups: list[Played] = []
+    predicted: tuple[float, ...] = ()
+    plan_seconds, act_seconds = 0.0, 0.0
+    for start in range(0, episodes, MOST_ENVIRONMENTS):
+        seeds = [seed + i for i in range(start, min(start + MOST_ENVIRONMENTS, episodes))]
+        first = begin(stepper, seeds)
+        began = time.perf_counter()
+        policy, promised = make_policy(first, seeds[0])
+        made = time.perf_counter()
+        told = None if on_step is None else _shifted(on_step, start)
+        tell = None if progress is None else _told_from(progress, start)
+        groups.append(play(policy, stepper, first, longest=longest, on_step=told, progress=tell))
+        predicted += promised
+        plan_seconds += made - began
+        act_seconds += time.perf_counter() - made - groups[-1].replan_seconds
+    return Episodes(groups, act_seconds, plan_seconds, predicted)
+
+
+def _shifted(on_step: OnStep, start: int) -> OnStep:
     """For a group of environments whose first row is episode `start`."""
     return lambda row, step: on_step(start + row, step)
 
 
-def told_from(progress: Progress, start: int) -> Progress:
+def _told_from(progress: Progress, start: int) -> Progress:
     """For a group of environments that follows `start` episodes."""
     return lambda over, mean: progress(start + over, mean)
 

@@ -35,7 +35,7 @@ def evaluate(
     """
     steps = agent.checked(steps)
 
-    def make_policy(_: int, first_seed: int) -> tuple[Decides, tuple[float, ...]]:
+    def make_policy(_: Any, first_seed: int) -> tuple[Decides, tuple[float, ...]]:
         return agent.policy(first_seed, steps), ()
 
     return evaluated_by(

@@ -38,8 +38,8 @@ def evaluate(
     where = chosen_environment(env_id, agent.environment).id
     y_star = None if query == "prior" else asked_target(target, where)
 
-    def make_policy(rows: int, first_seed: int) -> tuple[Decides, tuple[float, ...]]:
-        return agent.planned(rows, query=query, target=y_star, seed=first_seed)
+    def make_policy(first: Any, first_seed: int) -> tuple[Decides, tuple[float, ...]]:
+        return agent.planned(len(first), query=query, target=y_star, seed=first_seed)
 
     return evaluated_by(
         make_policy, agent, env_id, query=query, episodes=episodes, seed=seed, y_star=y_star, **options
