@@ -37,14 +37,17 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup
 	$(VENV)/bin/gac demo
 
+# A file of tests stays in one process: what its tests share is made once.
+PYTEST := $(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
 test: setup
-	$(VENV)/bin/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: setup
-	$(VENV)/bin/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 test-all: setup
-	$(VENV)/bin/python -m pytest
+	$(PYTEST)
 
 check: setup
 	$(VENV)/bin/ruff check .

@@ -9,6 +9,7 @@
 makes docs/results.md of all that lies there, and `check` fails if the page says anything else.
 """
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -19,11 +20,13 @@ from gac.compare.launching import Places
 from gac.compare.results import Table, read_table
 from gac.compare.specification import read_specification
 from gac.compare.tables import SCORES_TEXT, sections
+from gac.data import load_data
+from gac.data.scores import normalized_score
 from gac.writing import write_text
 
 RECORDS = Path(__file__).parent / "records" / "compare"
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
-SPECIFICATION = "specification.toml"
+SPECIFICATION, DATA = "specification.toml", "data.json"
 HEAD = """# Results
 
 Made by `python benchmarks/results.py write` from the records in `benchmarks/records/compare`; do not edit.
@@ -40,11 +43,12 @@ def collect(folder: Path, /, *, name: str) -> None:
         name: Its name among the records.
     """
     source, target = Places(folder), Places(RECORDS / name)
+    records = {job: source.record(job) for job in read_specification(folder / SPECIFICATION).runs}
+    if missing := [job.name for job, record in records.items() if record is None]:
+        sys.exit(f"{missing[0]} has not finished; go on with gac compare --resume")
     shutil.rmtree(target.folder, ignore_errors=True)
-    for job in read_specification(folder / SPECIFICATION).runs:
-        record = source.record(job)
-        if record is None:
-            sys.exit(f"{job.name} has not finished; go on with gac compare --resume")
+    for job, record in records.items():
+        assert record is not None
         to = target.folder / record.relative_to(folder)
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(record, to)
@@ -53,6 +57,19 @@ def collect(folder: Path, /, *, name: str) -> None:
         last = metrics.read_text(encoding="utf-8").strip().splitlines()[-1]
         write_text(target.run(job) / "metrics.jsonl", last + "\n")
     shutil.copy(folder / SPECIFICATION, target.folder / SPECIFICATION)
+    names = dict.fromkeys(job.data for job in records)
+    write_text(target.folder / DATA, json.dumps({each: _scores(each) for each in names}, indent=1) + "\n")
+
+
+def _scores(name: str) -> dict[str, float | None]:
+    """Normalised mean and best return of a data set's episodes; None where there is no reference."""
+    data = load_data(name)
+    scores = None if data.env_spec is not None else normalized_score(data.env_id, data.returns)
+    return (
+        {"mean": None, "best": None}
+        if scores is None
+        else {"mean": float(scores.mean()), "best": float(scores.max())}
+    )
 
 
 def page() -> str:
@@ -65,18 +82,19 @@ def page() -> str:
         tables = read_specification(folder / SPECIFICATION).tables
         for title, jobs in tables.items():
             table = read_table(title, jobs, Places(folder))
-            parts += [*sections(table), made(table, folder.name)]
+            data = json.loads((folder / DATA).read_text(encoding="utf-8"))
+            parts += [*sections(table), made(table, data, folder.name)]
     return "\n\n".join(parts) + "\n"
 
 
-def made(table: Table, name: str) -> str:
-    """Who wins where, and what the table was made by."""
+def made(table: Table, data: dict[str, dict[str, float | None]], name: str) -> str:
+    """Who wins where, how good the data are, and what the table was made by."""
     results = [result for row in table.rows for result in row.results]
     records = [result.record for result in results]
     budgets, seeds = ({getattr(r.job, key) for r in results} for key in ("budget", "seed"))
     commits = sorted({record.commit or "unknown" for record in records})
     machines = sorted({record.machine or "unknown" for record in records})
-    lines = [f"- Best on {data}: {best(table, data)}." for data in table.sets]
+    lines = [f"- {each}: best is {best(table, each)}{_data_words(data[each])}." for each in table.sets]
     lines += [
         f"- {', '.join(sorted(budgets))} a run, training seeds {', '.join(map(str, sorted(seeds)))}, "
         f"{min(len(r.returns) for r in records)} episodes each.",
@@ -84,6 +102,12 @@ def made(table: Table, name: str) -> str:
         f"- Records and specification: `benchmarks/records/compare/{name}`.",
     ]
     return "\n".join(lines)
+
+
+def _data_words(scores: dict[str, float | None]) -> str:
+    if scores["mean"] is None:
+        return ""
+    return f"; the data's episodes score {scores['mean']:.1f} on average and {scores['best']:.1f} at most"
 
 
 def best(table: Table, data: str) -> str:
