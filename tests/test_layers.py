@@ -8,15 +8,16 @@ import pytest
 import gac
 
 ROOT = Path(gac.__file__).parent
+ABOVE = ("online", "cli", "gtp", "rivals", "compare", "report", "bench", "methods")
 NEVER = {
-    "data": ("model", "inference", "training", "acting", "online", "cli", "gtp", "rivals"),
-    "envs": ("model", "inference", "training", "acting", "online", "cli", "gtp", "rivals"),
-    "model": ("inference", "training", "acting", "online", "cli", "gtp", "rivals"),
-    "inference": ("training", "acting", "online", "cli", "gtp", "rivals"),
-    "training": ("acting", "online", "cli", "gtp", "rivals"),
-    "acting": ("training", "online", "cli", "gtp", "rivals"),
-    "credit": ("model", "inference", "training", "acting", "online", "cli", "gtp", "rivals"),
-    "online": ("cli", "gtp", "rivals"),
+    "data": ("agent", "identity", "model", "inference", "training", "acting", *ABOVE),
+    "envs": ("agent", "identity", "model", "inference", "training", "acting", *ABOVE),
+    "model": ("agent", "identity", "inference", "training", "acting", *ABOVE),
+    "inference": ("agent", "identity", "training", "acting", *ABOVE),
+    "training": ("acting", *ABOVE),
+    "acting": ("training", *ABOVE),
+    "credit": ("agent", "identity", "model", "inference", "training", "acting", *ABOVE),
+    "online": ABOVE[1:],
 }
 """What no module of a folder imports."""
 
