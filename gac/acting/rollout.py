@@ -29,7 +29,7 @@ LEAST_HALVED = 16
 
 @runtime_checkable
 class Stepper(Protocol):
-    """A batch of environments: `gac.envs.rows.Rows` in this process, `gac.online.crew.Crew` in others."""
+    """A batch of environments: `gac.envs.rows.Rows` here, `gac.online.processes.Crew` in other processes."""
 
     @property
     def steps_here(self) -> bool:

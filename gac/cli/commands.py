@@ -224,7 +224,7 @@ def finetune(
     from gac.compilation import keep_compiled
     from gac.console import activity, print_table, stage_progress
     from gac.online.folder import environment_begun_in
-    from gac.online.show import stages_table
+    from gac.online.stages_table import stages_table
     from gac.training.scale.devices import one_device_per_core
 
     one_device_per_core()

@@ -15,7 +15,7 @@ from gac.data.episodes import Episodes
 from gac.data.split import split_episodes
 from gac.data.standardise import Standardiser, held_less
 from gac.errors import UserError
-from gac.training.offline import Lesson
+from gac.training.offline import TrainingSplit
 
 
 def shares(
@@ -105,7 +105,7 @@ def check_widths(first: Episodes, part: Episodes) -> None:
         )
 
 
-def lesson(
+def split_buffer(
     buffer: Episodes,
     offline: int,
     newest: int,
@@ -113,8 +113,8 @@ def lesson(
     config: Config,
     online: OnlineConfig,
     added: int = 0,
-) -> tuple[Lesson, Float[ndarray, "episodes"]]:
-    """How to learn from a buffer, and the share of every one of its episodes.
+) -> tuple[TrainingSplit, Float[ndarray, "episodes"]]:
+    """The split of a buffer for training, and the share of every one of its episodes.
 
     Held out is what was held out offline, so that the held-out ELBO goes on measuring the same thing and
     every collected episode is learned from.
@@ -136,5 +136,5 @@ def lesson(
     )
     train_index = np.concatenate([train_index, new])
     of_train = share[train_index]
-    how = Lesson(standardiser, train_index, heldout_index, of_train / of_train.sum(), count - offline, added)
-    return how, share
+    of_train /= of_train.sum()
+    return TrainingSplit(standardiser, train_index, heldout_index, of_train, count - offline, added), share

@@ -18,8 +18,8 @@ from gac.envs.specification import Environment
 from gac.errors import UserError
 from gac.inference.queries import Exploit
 from gac.online.collect import collect
-from gac.online.crew import Crew
 from gac.online.folder import environment_begun_in
+from gac.online.processes import Crew
 from gac.online.stages import Online
 from gac.records import Evaluation
 

@@ -22,7 +22,7 @@ from gac.identity import Found
 from gac.model.joint import Phi
 from gac.online import record as records
 from gac.online import targets as aiming
-from gac.online.buffer import check_widths, joined, lesson, shares
+from gac.online.buffer import check_widths, joined, shares, split_buffer
 from gac.online.collected import Aims, Collected, aims_together
 from gac.online.folder import (
     batch_path,
@@ -248,8 +248,8 @@ class Online:
         newest = sum(batch.episodes.num_episodes for batch in self._now)
         standardiser, config = self.agent.standardiser, self.agent.config
         offline, added = self.offline.num_episodes, self.agent.facts.added
-        how, share = lesson(buffer, offline, newest, standardiser, config, self.config, added)
-        trainer = Trainer(buffer, config, self.out, how)
+        split, share = split_buffer(buffer, offline, newest, standardiser, config, self.config, added)
+        trainer = Trainer(buffer, config, self.out, split)
         begun = self._begin(trainer, newest)
         self._run(trainer, begun, progress or (lambda *_: None))
         self.agent = trainer.agent()

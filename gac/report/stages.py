@@ -8,7 +8,7 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import FixedLocator
 
 from gac.online.record import StageRecord
-from gac.online.show import HEADINGS, stage_cells
+from gac.online.stages_table import HEADINGS, stage_cells
 from gac.report.drawing import HALF, Span, make_figure, nothing, span_of
 from gac.report.page import table
 from gac.report.runs import Run

@@ -50,8 +50,8 @@ AGENT_EVERY = 3
 NOT_LOGGED = ("finite", "finite_theta", "index")
 
 
-class Lesson(NamedTuple):
-    """How a run learns from episodes where that does not follow from them and the configuration."""
+class TrainingSplit(NamedTuple):
+    """Units, split and shares of the episodes, where they do not follow from episodes and configuration."""
 
     standardiser: Standardiser
     train_index: Int[ndarray, "train"]
@@ -71,8 +71,7 @@ class Trainer:
         episodes: what to learn from.
         config: the run's configuration.
         out: folder of the run.
-        lesson: how to learn from episodes in memory; else units and split are made here, and all
-            episodes have the same share.
+        split: of episodes in memory; else both are made here, and all episodes have the same share.
         data: the episodes where they are on the device already.
     """
 
@@ -81,15 +80,15 @@ class Trainer:
         episodes: Episodes,
         config: Config,
         out: Path,
-        lesson: Lesson | None = None,
+        split: TrainingSplit | None = None,
         data: DeviceEpisodes | None = None,
     ) -> None:
         self.episodes, self.config, self.out = episodes, config, out
         self.data: Any
         self.state: TrainState
         self.collected = self.added = 0
-        if lesson is not None:
-            self.standardiser, self.train_index, self.heldout_index, share, *new = lesson
+        if split is not None:
+            self.standardiser, self.train_index, self.heldout_index, share, *new = split
             self.collected, self.added = new
             place = in_memory(
                 episodes, self.standardiser, config, self.train_index, self.heldout_index, share

@@ -12,7 +12,7 @@ from gac.data.environment import action_bounds
 from gac.envs.lottery import KINDS, Lottery, lottery_id, register_by_id
 from gac.envs.specification import Environment
 from gac.errors import UserError
-from gac.online.crew import Crew
+from gac.online.processes import Crew
 
 
 def played(env, action, seed=None):

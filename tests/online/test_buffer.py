@@ -17,7 +17,7 @@ from gac.data.standardise import Standardiser
 from gac.errors import UserError
 from gac.model.joint import Phi
 from gac.model.prior import BaseNoise
-from gac.online.buffer import joined, lesson, ranks, shares
+from gac.online.buffer import joined, ranks, shares, split_buffer
 from gac.training.added.refit import refit_base
 from gac.training.visits import make_visits, visited
 
@@ -106,7 +106,7 @@ def test_joining_keeps_every_episode_and_only_what_all_have():
 def test_what_was_held_out_offline_stays_so_and_all_that_is_new_is_learned_from():
     offline = tiny.make_episodes()
     buffer = joined([offline, tiny.make_episodes(3, seed=1)])
-    how, share = lesson(buffer, 10, 3, Standardiser.fit(offline), tiny.CONFIG, OnlineConfig())
+    how, share = split_buffer(buffer, 10, 3, Standardiser.fit(offline), tiny.CONFIG, OnlineConfig())
     train_index, heldout = split_episodes(10, tiny.CONFIG)
     assert how.train_index.tolist() == [*train_index, 10, 11, 12]
     assert how.heldout_index.tolist() == heldout.tolist()

@@ -15,7 +15,7 @@ from gac.envs.specification import Environment
 from gac.errors import UserError
 from gac.online.collect import collect
 from gac.online.collected import Aims, Collected
-from gac.online.crew import Crew
+from gac.online.processes import Crew
 
 SEEDS = [3, 5, 4, 9, 7, 11, 13, 8]
 """Episodes of 4 and 8 are the only ones with an even seed."""

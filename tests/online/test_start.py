@@ -10,7 +10,7 @@ import tiny
 import gac
 from gac.data.split import split_episodes
 from gac.errors import UserError
-from gac.online.buffer import joined, lesson
+from gac.online.buffer import joined, split_buffer
 from gac.online.start import own_data, starting_state
 from gac.records import read_facts
 from gac.training.checkpoint import fingerprint
@@ -41,7 +41,7 @@ def test_added_episodes_are_learned_from_and_leave_the_others_as_they_were(train
         assert not np.asarray(all_of_them[OLD:]).any()
     assert progress.data == fingerprint(found.episodes)
     agent = trained.agent
-    how, _ = lesson(
+    how, _ = split_buffer(
         found.episodes, OLD + NEW, 0, agent.standardiser, agent.config, gac.OnlineConfig(), found.added
     )
     train, heldout = split_episodes(OLD, agent.config)

@@ -13,7 +13,7 @@ from gac.data.standardise import Standardiser
 from gac.data.windows import DeviceEpisodes, to_device
 from gac.training.scale.bank import filled, gathered, room
 from gac.training.scale.devices import WHOLE, copied, everywhere, mesh_for
-from gac.training.scale.place import Place
+from gac.training.scale.storage import Storage
 from gac.training.update import LAYOUT, TrainState, heldout_elbo, init_state, update
 from gac.training.visits import Visits, make_visits
 
@@ -26,7 +26,7 @@ def in_memory(
     heldout_index: Int[ndarray, "heldout"],
     share: Float[ndarray, "train"] | None = None,
     data: DeviceEpisodes | None = None,
-) -> Place:
+) -> Storage:
     """Data and posteriors on the device: an update is one compiled program, with nothing left to the host.
 
     Args:
@@ -62,7 +62,7 @@ def in_memory(
     def portable(state: TrainState) -> TrainState:
         return state._replace(bank=gathered(state.bank, episodes.num_episodes, mesh))
 
-    return Place(
+    return Storage(
         data,
         placed(init_state(config, observation_dim, episodes.action_dim, episodes.num_episodes)),
         functools.partial(everywhere(updated, mesh, arguments, given), copied(visits, mesh)),

@@ -24,7 +24,7 @@ from gac.errors import UserError
 from gac.model.joint import Phi
 from gac.training.added.refit import refit_on_host
 from gac.training.scale.devices import copied, everywhere, mesh_for
-from gac.training.scale.place import Place
+from gac.training.scale.storage import Storage
 from gac.training.update import (
     TrainState,
     all_finite,
@@ -156,7 +156,7 @@ def on_disk(
     config: Config,
     train_index: Int[ndarray, "train"],
     heldout_index: Int[ndarray, "heldout"],
-) -> Place:
+) -> Storage:
     """Data on disk, posteriors in the host's memory: the device holds one batch of both, and theta.
 
     The programs change the state's bank in place.
@@ -208,4 +208,4 @@ def on_disk(
             bank=Phi(*(cast(Array, np.require(leaf, requirements="W")) for leaf in state.bank))
         )
 
-    return Place(data, placed(state), update, heldout, placed, portable=lambda state: state)
+    return Storage(data, placed(state), update, heldout, placed, portable=lambda state: state)

@@ -1,4 +1,4 @@
-"""Environments in a process of their own; runs as a script, for `gac.online.crew`.
+"""Environments in a process of their own; runs as a script, for `gac.online.processes`.
 
 Imports no JAX. A message is a letter and its content; nothing is ever pickled.
 """

@@ -21,7 +21,7 @@ from gac.data.workers import ONE_THREAD
 from gac.envs.rows import RowError, Steps
 from gac.envs.specification import Environment
 from gac.errors import UserError, one_line
-from gac.online import stepper
+from gac.online.worker import FAILED, RESET, STEP
 
 WORKERS = 2
 """Processes that share the environments; no episode depends on it."""
@@ -78,7 +78,7 @@ class Crew:
         """
         places = np.linspace(0, len(seeds), WORKERS + 1).astype(int)
         self._rows = [slice(int(a), int(b)) for a, b in pairwise(places) if a < b]
-        orders = [stepper.RESET + json.dumps(seeds[rows]).encode() for rows in self._rows]
+        orders = [RESET + json.dumps(seeds[rows]).encode() for rows in self._rows]
         return self._ask(orders, max(START_SECONDS, self._limit)).observation
 
     def step(self, action: Float[ndarray, "batch act"], active: Bool[ndarray, "batch"]) -> Steps:
@@ -89,7 +89,7 @@ class Crew:
             UserError: one that ends its process, or a process that takes longer than the limit.
         """
         whole = np.ascontiguousarray(action, np.float32)
-        orders = [stepper.STEP + whole[rows].tobytes() + active[rows].tobytes() for rows in self._rows]
+        orders = [STEP + whole[rows].tobytes() + active[rows].tobytes() for rows in self._rows]
         return self._ask(orders, self._limit)
 
     def _ask(self, orders: list[bytes], seconds: float) -> Steps:
@@ -103,7 +103,7 @@ class Crew:
         return Steps(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
     def _read(self, answer: bytes, rows: slice) -> Steps:
-        if answer[:1] == stepper.FAILED:
+        if answer[:1] == FAILED:
             said = json.loads(answer[1:])
             raise RowError(rows.start + said["row"], said["error"])
         count, width = rows.stop - rows.start, self._observation_dim
@@ -128,7 +128,7 @@ class _Worker:
         path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)])
         self._log = tempfile.TemporaryFile("w+", prefix="gac-")  # noqa: SIM115 - closed by end
         self._process = subprocess.Popen(
-            [sys.executable, "-P", str(stepper.__file__), json.dumps(order)],
+            [sys.executable, "-P", str(Path(__file__).with_name("worker.py")), json.dumps(order)],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=self._log,

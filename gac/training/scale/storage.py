@@ -9,7 +9,7 @@ Program = Callable[[TrainState, Any], tuple[TrainState, Any]]
 """`(state, data) -> (state, what came of it)`."""
 
 
-class Place(NamedTuple):
+class Storage(NamedTuple):
     """A place for data and posteriors: what is there at first, and what moves it."""
 
     data: Any
