@@ -94,7 +94,10 @@ def made(table: Table, data: dict[str, dict[str, float | None]], name: str) -> s
     budgets, seeds = ({getattr(r.job, key) for r in results} for key in ("budget", "seed"))
     commits = sorted({record.commit or "unknown" for record in records})
     machines = sorted({record.machine or "unknown" for record in records})
-    lines = [f"- {each}: best is {best(table, each)}{_data_words(data[each])}." for each in table.sets]
+    lines = [
+        f"- {each}: the highest mean is that of {best(table, each)}{_data_words(data[each])}."
+        for each in table.sets
+    ]
     lines += [
         f"- {', '.join(sorted(budgets))} a run, training seeds {', '.join(map(str, sorted(seeds)))}, "
         f"{min(len(r.returns) for r in records)} episodes each.",

@@ -31,7 +31,7 @@ def commit() -> str | None:
 def machine() -> str:
     """Processor, cores that this process may use, and operating system."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return f"{_processor()}, {cores} cores of {os.cpu_count()}, {platform.system()}"
+    return f"{_processor()}, {cores} of {os.cpu_count()} cores, {platform.system()}"
 
 
 def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
