@@ -14,6 +14,7 @@ import tiny
 import gac
 from gac import presets, writing
 from gac.bench.workload import shrunk
+from gac.config import MOST_HELDOUT
 from gac.data.split import split_episodes
 from gac.errors import UserError
 from gac.training import offline
@@ -88,7 +89,7 @@ def test_the_seed_sets_the_run_and_the_split():
     other = split_episodes(10, tiny.dataclasses.replace(config, seed=1))[1]
     assert heldout.tolist() == split_episodes(10, config)[1].tolist() != other.tolist()
     assert len(split_episodes(10, tiny.replace(config, heldout_fraction=0.0))[1]) == 0
-    assert len(split_episodes(100_000, config)[1]) == offline.MOST_HELDOUT
+    assert len(split_episodes(100_000, config)[1]) == MOST_HELDOUT
 
 
 def test_a_value_that_is_not_finite_stops_and_names_the_trajectory(trainer):
