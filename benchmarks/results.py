@@ -22,6 +22,7 @@ from gac.compare.specification import Job, read_specification
 from gac.compare.tables import SCORES_TEXT, sections
 from gac.data import load_data
 from gac.data.scores import normalized_score
+from gac.errors import UserError
 from gac.writing import write_text
 
 RECORDS = Path(__file__).parent / "records" / "compare"
@@ -144,4 +145,7 @@ def check() -> None:
 
 
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict({"collect": collect, "write": write, "check": check})
+    try:
+        tyro.extras.subcommand_cli_from_dict({"collect": collect, "write": write, "check": check})
+    except UserError as error:
+        sys.exit(str(error))
