@@ -18,10 +18,11 @@ import tyro
 
 from gac.compare.launching import Places
 from gac.compare.results import Table, read_table
-from gac.compare.specification import read_specification
+from gac.compare.specification import Job, read_specification
 from gac.compare.tables import SCORES_TEXT, sections
 from gac.data import load_data
 from gac.data.scores import normalized_score
+from gac.errors import UserError
 from gac.writing import write_text
 
 RECORDS = Path(__file__).parent / "records" / "compare"
@@ -30,8 +31,7 @@ SPECIFICATION, DATA = "specification.toml", "data.json"
 HEAD = """# Results
 
 Made by `python benchmarks/results.py write` from the records in `benchmarks/records/compare`; do not edit.
-How a comparison is made fair, and what the figures are: [compare.md](compare.md). To make a table anew, give
-`gac compare SPEC --out FOLDER` the specification that lies with its records.
+How a comparison is made fair, and what the figures are: [compare.md](compare.md).
 """
 
 
@@ -43,12 +43,9 @@ def collect(folder: Path, /, *, name: str) -> None:
         name: Its name among the records.
     """
     source, target = Places(folder), Places(RECORDS / name)
-    records = {job: source.record(job) for job in read_specification(folder / SPECIFICATION).runs}
-    if missing := [job.name for job, record in records.items() if record is None]:
-        sys.exit(f"{missing[0]} has not finished; go on with gac compare --resume")
+    records = _records(source, "go on with gac compare --resume")
     shutil.rmtree(target.folder, ignore_errors=True)
     for job, record in records.items():
-        assert record is not None
         to = target.folder / record.relative_to(folder)
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(record, to)
@@ -59,6 +56,17 @@ def collect(folder: Path, /, *, name: str) -> None:
     shutil.copy(folder / SPECIFICATION, target.folder / SPECIFICATION)
     names = dict.fromkeys(job.data for job in records)
     write_text(target.folder / DATA, json.dumps({each: _scores(each) for each in names}, indent=1) + "\n")
+
+
+def _records(places: Places, advice: str) -> dict[Job, Path]:
+    """The record of each run of a comparison; ends with one line if any is missing."""
+    records = {}
+    for job in read_specification(places.folder / SPECIFICATION).runs:
+        record = places.record(job)
+        if record is None:
+            sys.exit(f"{places.folder} has no record of {job.name}; {advice}")
+        records[job] = record
+    return records
 
 
 def _scores(name: str) -> dict[str, float | None]:
@@ -79,6 +87,7 @@ def page() -> str:
     if not folders:
         parts.append("No comparison has been recorded.")
     for folder in folders:
+        _records(Places(folder), "commit it, or collect the comparison again")
         tables = read_specification(folder / SPECIFICATION).tables
         for title, jobs in tables.items():
             table = read_table(title, jobs, Places(folder))
@@ -102,7 +111,8 @@ def made(table: Table, data: dict[str, dict[str, float | None]], name: str) -> s
         f"- {', '.join(sorted(budgets))} a run, training seeds {', '.join(map(str, sorted(seeds)))}, "
         f"{min(len(r.returns) for r in records)} episodes each.",
         f"- Code at {', '.join(commits)}; {'; '.join(machines)}.",
-        f"- Records and specification: `benchmarks/records/compare/{name}`.",
+        f"- Records: `benchmarks/records/compare/{name}`. Made anew by "
+        f"`gac compare benchmarks/records/compare/{name}/{SPECIFICATION} --out runs/{name}`.",
     ]
     return "\n".join(lines)
 
@@ -135,4 +145,7 @@ def check() -> None:
 
 
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict({"collect": collect, "write": write, "check": check})
+    try:
+        tyro.extras.subcommand_cli_from_dict({"collect": collect, "write": write, "check": check})
+    except UserError as error:
+        sys.exit(str(error))

@@ -43,11 +43,20 @@ def test_a_record_that_changed_makes_the_page_stale(results, monkeypatch, tmp_pa
     assert row in text
     assert f"{tiny_set}: the highest mean is that of steady; the data's" in text
     assert "score 0.8 on average and 0.8 at most" in text
+    assert "`gac compare benchmarks/records/compare/fake/specification.toml --out runs/fake`" in text
     record = next((tmp_path / "records").rglob("eval-*.json"))
     changed = json.loads(record.read_text())
     record.write_text(json.dumps(changed | {"returns": [y + 100.0 for y in changed["returns"]]}))
     with pytest.raises(SystemExit, match="stale"):
         results.check()
+    record.unlink()
+    with pytest.raises(SystemExit, match=r"has no record of steady.*commit it"):
+        results.check()
+
+
+def test_a_page_without_records_says_so(results, monkeypatch, tmp_path):
+    monkeypatch.setattr(results, "RECORDS", tmp_path)
+    assert "No comparison has been recorded." in results.page()
 
 
 def test_a_comparison_that_has_not_finished_is_not_collected(results, monkeypatch, tmp_path, tiny_set):
@@ -56,5 +65,5 @@ def test_a_comparison_that_has_not_finished_is_not_collected(results, monkeypatc
     (tmp_path / "out" / "specification.toml").write_text(
         f"rivals = {FAKE!r}\nmethods = ['steady']\ndata = [{str(tiny_set)!r}]\nupdates = 3"
     )
-    with pytest.raises(SystemExit, match="has not finished"):
+    with pytest.raises(SystemExit, match=r"has no record of steady.*--resume"):
         results.collect(tmp_path / "out", name="fake")
